@@ -1,0 +1,90 @@
+//! The six fields of an Amazon Resource Name. Pure.
+
+use std::fmt;
+
+/// An ARN, split at its first five colons.
+///
+/// Shape: `arn:<partition>:<service>:<region>:<account>:<resource>`, where only the resource may hold further colons
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arn {
+    /// `aws`, `aws-cn`, `aws-us-gov`, `aws-iso`, …
+    pub partition: String,
+    /// The service's name space, such as `secretsmanager`.
+    pub service: String,
+    /// The Region, such as `eu-west-1`.
+    pub region: String,
+    /// Twelve digits.
+    pub account: String,
+    /// Everything behind the fifth colon.
+    pub resource: String,
+}
+
+/// Where a bare name is to be looked up: a name means the resource of that name in one account and Region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The Region.
+    pub region: String,
+    /// The account.
+    pub account: String,
+}
+
+impl Arn {
+    /// Splits `text`, or says `None` when it has not the six fields of a regional resource's ARN.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.splitn(6, ':');
+        let scheme = fields.next()?;
+        let mut field = || fields.next().map(str::to_owned);
+        let arn = Self {
+            partition: field()?,
+            service: field()?,
+            region: field()?,
+            account: field()?,
+            resource: field()?,
+        };
+        let named = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let valid = scheme == "arn"
+            && (arn.partition == "aws" || arn.partition.starts_with("aws-"))
+            && [&arn.partition, &arn.service, &arn.region]
+                .iter()
+                .all(|part| named(part))
+            && arn.account.len() == 12
+            && arn.account.bytes().all(|b| b.is_ascii_digit())
+            && !arn.resource.is_empty()
+            && !arn
+                .resource
+                .contains(|c: char| c.is_whitespace() || c.is_control());
+        valid.then_some(arn)
+    }
+
+    /// The account and Region that the resource lives in.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        Home {
+            region: self.region.clone(),
+            account: self.account.clone(),
+        }
+    }
+
+    /// Whether the resource lives there.
+    #[must_use]
+    pub fn is_at(&self, home: &Home) -> bool {
+        self.region == home.region && self.account == home.account
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            partition,
+            service,
+            region,
+            account,
+            resource,
+        } = self;
+        write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+}

@@ -1,0 +1,102 @@
+//! What went wrong in a call to AWS, and what that means for the next one.
+
+use aws_sdk_ecs::config::http::HttpResponse;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+
+/// A call that failed. Its text names the action, and the permission when that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{action} failed: {message}")]
+pub struct AwsError {
+    /// The IAM name of the action, such as `ecs:UpdateService`.
+    pub action: &'static str,
+    /// What it means.
+    pub class: Class,
+    /// What AWS said.
+    pub message: String,
+}
+
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Refused for being one too many; it had no effect.
+    Throttled,
+    /// Its cluster, service or secret does not exist or is not active.
+    Gone,
+    /// No answer, or the answer that the server failed: it may have had its effect.
+    Unanswered,
+    /// Refused for good; it had no effect.
+    Refused,
+}
+
+impl AwsError {
+    /// Classifies the failure of `action`.
+    pub(super) fn new<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = error
+            .raw_response()
+            .map(|response| response.status().as_u16());
+        let code = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::code);
+        let class = match (code, status) {
+            (Some(code), _) if is_throttle(code) => Class::Throttled,
+            (_, Some(429)) => Class::Throttled,
+            (Some(code), _) if is_gone(code) => Class::Gone,
+            (Some("ServerException"), _) | (_, Some(500..=599)) => Class::Unanswered,
+            (Some(_), _) => Class::Refused,
+            (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
+            (None, _) => Class::Unanswered,
+        };
+        let message = match (
+            code,
+            error
+                .as_service_error()
+                .and_then(ProvideErrorMetadata::message),
+        ) {
+            (Some(code), message) if code.contains("AccessDenied") => {
+                let message = message.unwrap_or_default();
+                format!("{code}: {message} (the role that runs this needs {action})")
+            }
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            (None, _) => causes(error),
+        };
+        Self {
+            action,
+            class,
+            message,
+        }
+    }
+}
+
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
+fn is_throttle(code: &str) -> bool {
+    [
+        "Throttl",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "SlowDown",
+    ]
+    .iter()
+    .any(|word| code.contains(word))
+}
+
+fn is_gone(code: &str) -> bool {
+    let codes = [
+        "ClusterNotFoundException",
+        "ServiceNotFoundException",
+        "ServiceNotActiveException",
+        "ResourceNotFoundException",
+    ];
+    codes.contains(&code)
+}
+
+/// The chain of causes; an SDK error's own text is only its class.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<_> = chain.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}

@@ -1,0 +1,70 @@
+//! What Secrets Manager says about a secret, without its value.
+
+use std::collections::BTreeMap;
+
+use aws_config::Region;
+use aws_sdk_secretsmanager::config::Builder;
+
+use super::{Aws, AwsError, Class};
+use crate::arn::Arn;
+use crate::event::SecretFacts;
+use crate::secret::SecretArn;
+
+impl Aws {
+    /// The labels and times of the secret that a name, an ARN or a partial ARN means; `None` when there is none.
+    ///
+    /// The secret is looked up in the Region of its ARN, else in `region`, else in the one of this process.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn describe_secret(
+        &self,
+        id: &str,
+        region: Option<&str>,
+    ) -> Result<Option<SecretFacts>, AwsError> {
+        const ACTION: &str = "secretsmanager:DescribeSecret";
+        let region = Arn::parse(id)
+            .map(|arn| arn.region)
+            .or(region.map(str::to_owned));
+        let mut config = Builder::new();
+        config.set_region(
+            region
+                .map(Region::new)
+                .or(self.secrets.config().region().cloned()),
+        );
+        let answer = self
+            .secrets
+            .describe_secret()
+            .secret_id(id)
+            .customize()
+            .config_override(config)
+            .send()
+            .await;
+        let answer = match answer.map_err(|error| AwsError::new(ACTION, &error)) {
+            Ok(answer) => answer,
+            Err(AwsError {
+                class: Class::Gone, ..
+            }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let labels = answer.version_ids_to_stages.unwrap_or_default().into_iter();
+        let labels = labels.flat_map(|(version, labels)| {
+            labels
+                .into_iter()
+                .map(move |label| (label, version.clone()))
+        });
+        let arn = answer.arn.unwrap_or_default();
+        Ok(Some(SecretFacts {
+            arn: SecretArn::parse(&arn).ok_or_else(|| AwsError {
+                action: ACTION,
+                class: Class::Refused,
+                message: format!("the answer's ARN {arn:?} is not the ARN of a secret"),
+            })?,
+            labels: labels.collect::<BTreeMap<_, _>>(),
+            last_changed: answer
+                .last_changed_date
+                .as_ref()
+                .and_then(super::inventory::timestamp),
+        }))
+    }
+}

@@ -1,0 +1,310 @@
+//! What the operator chose: `REDEPLOY_*` variables in, [`Config`] out. Pure: reads no environment itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::secret::Reference;
+
+/// The settings of one process.
+///
+/// | variable | default | accepted |
+/// | --- | --- | --- |
+/// | `REDEPLOY_LOOKUP` | `scan` | `scan`, `tags`, `config`, or several, comma-separated |
+/// | `REDEPLOY_CLUSTERS` | every cluster of the Region | names or ARNs, comma-separated |
+/// | `REDEPLOY_TAG_KEY` | `redeploy-on-rotation` | a tag key |
+/// | `REDEPLOY_MAPPING` | none | `[{"secret": "<name or ARN>", "services": ["<cluster>/<service>"]}]` |
+/// | `REDEPLOY_DRY_RUN` | `false` | `true`, `false` |
+/// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 600 |
+/// | `REDEPLOY_ON_PENDING` | `retry` | `retry`, `ignore` |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Read the task definitions of all services in scope.
+    pub scan: bool,
+    /// Follow what the services' tags name.
+    pub tags: bool,
+    /// Follow this mapping; empty when the lookup `config` is not used.
+    pub mapping: Vec<Mapping>,
+    /// The clusters that `scan` and `tags` look at, by name or ARN; `None` for all in the Region.
+    pub clusters: Option<Vec<String>>,
+    /// The key of the tag that names secrets, or says `ignore`.
+    pub tag_key: String,
+    /// Report what would be done and do nothing.
+    pub dry_run: bool,
+    /// How long after a change to wait before anything is read or done.
+    pub settle: Duration,
+    /// What to make of a rotation that is still under way.
+    pub on_pending: OnPending,
+}
+
+/// What to make of a rotation that is still under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPending {
+    /// Fail the invocation, so that Lambda repeats it when the rotation may be done.
+    Retry,
+    /// Report it and end, because a later event tells of the change.
+    Ignore,
+}
+
+/// One line of `REDEPLOY_MAPPING`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The secret, or the ARN of a parameter.
+    pub secret: Reference,
+    /// The services that follow it.
+    pub services: Vec<MappedService>,
+}
+
+/// A service as `<cluster>/<service>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MappedService {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The service's name.
+    pub service: String,
+}
+
+/// A setting that cannot be used. Its text names the variable, the value and what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// A value that is not accepted.
+    #[error("{variable}={value:?} is not accepted: use {accepted}")]
+    Value {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        accepted: String,
+    },
+    /// A name that looks like one of ours.
+    #[error("{variable} is not a variable of this program; these are: {}", VARIABLES.join(", "))]
+    Unknown {
+        /// The name.
+        variable: String,
+    },
+}
+
+const LOOKUP: &str = "REDEPLOY_LOOKUP";
+const CLUSTERS: &str = "REDEPLOY_CLUSTERS";
+const TAG_KEY: &str = "REDEPLOY_TAG_KEY";
+const MAPPING: &str = "REDEPLOY_MAPPING";
+const DRY_RUN: &str = "REDEPLOY_DRY_RUN";
+const SETTLE_SECONDS: &str = "REDEPLOY_SETTLE_SECONDS";
+const ON_PENDING: &str = "REDEPLOY_ON_PENDING";
+
+/// Every variable that is read.
+pub const VARIABLES: [&str; 7] = [
+    LOOKUP,
+    CLUSTERS,
+    TAG_KEY,
+    MAPPING,
+    DRY_RUN,
+    SETTLE_SECONDS,
+    ON_PENDING,
+];
+
+/// What the mapping must look like.
+const MAPPING_SHAPE: &str =
+    r#"JSON of the form [{"secret":"<name or ARN>","services":["<cluster>/<service>"]}]"#;
+
+impl Config {
+    /// Reads the settings from the variables of an environment, of which only those that start with `REDEPLOY_` count.
+    ///
+    /// # Errors
+    /// On the first value that is not accepted, and on a `REDEPLOY_` name that is not ours: a typo must not become a
+    /// silent default.
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidConfig> {
+        let vars: BTreeMap<_, _> = vars
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("REDEPLOY_"))
+            .collect();
+        if let Some(variable) = vars.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
+            return Err(InvalidConfig::Unknown {
+                variable: variable.clone(),
+            });
+        }
+        let get = |variable| Setting {
+            variable,
+            value: vars.get(variable).map(String::as_str),
+        };
+
+        let lookup = get(LOOKUP);
+        let lookups = lookup.list()?.unwrap_or_else(|| vec!["scan"]);
+        if !lookups
+            .iter()
+            .all(|lookup| ["scan", "tags", "config"].contains(lookup))
+        {
+            return Err(lookup.invalid("scan, tags or config, or several of them, comma-separated"));
+        }
+        let uses_config = lookups.contains(&"config");
+        let mapping = get(MAPPING);
+        let mapping = match (mapping.value, uses_config) {
+            (Some(_), true) => mapping.mapping()?,
+            (Some(_), false) => {
+                return Err(mapping
+                    .invalid("it only together with REDEPLOY_LOOKUP=config, or leave it out"));
+            }
+            (None, true) => {
+                return Err(
+                    lookup.invalid(&format!("it only together with {MAPPING}, {MAPPING_SHAPE}"))
+                );
+            }
+            (None, false) => Vec::new(),
+        };
+        Ok(Self {
+            scan: lookups.contains(&"scan"),
+            tags: lookups.contains(&"tags"),
+            mapping,
+            clusters: get(CLUSTERS).clusters()?,
+            tag_key: get(TAG_KEY).tag_key()?,
+            dry_run: get(DRY_RUN).one_of(&["false", "true"])? == "true",
+            settle: get(SETTLE_SECONDS).seconds(10, 1..=600)?,
+            on_pending: match get(ON_PENDING).one_of(&["retry", "ignore"])? {
+                "retry" => OnPending::Retry,
+                _ => OnPending::Ignore,
+            },
+        })
+    }
+}
+
+/// One variable and its value.
+struct Setting<'a> {
+    variable: &'static str,
+    value: Option<&'a str>,
+}
+
+impl<'a> Setting<'a> {
+    fn invalid(&self, accepted: &str) -> InvalidConfig {
+        let value = self.value.unwrap_or_default().to_owned();
+        InvalidConfig::Value {
+            variable: self.variable,
+            value,
+            accepted: accepted.to_owned(),
+        }
+    }
+
+    /// The value, of which the first accepted one is the default.
+    fn one_of(&self, accepted: &[&'static str]) -> Result<&'static str, InvalidConfig> {
+        let value = self.value.unwrap_or(accepted[0]);
+        let found = accepted.iter().find(|accepted| **accepted == value);
+        found
+            .copied()
+            .ok_or_else(|| self.invalid(&accepted.join(" or ")))
+    }
+
+    fn seconds(
+        &self,
+        default: u64,
+        accepted: std::ops::RangeInclusive<u64>,
+    ) -> Result<Duration, InvalidConfig> {
+        let seconds = self.value.map_or(Some(default), |value| value.parse().ok());
+        let seconds = seconds.filter(|seconds| accepted.contains(seconds));
+        let (least, most) = accepted.into_inner();
+        seconds
+            .map(Duration::from_secs)
+            .ok_or_else(|| self.invalid(&format!("a whole number from {least} to {most}")))
+    }
+
+    /// The elements of a comma-separated list, with none empty and none twice.
+    fn list(&self) -> Result<Option<Vec<&'a str>>, InvalidConfig> {
+        let Some(value) = self.value else {
+            return Ok(None);
+        };
+        let elements: Vec<_> = value.split(',').map(str::trim).collect();
+        let repeated = elements
+            .iter()
+            .enumerate()
+            .any(|(index, element)| elements[..index].contains(element));
+        if repeated || elements.contains(&"") {
+            return Err(self.invalid(
+                "a comma-separated list without empty or repeated elements, or leave it out",
+            ));
+        }
+        Ok(Some(elements))
+    }
+
+    fn clusters(&self) -> Result<Option<Vec<String>>, InvalidConfig> {
+        let Some(clusters) = self.list()? else {
+            return Ok(None);
+        };
+        if !clusters
+            .iter()
+            .all(|cluster| is_ecs_name(cluster_name(cluster)))
+        {
+            return Err(self.invalid("names or ARNs of clusters, comma-separated"));
+        }
+        Ok(Some(clusters.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn tag_key(&self) -> Result<String, InvalidConfig> {
+        let key = self.value.unwrap_or("redeploy-on-rotation");
+        // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
+        let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
+        let valid = (1..=128).contains(&key.chars().count())
+            && key.chars().all(allowed)
+            && !key.starts_with("aws:");
+        if valid {
+            Ok(key.to_owned())
+        } else {
+            Err(self.invalid("a tag key: 1 to 128 of letters, digits, space and _.:/=+-@, not starting with aws:"))
+        }
+    }
+
+    fn mapping(&self) -> Result<Vec<Mapping>, InvalidConfig> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Line {
+            secret: String,
+            services: Vec<String>,
+        }
+        let lines: Vec<Line> = serde_json::from_str(self.value.unwrap_or_default())
+            .map_err(|error| self.invalid(&format!("{MAPPING_SHAPE} ({error})")))?;
+        let line = |line: Line| {
+            let secret = Reference::parse_secret(&line.secret).map_err(|error| {
+                self.invalid(&format!(
+                    "the name or ARN of a secret in place of {:?}: {error}",
+                    line.secret
+                ))
+            })?;
+            let service = |text: &String| {
+                let (cluster, service) = text.split_once('/')?;
+                let valid = is_ecs_name(cluster) && is_ecs_name(service);
+                valid.then(|| MappedService {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                })
+            };
+            let services = line.services.iter().map(|text| {
+                service(text).ok_or_else(|| {
+                    self.invalid(&format!("<cluster>/<service> in place of {text:?}"))
+                })
+            });
+            Ok(Mapping {
+                secret,
+                services: services.collect::<Result<_, _>>()?,
+            })
+        };
+        lines.into_iter().map(line).collect()
+    }
+}
+
+/// The name of a cluster given by name or ARN.
+#[must_use]
+pub fn cluster_name(cluster: &str) -> &str {
+    match cluster.split_once(":cluster/") {
+        Some((arn, name)) if arn.starts_with("arn:") => name,
+        _ => cluster,
+    }
+}
+
+/// Up to 255 letters, digits, underscores and hyphens: what ECS accepts for clusters and services.
+fn is_ecs_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}

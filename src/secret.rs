@@ -1,0 +1,452 @@
+//! What can change ([`Subject`]), that it changed ([`Rotation`]), and what a service names ([`Reference`]). Pure.
+//!
+//! Everything is parsed into fields before it is compared; no comparison is made by prefix, and nothing is cut from
+//! both sides, because two secrets named `a` and `a-abcdef` exist side by side.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::arn::{Arn, Home};
+
+/// The staging label of the version that readers get unless they ask for another.
+pub const AWSCURRENT: &str = "AWSCURRENT";
+/// The staging label of the version that was AWSCURRENT before; it moves when AWSCURRENT moves.
+pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
+/// The staging label of a version that a rotation is still preparing.
+pub const AWSPENDING: &str = "AWSPENDING";
+
+/// The path under which Parameter Store passes a read on to Secrets Manager, without its leading slash
+/// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html>).
+const SECRET_PARAMETER_PATH: &str = "aws/reference/secretsmanager/";
+
+/// The full ARN of a secret, as AWS itself wrote it.
+///
+/// Shape: `arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<six letters or digits>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretArn(Arn);
+
+impl SecretArn {
+    /// Reads a full ARN; `None` for anything else, a partial ARN included.
+    ///
+    /// The partial ARN of a secret whose name ends in a hyphen and six characters has the same shape and is accepted,
+    /// so the text must come from AWS and not from a person.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let arn = Arn::parse(text)?;
+        let id = secret_id(&arn)?;
+        (!id.contains(':') && has_suffix(id)).then_some(Self(arn))
+    }
+
+    /// The secret's name: the ARN's last field without the hyphen and six characters that AWS appended.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let id = secret_id(&self.0).unwrap_or_default();
+        &id[..id.len().saturating_sub(SUFFIX_LENGTH)]
+    }
+}
+
+/// A hyphen and six characters.
+const SUFFIX_LENGTH: usize = 7;
+
+/// Whether a secret's id ends as AWS ends them all, with a non-empty name before it.
+fn has_suffix(id: &str) -> bool {
+    let bytes = id.as_bytes();
+    bytes.len() > SUFFIX_LENGTH
+        && bytes[bytes.len() - SUFFIX_LENGTH] == b'-'
+        && bytes[bytes.len() - SUFFIX_LENGTH + 1..]
+            .iter()
+            .all(u8::is_ascii_alphanumeric)
+}
+
+/// The part of a secret's ARN behind `secret:`, with whatever follows it.
+fn secret_id(arn: &Arn) -> Option<&str> {
+    let id = arn.resource.strip_prefix("secret:")?;
+    (arn.service == "secretsmanager" && !id.is_empty()).then_some(id)
+}
+
+/// The ARN of a Systems Manager parameter: `arn:<partition>:ssm:<region>:<account>:parameter/<name>`.
+///
+/// The leading slash of a hierarchical name and the slash of the ARN are one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterArn(Arn);
+
+impl ParameterArn {
+    /// Reads a parameter's ARN, without a version or label behind it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let arn = Arn::parse(text)?;
+        let name = parameter_name(&arn)?;
+        (!name.contains(':')).then_some(Self(arn))
+    }
+
+    /// The name without a leading slash.
+    fn bare_name(&self) -> &str {
+        parameter_name(&self.0).unwrap_or_default()
+    }
+}
+
+/// The part of a parameter's ARN behind `parameter/`.
+fn parameter_name(arn: &Arn) -> Option<&str> {
+    let name = arn.resource.strip_prefix("parameter/")?;
+    (arn.service == "ssm" && !name.is_empty()).then_some(name)
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A secret, of which one staging label moved.
+    Secret {
+        /// Which secret.
+        arn: SecretArn,
+        /// Which label moved.
+        label: String,
+    },
+    /// A parameter, which has one value and no labels that ECS could read.
+    Parameter(ParameterArn),
+}
+
+impl Subject {
+    /// The moved label; `None` for a parameter.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Self::Secret { label, .. } => Some(label),
+            Self::Parameter(_) => None,
+        }
+    }
+
+    /// The account and Region that keep it.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        match self {
+            Self::Secret {
+                arn: SecretArn(arn),
+                ..
+            }
+            | Self::Parameter(ParameterArn(arn)) => arn.home(),
+        }
+    }
+}
+
+impl fmt::Display for SecretArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Prints the ARN.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret {
+                arn: SecretArn(arn),
+                ..
+            }
+            | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
+        }
+    }
+}
+
+/// The fact that a value changed: tasks started before `at` may hold the old one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// What changed.
+    pub subject: Subject,
+    /// The version that now carries the label, where known.
+    pub version: Option<String>,
+    /// An upper bound of the moment of the change, UTC: the change was not later than this.
+    pub at: Timestamp,
+}
+
+/// How a reference stands to a [`Rotation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Follows {
+    /// It names something else, or another label of the same secret.
+    No,
+    /// It names this secret or parameter, at a version that never changes.
+    Pinned,
+    /// A task that starts now reads another value than one that started before the change.
+    Yes,
+}
+
+/// What a `valueFrom`, a tag or the configuration names.
+///
+/// ```text
+/// reference  = secret | parameter | name
+/// secret     = "arn:" partition ":secretsmanager:" region ":" account ":secret:" id [ ":" key ":" stage ":" version ]
+/// parameter  = [ "arn:" partition ":ssm:" region ":" account ":parameter" ] name [ ":" selector ]
+/// id         = secret name, or secret name "-" six letters or digits
+/// key, stage, version = text without ":", perhaps empty
+/// ```
+///
+/// Source: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html>,
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-ssm-paramstore.html>.
+/// Printing gives the text that was parsed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reference {
+    /// A secret by full or partial ARN.
+    Secret(SecretReference),
+    /// A parameter, or a secret read through Parameter Store.
+    Parameter(ParameterReference),
+    /// A secret by name, which only tags, the configuration and `repositoryCredentials` can hold.
+    SecretName(String),
+}
+
+/// A secret by full or partial ARN.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretReference {
+    /// The ARN without the fields behind it.
+    arn: Arn,
+    /// JSON key, stage and version id, when the three colons are there.
+    fields: Option<[String; 3]>,
+    /// AWS said that the ARN is a full one, though it could be read as the partial ARN of another secret.
+    full: bool,
+}
+
+/// A parameter by name or ARN.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterReference {
+    /// The ARN without the selector; `None` for a bare name.
+    arn: Option<Arn>,
+    /// The name as typed; empty when there is an ARN.
+    name: String,
+    /// A version or label behind the name.
+    selector: Option<String>,
+}
+
+/// Why a text names neither a secret nor a parameter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReference {
+    /// Nothing is there.
+    #[error("it is empty")]
+    Empty,
+    /// It starts like an ARN and is none.
+    #[error("it is not an ARN of six fields")]
+    Arn,
+    /// The ARN of something else.
+    #[error("it is the ARN of neither a secret nor a parameter")]
+    Service,
+    /// ECS accepts no field or all three.
+    #[error(
+        "behind the secret there must be nothing or `:json-key:version-stage:version-id`, with all three colons"
+    )]
+    Fields,
+}
+
+impl Reference {
+    /// Parses a `valueFrom`, where a text that is not an ARN is the name of a parameter.
+    ///
+    /// # Errors
+    /// When ECS could not make sense of the text either.
+    pub fn parse(value_from: &str) -> Result<Self, InvalidReference> {
+        if !value_from.starts_with("arn:") {
+            let (name, selector) = split_selector(value_from);
+            if name.trim_start_matches('/').is_empty() {
+                return Err(InvalidReference::Empty);
+            }
+            return Ok(Self::Parameter(ParameterReference {
+                arn: None,
+                name: name.to_owned(),
+                selector,
+            }));
+        }
+        let mut arn = Arn::parse(value_from).ok_or(InvalidReference::Arn)?;
+        if parameter_name(&arn).is_some() {
+            let (resource, selector) = split_selector(&arn.resource);
+            arn.resource = resource.into();
+            return Ok(Self::Parameter(ParameterReference {
+                arn: Some(arn),
+                name: String::new(),
+                selector,
+            }));
+        }
+        let id = secret_id(&arn).ok_or(InvalidReference::Service)?;
+        let (id, fields) = match id.split(':').collect::<Vec<_>>()[..] {
+            ["", ..] => return Err(InvalidReference::Empty),
+            [id] => (id, None),
+            [id, key, stage, version] => (id, Some([key, stage, version].map(str::to_owned))),
+            _ => return Err(InvalidReference::Fields),
+        };
+        arn.resource = format!("secret:{id}");
+        Ok(Self::Secret(SecretReference {
+            arn,
+            fields,
+            full: false,
+        }))
+    }
+
+    /// Parses what a person wrote in a tag, in the configuration or in a request, where a text that is not an ARN is
+    /// the name of a secret.
+    ///
+    /// # Errors
+    /// As [`Reference::parse`].
+    pub fn parse_secret(text: &str) -> Result<Self, InvalidReference> {
+        if text.is_empty() {
+            Err(InvalidReference::Empty)
+        } else if text.starts_with("arn:") {
+            Self::parse(text)
+        } else {
+            Ok(Self::SecretName(text.to_owned()))
+        }
+    }
+
+    /// How this reference, read by a service that lives at `home`, stands to a change of `subject`.
+    #[must_use]
+    pub fn follows(&self, subject: &Subject, home: &Home) -> Follows {
+        let yes = |follows: bool| if follows { Follows::Yes } else { Follows::No };
+        match (self, subject) {
+            (Self::Secret(reference), Subject::Secret { arn, label }) if reference.names(arn) => {
+                match reference
+                    .fields
+                    .as_ref()
+                    .map_or(["", ""], |[_, stage, version]| [stage, version])
+                {
+                    ["", ""] => yes(label == AWSCURRENT),
+                    [stage, ""] => yes(stage_follows(stage, label)),
+                    _ => Follows::Pinned,
+                }
+            }
+            (Self::SecretName(name), Subject::Secret { arn, label }) => {
+                yes(name == arn.name() && arn.0.is_at(home) && label == AWSCURRENT)
+            }
+            (Self::Parameter(reference), Subject::Secret { arn, label })
+                if reference.names_secret(arn, home) =>
+            {
+                match reference.selector.as_deref() {
+                    None => yes(label == AWSCURRENT),
+                    Some(version) if is_version_id(version) => Follows::Pinned,
+                    Some(stage) => yes(stage_follows(stage, label)),
+                }
+            }
+            (Self::Parameter(reference), Subject::Parameter(arn)) if reference.names(arn, home) => {
+                match reference.selector.as_deref() {
+                    None => Follows::Yes,
+                    Some(version) if version.bytes().all(|b| b.is_ascii_digit()) => Follows::Pinned,
+                    // A parameter's label is moved by LabelParameterVersion, never by a new value.
+                    Some(_) => Follows::No,
+                }
+            }
+            _ => Follows::No,
+        }
+    }
+
+    /// The ARN, when only AWS can tell whether this is `subject` by partial ARN or another secret by full ARN.
+    #[must_use]
+    pub fn needs_lookup(&self, subject: &Subject) -> Option<String> {
+        match (self, subject) {
+            (Self::Secret(reference), Subject::Secret { arn, .. }) => {
+                let id = secret_id(&reference.arn).unwrap_or_default();
+                (reference.arn != arn.0 && reference.names(arn) && has_suffix(id))
+                    .then(|| reference.arn.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps in mind that AWS knows the ARN as a full one.
+    pub fn set_full_arn(&mut self) {
+        if let Self::Secret(reference) = self {
+            reference.full = true;
+        }
+    }
+}
+
+impl SecretReference {
+    /// The same secret: the full ARN, or the ARN without its suffix.
+    fn names(&self, secret: &SecretArn) -> bool {
+        if self.arn == secret.0 {
+            return true;
+        }
+        let Arn {
+            partition,
+            service,
+            region,
+            account,
+            resource,
+        } = &secret.0;
+        !self.full
+            && self.arn.resource == resource[..resource.len().saturating_sub(SUFFIX_LENGTH)]
+            && (
+                &self.arn.partition,
+                &self.arn.service,
+                &self.arn.region,
+                &self.arn.account,
+            ) == (partition, service, region, account)
+    }
+}
+
+impl ParameterReference {
+    /// The name without a leading slash.
+    fn bare_name(&self) -> &str {
+        match &self.arn {
+            Some(arn) => parameter_name(arn).unwrap_or_default(),
+            None => self.name.strip_prefix('/').unwrap_or(&self.name),
+        }
+    }
+
+    fn is_at(&self, other: &Arn, home: &Home) -> bool {
+        match &self.arn {
+            Some(arn) => arn.partition == other.partition && other.is_at(&arn.home()),
+            None => other.is_at(home),
+        }
+    }
+
+    fn names(&self, parameter: &ParameterArn, home: &Home) -> bool {
+        self.bare_name() == parameter.bare_name() && self.is_at(&parameter.0, home)
+    }
+
+    fn names_secret(&self, secret: &SecretArn, home: &Home) -> bool {
+        self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name())
+            && self.is_at(&secret.0, home)
+    }
+}
+
+/// Splits a version or label off a parameter's name, which itself cannot hold a colon.
+fn split_selector(text: &str) -> (&str, Option<String>) {
+    match text.split_once(':') {
+        Some((name, selector)) => (name, Some(selector.to_owned())),
+        None => (text, None),
+    }
+}
+
+/// Whether a reference to `stage` reads another version once `label` moved.
+/// AWSPREVIOUS moves with AWSCURRENT, and AWS sends an event for the latter only.
+fn stage_follows(stage: &str, label: &str) -> bool {
+    stage == label || (stage == AWSPREVIOUS && label == AWSCURRENT)
+}
+
+/// Whether a selector is a version id, which is a UUID unless a caller chose otherwise, and not a staging label.
+fn is_version_id(selector: &str) -> bool {
+    let groups: Vec<_> = selector.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(SecretReference { arn, fields, .. }) => {
+                write!(f, "{arn}")?;
+                fields
+                    .iter()
+                    .flatten()
+                    .try_for_each(|field| write!(f, ":{field}"))
+            }
+            Self::Parameter(ParameterReference {
+                arn,
+                name,
+                selector,
+            }) => {
+                arn.iter().try_for_each(|arn| write!(f, "{arn}"))?;
+                write!(f, "{name}")?;
+                selector
+                    .iter()
+                    .try_for_each(|selector| write!(f, ":{selector}"))
+            }
+            Self::SecretName(name) => name.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! An ECS service as plain facts: what it names, what runs, and when that was deployed. Pure.
+
+use jiff::Timestamp;
+
+use crate::arn::Home;
+use crate::secret::Reference;
+
+/// The facts about one service that a decision needs, read from AWS
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// The service's ARN; its identity everywhere.
+    pub arn: String,
+    /// The ARN of its cluster, which an old short service ARN does not contain.
+    pub cluster: String,
+    /// The account and Region of the service, where bare names are looked up.
+    pub home: Home,
+    /// ACTIVE. DRAINING and INACTIVE services accept no deployment.
+    pub active: bool,
+    /// Whether its tag says that it must be left alone.
+    pub opted_out: bool,
+    /// How many tasks it should have.
+    pub desired: i32,
+    /// How many tasks run.
+    pub running: i32,
+    /// How many tasks are starting.
+    pub pending: i32,
+    /// Who replaces its tasks.
+    pub controller: Controller,
+    /// Whether a deployment shifts traffic in stages, which a new deployment would start anew.
+    pub staged: bool,
+    /// The live deployments or, with a `CODE_DEPLOY` or EXTERNAL controller, the task sets.
+    pub deployments: Vec<Deployment>,
+    /// What its tasks read, from the task definitions of all live deployments and from the lookups in use.
+    pub uses: Vec<Use>,
+}
+
+impl Service {
+    /// The deployment whose tasks are to be the only ones.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.primary)
+    }
+}
+
+/// Who carries out deployments
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// ECS itself, which a forced deployment needs.
+    Ecs,
+    /// `CODE_DEPLOY`, EXTERNAL, or one that this version does not know.
+    Other,
+}
+
+/// One deployment or task set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// `ecs-svc/<digits>`; also `startedBy` of its tasks.
+    pub id: String,
+    /// When it was created, UTC. Its tasks started then or later.
+    pub created_at: Timestamp,
+    /// Whether it is the PRIMARY one.
+    pub primary: bool,
+    /// How far it came.
+    pub rollout: Rollout,
+}
+
+/// How far a deployment came (`rolloutState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// Tasks are being replaced.
+    InProgress,
+    /// All tasks are of this deployment.
+    Completed,
+    /// It gave up, or was rolled back.
+    Failed,
+    /// ECS does not say, as for task sets.
+    Unknown,
+}
+
+/// Something that a task reads, and when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Use {
+    /// Read when the task starts, and never again.
+    AtStart(Reference),
+    /// `repositoryCredentials`: read when the image is pulled, of no use to a task that runs.
+    AtImagePull(Reference),
+}
+
+impl Use {
+    /// What is read.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        match self {
+            Self::AtStart(reference) | Self::AtImagePull(reference) => reference,
+        }
+    }
+
+    /// The same, for a change in place.
+    pub fn reference_mut(&mut self) -> &mut Reference {
+        match self {
+            Self::AtStart(reference) | Self::AtImagePull(reference) => reference,
+        }
+    }
+}
