@@ -1,1 +1,6 @@
-fn main() {}
+//! Tests of the whole library against the simulated AWS.
+
+#[path = "../simulation/mod.rs"]
+mod simulation;
+
+mod conformance;

@@ -1,0 +1,333 @@
+//! The state of the simulated account, and how changes to it come about.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const REGION: &str = "eu-west-1";
+/// The cluster that services are made in.
+pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod";
+
+#[derive(Debug)]
+pub(crate) struct World {
+    began_at: Timestamp,
+    began: Instant,
+    /// By name.
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// By ARN.
+    pub(crate) services: BTreeMap<String, Service>,
+    /// Container definitions and volumes, by ARN.
+    pub(crate) task_definitions: BTreeMap<String, Value>,
+    /// Clusters that `ListClusters` names, by ARN; one may be gone by the time it is read.
+    pub(crate) clusters: Vec<String>,
+    /// What happens to the next calls of an operation.
+    pub(crate) faults: BTreeMap<&'static str, VecDeque<Fault>>,
+    /// How old a description of a service is.
+    pub(crate) read_lag: Duration,
+    /// Every call that arrived: operation and body.
+    pub(crate) calls: Vec<(String, Value)>,
+    /// Every deployment that `UpdateService` started: when, and of which service.
+    pub(crate) redeploys: Vec<(Timestamp, String)>,
+    /// The events that the changes caused, with the trigger family of each.
+    pub(crate) events: Vec<(Family, Value)>,
+    next_id: u64,
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Native,
+    CloudTrail,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 400 `ThrottlingException`.
+    Throttled,
+    /// 500 before anything happened.
+    ServerError,
+    /// It takes effect; the answer is lost.
+    AnswerLost,
+    /// It takes effect; no answer ever comes.
+    Silence,
+    /// 400 with this code.
+    Refused(&'static str),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    pub(crate) arn: String,
+    /// Version by label.
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) last_changed: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) cluster: String,
+    pub(crate) status: &'static str,
+    pub(crate) tasks: i32,
+    pub(crate) controller: &'static str,
+    pub(crate) strategy: &'static str,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) deployments: Vec<Deployment>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Deployment {
+    pub(crate) id: String,
+    pub(crate) task_definition: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) primary: bool,
+    pub(crate) rollout: &'static str,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            began_at: "2026-11-23T00:00:00.250Z".parse().unwrap(),
+            began: Instant::now(),
+            secrets: BTreeMap::new(),
+            services: BTreeMap::new(),
+            task_definitions: BTreeMap::new(),
+            clusters: vec![CLUSTER.to_owned()],
+            faults: BTreeMap::new(),
+            read_lag: Duration::ZERO,
+            calls: Vec::new(),
+            redeploys: Vec::new(),
+            events: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.began_at.saturating_add(self.began.elapsed()).unwrap()
+    }
+
+    /// The calls of one operation.
+    pub(crate) fn calls_of(&self, operation: &str) -> Vec<&Value> {
+        let calls = self.calls.iter().filter(|(name, _)| name == operation);
+        calls.map(|(_, body)| body).collect()
+    }
+
+    pub(crate) fn fail_next(&mut self, operation: &'static str, faults: &[Fault]) {
+        self.faults.entry(operation).or_default().extend(faults);
+    }
+
+    fn id(&mut self) -> String {
+        self.next_id += 1;
+        format!("{:08x}-0000-4000-8000-000000000000", self.next_id)
+    }
+
+    /// Makes a secret and gives its ARN.
+    pub(crate) fn make_secret(&mut self, name: &str) -> String {
+        let version = self.id();
+        let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
+        let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
+        let secret = Secret {
+            arn: arn.clone(),
+            labels,
+            last_changed: self.now(),
+        };
+        self.secrets.insert(name.to_owned(), secret);
+        arn
+    }
+
+    pub(crate) fn version(&self, name: &str, label: &str) -> String {
+        self.secrets[name].labels[label].clone()
+    }
+
+    /// Makes a service of two tasks with this `valueFrom`, deployed now, and gives its ARN.
+    pub(crate) fn make_service(&mut self, name: &str, value_from: &str) -> String {
+        let container = json!({"name": "app", "secrets": [{"name": "S", "valueFrom": value_from}]});
+        self.make_service_of(name, json!({"containerDefinitions": [container]}))
+    }
+
+    /// Makes a service with these container definitions and volumes.
+    pub(crate) fn make_service_of(&mut self, name: &str, definition: Value) -> String {
+        let task_definition = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}:1");
+        self.task_definitions
+            .insert(task_definition.clone(), definition);
+        let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/{name}");
+        let service = Service {
+            cluster: CLUSTER.to_owned(),
+            status: "ACTIVE",
+            tasks: 2,
+            controller: "ECS",
+            strategy: "ROLLING",
+            tags: BTreeMap::new(),
+            deployments: Vec::new(),
+        };
+        self.services.insert(arn.clone(), service);
+        self.deploy(&arn, &task_definition);
+        arn
+    }
+
+    /// Starts a deployment, as a person or ECS on our behalf would.
+    pub(crate) fn deploy(&mut self, service: &str, task_definition: &str) -> String {
+        let (now, id) = (self.now(), format!("ecs-svc/{}", self.next_id));
+        self.next_id += 1;
+        let service = self.services.get_mut(service).unwrap();
+        service
+            .deployments
+            .iter_mut()
+            .for_each(|deployment| deployment.primary = false);
+        let deployment = Deployment {
+            id: id.clone(),
+            task_definition: task_definition.to_owned(),
+            created_at: now,
+            primary: true,
+            rollout: "COMPLETED",
+        };
+        service.deployments.insert(0, deployment);
+        id
+    }
+
+    /// Tags the service with our key.
+    pub(crate) fn tag(&mut self, service: &str, value: &str) {
+        let service = self.services.get_mut(service).unwrap();
+        service
+            .tags
+            .insert("redeploy-on-rotation".to_owned(), value.to_owned());
+    }
+
+    /// `RotateSecret`: the request, and the version to be.
+    pub(crate) fn request_rotation(&mut self, name: &str) -> String {
+        let version = self.id();
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
+        self.api_event(
+            "RotateSecret",
+            name,
+            json!({"clientRequestToken": version}),
+            json!({"versionId": version}),
+        );
+        version
+    }
+
+    /// A rotation that Secrets Manager starts by itself sends no `RotateSecret`.
+    pub(crate) fn begin_scheduled_rotation(&mut self, name: &str) -> String {
+        let version = self.id();
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
+        self.service_event("RotationStarted", name);
+        version
+    }
+
+    /// The rotation function's `createSecret` step.
+    pub(crate) fn store_pending(&mut self, name: &str, version: &str) {
+        self.touch(name);
+        let stages = json!(["AWSPENDING"]);
+        let request = json!({"clientRequestToken": version, "versionStages": stages});
+        self.api_event(
+            "PutSecretValue",
+            name,
+            request,
+            json!({"versionId": version, "versionStages": stages}),
+        );
+    }
+
+    /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
+    pub(crate) fn finish_rotation(&mut self, name: &str, version: &str) {
+        self.move_label(name, "AWSCURRENT", version);
+        self.touch(name).labels.remove("AWSPENDING");
+        self.service_event("RotationSucceeded", name);
+    }
+
+    /// A rotation that fails leaves its version pending.
+    pub(crate) fn fail_rotation(&mut self, name: &str) {
+        self.service_event("RotationFailed", name);
+    }
+
+    /// `UpdateSecretVersionStage`.
+    pub(crate) fn move_label(&mut self, name: &str, label: &str, version: &str) {
+        let from = self.secrets[name].labels.get(label).cloned();
+        self.promote(name, label, version);
+        let request =
+            json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
+        self.api_event("UpdateSecretVersionStage", name, request, json!({}));
+    }
+
+    /// `PutSecretValue` by hand.
+    pub(crate) fn put_value(&mut self, name: &str) -> String {
+        let version = self.id();
+        self.promote(name, "AWSCURRENT", &version);
+        let answer = json!({"versionId": version, "versionStages": ["AWSCURRENT"]});
+        self.api_event(
+            "PutSecretValue",
+            name,
+            json!({"clientRequestToken": version}),
+            answer,
+        );
+        version
+    }
+
+    /// `UpdateSecret` with a description, and `TagResource`.
+    pub(crate) fn describe(&mut self, name: &str) {
+        let version = self.id();
+        self.touch(name);
+        let request = json!({"clientRequestToken": version, "description": "new"});
+        self.api_event("UpdateSecret", name, request, json!({}));
+    }
+
+    fn promote(&mut self, name: &str, label: &str, version: &str) {
+        let secret = self.touch(name);
+        let from = secret.labels.insert(label.to_owned(), version.to_owned());
+        if let ("AWSCURRENT", Some(from)) = (label, from) {
+            secret.labels.insert("AWSPREVIOUS".to_owned(), from);
+        }
+        let arn = secret.arn.clone();
+        let detail = json!({"name": name, "labelUpdated": label, "versionId": version});
+        let event = self.envelope("Secret Label Updated", json!([arn]), detail);
+        self.events.push((Family::Native, event));
+    }
+
+    fn touch(&mut self, name: &str) -> &mut Secret {
+        let now = self.now();
+        let secret = self.secrets.get_mut(name).unwrap();
+        secret.last_changed = now;
+        secret
+    }
+
+    fn envelope(&self, detail_type: &str, resources: Value, detail: Value) -> Value {
+        json!({
+            "version": "0", "id": "00000000", "source": "aws.secretsmanager", "account": ACCOUNT, "region": REGION,
+            "detail-type": detail_type, "time": self.second(), "resources": resources, "detail": detail,
+        })
+    }
+
+    /// The time as AWS writes it into events: cut to the second.
+    fn second(&self) -> String {
+        Timestamp::from_second(self.now().as_second())
+            .unwrap()
+            .to_string()
+    }
+
+    fn api_event(&mut self, call: &str, name: &str, mut request: Value, mut response: Value) {
+        request["secretId"] = json!(name);
+        response["arn"] = json!(self.secrets[name].arn);
+        let detail = json!({
+            "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": call,
+            "awsRegion": REGION, "requestParameters": request, "responseElements": response,
+        });
+        let event = self.envelope("AWS API Call via CloudTrail", json!([]), detail);
+        self.events.push((Family::CloudTrail, event));
+    }
+
+    fn service_event(&mut self, event: &str, name: &str) {
+        let detail = json!({
+            "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": event,
+            "awsRegion": REGION, "requestParameters": null, "responseElements": null,
+            "additionalEventData": {"SecretId": self.secrets[name].arn},
+        });
+        let event = self.envelope("AWS Service Event via CloudTrail", json!([]), detail);
+        self.events.push((Family::CloudTrail, event));
+    }
+}
