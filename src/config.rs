@@ -308,3 +308,128 @@ fn is_ecs_name(name: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
+        Config::from_vars(
+            vars.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    }
+
+    #[test]
+    fn an_empty_environment_scans_everything() {
+        let expected = Config {
+            scan: true,
+            tags: false,
+            mapping: Vec::new(),
+            clusters: None,
+            tag_key: "redeploy-on-rotation".to_owned(),
+            dry_run: false,
+            settle: Duration::from_secs(10),
+            on_pending: OnPending::Retry,
+        };
+        assert_eq!(
+            read(&[("PATH", "/bin"), ("AWS_REGION", "eu-west-1")]),
+            Ok(expected)
+        );
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        let config = read(&[
+            (LOOKUP, "tags, config"),
+            (
+                CLUSTERS,
+                "prod, arn:aws:ecs:eu-west-1:123456789012:cluster/stage",
+            ),
+            (TAG_KEY, "team:secrets"),
+            (
+                MAPPING,
+                r#"[{"secret":"rds!db-1","services":["prod/api","prod/worker"]}]"#,
+            ),
+            (DRY_RUN, "true"),
+            (SETTLE_SECONDS, "1"),
+            (ON_PENDING, "ignore"),
+        ])
+        .unwrap();
+        let service = |service: &str| MappedService {
+            cluster: "prod".to_owned(),
+            service: service.to_owned(),
+        };
+        let expected = Config {
+            scan: false,
+            tags: true,
+            mapping: vec![Mapping {
+                secret: Reference::parse_secret("rds!db-1").unwrap(),
+                services: vec![service("api"), service("worker")],
+            }],
+            clusters: Some(vec![
+                "prod".to_owned(),
+                "arn:aws:ecs:eu-west-1:123456789012:cluster/stage".to_owned(),
+            ]),
+            tag_key: "team:secrets".to_owned(),
+            dry_run: true,
+            settle: Duration::from_secs(1),
+            on_pending: OnPending::Ignore,
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_that_names_the_variable_and_what_is_accepted() {
+        let mapping = |text| [(LOOKUP, "config"), (MAPPING, text)];
+        for (vars, accepted) in [
+            (&[(LOOKUP, "scans")][..], "scan, tags or config"),
+            (&[(LOOKUP, "")], "comma-separated"),
+            (&[(LOOKUP, "scan,scan")], "comma-separated"),
+            (&[(LOOKUP, "config")], "REDEPLOY_MAPPING"),
+            (&[(CLUSTERS, "")], "comma-separated"),
+            (&[(CLUSTERS, "a,,b")], "comma-separated"),
+            (&[(CLUSTERS, "a b")], "names or ARNs"),
+            (&[(TAG_KEY, "")], "a tag key"),
+            (&[(TAG_KEY, "aws:x")], "a tag key"),
+            (&[(TAG_KEY, "a!b")], "a tag key"),
+            (&[(DRY_RUN, "yes")], "false or true"),
+            (&[(SETTLE_SECONDS, "0")], "1 to 600"),
+            (&[(SETTLE_SECONDS, "601")], "1 to 600"),
+            (&[(SETTLE_SECONDS, "ten")], "1 to 600"),
+            (&[(ON_PENDING, "fail")], "retry or ignore"),
+            (&[(MAPPING, "[]")], "REDEPLOY_LOOKUP=config"),
+            (&mapping("{}"), "JSON of the form"),
+            (&mapping(r#"[{"secret":"a"}]"#), "services"),
+            (
+                &mapping(r#"[{"secret":"a","services":["api"]}]"#),
+                "<cluster>/<service>",
+            ),
+            (
+                &mapping(r#"[{"secret":"a","services":["a/b/c"]}]"#),
+                "<cluster>/<service>",
+            ),
+            (&mapping(r#"[{"secret":"","services":[]}]"#), "name or ARN"),
+            (
+                &mapping(r#"[{"secret":"a","services":[],"service":1}]"#),
+                "JSON of the form",
+            ),
+        ] {
+            let text = read(vars).unwrap_err().to_string();
+            let (variable, value) = vars.last().unwrap();
+            let named = text.starts_with(&format!("{variable}={value:?} is not accepted"));
+            assert!(named && text.contains(accepted), "{vars:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_ours_is_refused() {
+        let text = read(&[("REDEPLOY_CLUSTER", "prod")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.starts_with("REDEPLOY_CLUSTER is not a variable") && text.contains(CLUSTERS),
+            "{text}"
+        );
+    }
+}

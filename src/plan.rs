@@ -199,3 +199,397 @@ fn under_way_since_before(deployments: &[Deployment], fresh_from: Timestamp) -> 
             }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arn::Home;
+    use crate::secret::{AWSCURRENT, Reference, SecretArn, Subject};
+
+    const DB: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
+    const MAIL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/mail-Ef34Gh";
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn rotation(arn: &str, at: i64) -> Rotation {
+        let subject = Subject::Secret {
+            arn: SecretArn::parse(arn).unwrap(),
+            label: AWSCURRENT.to_owned(),
+        };
+        Rotation {
+            subject,
+            version: None,
+            at: second(at),
+        }
+    }
+
+    fn deployment(at: i64, primary: bool, rollout: Rollout) -> Deployment {
+        Deployment {
+            id: format!("ecs-svc/{at}"),
+            created_at: second(at),
+            primary,
+            rollout,
+        }
+    }
+
+    /// A service of two tasks that follows `prod/db` and was deployed long ago.
+    fn service() -> Service {
+        Service {
+            arn: "arn:aws:ecs:eu-west-1:123456789012:service/prod/api".to_owned(),
+            cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
+            home: Home {
+                region: "eu-west-1".to_owned(),
+                account: "123456789012".to_owned(),
+            },
+            active: true,
+            opted_out: false,
+            desired: 2,
+            running: 2,
+            pending: 0,
+            controller: Controller::Ecs,
+            staged: false,
+            deployments: vec![deployment(10, true, Rollout::Completed)],
+            uses: vec![Use::AtStart(Reference::parse(DB).unwrap())],
+        }
+    }
+
+    fn check(service: &Service, expected: Option<Reason>) {
+        let decisions = plan(&[rotation(DB, 100)], std::slice::from_ref(service));
+        assert_eq!(
+            decisions.first().map(|decision| decision.reason),
+            expected,
+            "{service:?}"
+        );
+    }
+
+    #[test]
+    fn a_service_deployed_before_the_change_is_stale() {
+        check(&service(), Some(Reason::Stale));
+        for at in [99, 100] {
+            check(
+                &Service {
+                    deployments: vec![deployment(at, true, Rollout::Completed)],
+                    ..service()
+                },
+                Some(Reason::Stale),
+            );
+        }
+        check(
+            &Service {
+                deployments: Vec::new(),
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+    }
+
+    #[test]
+    fn a_service_deployed_a_second_after_the_change_is_fresh() {
+        for rollout in [Rollout::Completed, Rollout::InProgress, Rollout::Unknown] {
+            let deployments = vec![
+                deployment(101, true, rollout),
+                deployment(10, false, Rollout::Completed),
+            ];
+            check(
+                &Service {
+                    deployments,
+                    ..service()
+                },
+                Some(Reason::AlreadyFresh),
+            );
+        }
+    }
+
+    #[test]
+    fn a_service_that_must_not_or_need_not_be_forced_is_skipped() {
+        let pinned = format!("{DB}:::4d383ea9-084a-49c9-8722-cbfb0f25c456");
+        let pinned = vec![Use::AtStart(Reference::parse(&pinned).unwrap())];
+        let pulled = vec![Use::AtImagePull(
+            Reference::parse_secret("prod/db").unwrap(),
+        )];
+        check(
+            &Service {
+                active: false,
+                opted_out: true,
+                ..service()
+            },
+            Some(Reason::NotActive),
+        );
+        check(
+            &Service {
+                opted_out: true,
+                uses: pinned.clone(),
+                ..service()
+            },
+            Some(Reason::OptedOut),
+        );
+        check(
+            &Service {
+                uses: pinned.clone(),
+                desired: 0,
+                ..service()
+            },
+            Some(Reason::PinnedVersion),
+        );
+        check(
+            &Service {
+                uses: pulled.clone(),
+                ..service()
+            },
+            Some(Reason::ImagePullOnly),
+        );
+        check(
+            &Service {
+                desired: 0,
+                running: 0,
+                ..service()
+            },
+            Some(Reason::NothingRunning),
+        );
+        check(
+            &Service {
+                desired: 0,
+                running: 1,
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+        check(
+            &Service {
+                desired: 0,
+                running: 0,
+                pending: 1,
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+        let both = [pinned, pulled, service().uses].concat();
+        check(
+            &Service {
+                uses: both,
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+        check(
+            &Service {
+                uses: vec![Use::AtStart(Reference::parse(MAIL).unwrap())],
+                ..service()
+            },
+            None,
+        );
+        check(
+            &Service {
+                uses: Vec::new(),
+                ..service()
+            },
+            None,
+        );
+    }
+
+    #[test]
+    fn a_service_that_cannot_be_forced_is_blocked_unless_it_is_fresh() {
+        let external = Service {
+            controller: Controller::Other,
+            ..service()
+        };
+        check(&external, Some(Reason::UnsupportedController));
+        let deployments = vec![deployment(101, true, Rollout::Unknown)];
+        check(
+            &Service {
+                deployments,
+                ..external
+            },
+            Some(Reason::AlreadyFresh),
+        );
+    }
+
+    #[test]
+    fn a_rollout_that_failed_since_the_change_is_not_tried_again() {
+        let old = deployment(10, true, Rollout::Completed);
+        let failed = deployment(110, false, Rollout::Failed);
+        check(
+            &Service {
+                deployments: vec![old.clone(), failed.clone()],
+                ..service()
+            },
+            Some(Reason::RolledBack),
+        );
+        check(
+            &Service {
+                deployments: vec![deployment(110, true, Rollout::Failed)],
+                ..service()
+            },
+            Some(Reason::RolledBack),
+        );
+        let later = deployment(120, false, Rollout::Completed);
+        check(
+            &Service {
+                deployments: vec![old.clone(), failed, later],
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+        let before = deployment(90, false, Rollout::Failed);
+        check(
+            &Service {
+                deployments: vec![old, before],
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+    }
+
+    #[test]
+    fn a_staged_deployment_under_way_is_not_interrupted() {
+        let staged = Service {
+            staged: true,
+            ..service()
+        };
+        check(&staged, Some(Reason::Stale));
+        let deployments = vec![
+            deployment(90, true, Rollout::InProgress),
+            deployment(10, false, Rollout::Completed),
+        ];
+        check(
+            &Service {
+                deployments: deployments.clone(),
+                ..staged.clone()
+            },
+            Some(Reason::DeploymentInProgress),
+        );
+        check(
+            &Service {
+                deployments,
+                ..service()
+            },
+            Some(Reason::Stale),
+        );
+        let deployments = vec![
+            deployment(90, true, Rollout::Unknown),
+            deployment(10, false, Rollout::Unknown),
+        ];
+        check(
+            &Service {
+                deployments,
+                ..staged.clone()
+            },
+            Some(Reason::DeploymentInProgress),
+        );
+        check(
+            &Service {
+                deployments: vec![deployment(90, true, Rollout::Unknown)],
+                ..staged
+            },
+            Some(Reason::Stale),
+        );
+    }
+
+    #[test]
+    fn several_secrets_that_rotate_together_cost_one_redeploy() {
+        let uses = [DB, MAIL]
+            .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
+            .to_vec();
+        let both = Service {
+            uses,
+            deployments: vec![deployment(150, true, Rollout::Completed)],
+            ..service()
+        };
+        let decisions = plan(&[rotation(MAIL, 200), rotation(DB, 100)], &[both]);
+        assert_eq!(decisions.len(), 1);
+        assert_eq!(
+            (decisions[0].reason, &decisions[0].secrets),
+            (Reason::Stale, &vec![DB.to_owned(), MAIL.to_owned()])
+        );
+    }
+
+    fn any_service() -> impl Strategy<Value = Service> {
+        let rollout = prop_oneof![
+            Just(Rollout::InProgress),
+            Just(Rollout::Completed),
+            Just(Rollout::Failed),
+            Just(Rollout::Unknown),
+        ];
+        let deployment = (0..300_i64, any::<bool>(), rollout)
+            .prop_map(|(at, primary, rollout)| deployment(at, primary, rollout));
+        let reference = prop_oneof![
+            Just(DB.to_owned()),
+            Just(MAIL.to_owned()),
+            Just(format!("{DB}:::4d383ea9-084a-49c9-8722-cbfb0f25c456")),
+        ];
+        let used = (reference, any::<bool>()).prop_map(|(text, start)| {
+            let reference = Reference::parse(&text).unwrap();
+            if start {
+                Use::AtStart(reference)
+            } else {
+                Use::AtImagePull(reference)
+            }
+        });
+        let controller = prop_oneof![3 => Just(Controller::Ecs), 1 => Just(Controller::Other)];
+        (
+            (
+                proptest::bool::weighted(0.8),
+                proptest::bool::weighted(0.2),
+                0..3,
+                0..2,
+                0..2,
+                controller,
+                any::<bool>(),
+            ),
+            proptest::collection::vec(deployment, 0..4),
+            proptest::collection::vec(used, 0..4),
+        )
+            .prop_map(
+                |(
+                    (active, opted_out, desired, running, pending, controller, staged),
+                    deployments,
+                    uses,
+                )| Service {
+                    active,
+                    opted_out,
+                    desired,
+                    running,
+                    pending,
+                    controller,
+                    staged,
+                    deployments,
+                    uses,
+                    ..service()
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_repetition_of_rotations_do_not_matter(service in any_service(), first in 0..300_i64, second in 0..300_i64) {
+            let (db, mail) = (rotation(DB, first), rotation(MAIL, second));
+            let once = plan(&[db.clone(), mail.clone()], std::slice::from_ref(&service));
+            prop_assert_eq!(&once, &plan(&[mail.clone(), db.clone(), mail, db], std::slice::from_ref(&service)));
+        }
+
+        #[test]
+        fn what_was_redeployed_is_not_redeployed_again(service in any_service(), at in 0..300_i64) {
+            let rotations = [rotation(DB, at)];
+            if plan(&rotations, std::slice::from_ref(&service)).iter().any(|decision| decision.reason == Reason::Stale) {
+                let mut deployments = service.deployments.clone();
+                deployments.iter_mut().for_each(|deployment| deployment.primary = false);
+                deployments.push(deployment(at + 1, true, Rollout::InProgress));
+                let after = Service { deployments, ..service };
+                prop_assert_eq!(plan(&rotations, &[after])[0].reason, Reason::AlreadyFresh);
+            }
+        }
+
+        #[test]
+        fn only_a_service_that_follows_the_secret_is_redeployed(service in any_service(), at in 0..300_i64) {
+            let follows = service.uses.contains(&Use::AtStart(Reference::parse(DB).unwrap()));
+            for decision in plan(&[rotation(DB, at)], std::slice::from_ref(&service)) {
+                let redeployed = decision.reason.action() == Action::Redeploy;
+                prop_assert!(!redeployed || (follows && service.active && !service.opted_out));
+            }
+        }
+    }
+}

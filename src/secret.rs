@@ -450,3 +450,303 @@ impl fmt::Display for Reference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FULL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
+    const PARTIAL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
+    const VERSION: &str = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
+
+    fn home() -> Home {
+        Home {
+            region: "eu-west-1".to_owned(),
+            account: "123456789012".to_owned(),
+        }
+    }
+
+    fn secret(arn: &str, label: &str) -> Subject {
+        Subject::Secret {
+            arn: SecretArn::parse(arn).unwrap(),
+            label: label.to_owned(),
+        }
+    }
+
+    fn parameter(name: &str) -> Subject {
+        let arn = format!("arn:aws:ssm:eu-west-1:123456789012:parameter/{name}");
+        Subject::Parameter(ParameterArn::parse(&arn).unwrap())
+    }
+
+    fn check(value_from: &str, subject: &Subject, expected: Follows) {
+        let reference = Reference::parse(value_from).unwrap();
+        assert_eq!(
+            reference.follows(subject, &home()),
+            expected,
+            "{value_from} after {subject:?}"
+        );
+    }
+
+    #[test]
+    fn a_reference_follows_the_secret_that_it_names() {
+        let current = secret(FULL, AWSCURRENT);
+        for value_from in [
+            FULL.to_owned(),
+            PARTIAL.to_owned(),
+            format!("{FULL}:::"),
+            format!("{FULL}:password::"),
+            format!("{PARTIAL}:password::"),
+            format!("{FULL}::AWSCURRENT:"),
+            format!("{FULL}:password:AWSPREVIOUS:"),
+            "/aws/reference/secretsmanager/prod/db".to_owned(),
+            "/aws/reference/secretsmanager/prod/db:AWSCURRENT".to_owned(),
+            "/aws/reference/secretsmanager/prod/db:AWSPREVIOUS".to_owned(),
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/aws/reference/secretsmanager/prod/db"
+                .to_owned(),
+        ] {
+            check(&value_from, &current, Follows::Yes);
+        }
+    }
+
+    #[test]
+    fn a_reference_to_something_else_does_not_follow() {
+        let current = secret(FULL, AWSCURRENT);
+        for value_from in [
+            "prod/db",
+            "/prod/db",
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/prod/db",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/d",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-ab12cd",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:PROD/db",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd-Ef34Gh",
+            "arn:aws:secretsmanager:eu-west-2:123456789012:secret:prod/db",
+            "arn:aws:secretsmanager:eu-west-1:210987654321:secret:prod/db",
+            "arn:aws-cn:secretsmanager:eu-west-1:123456789012:secret:prod/db",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd::Custom:",
+            "/aws/reference/secretsmanager/prod",
+            "/aws/reference/secretsmanager/prod/db:Custom",
+            "arn:aws:ssm:us-east-1:123456789012:parameter/aws/reference/secretsmanager/prod/db",
+        ] {
+            check(value_from, &current, Follows::No);
+        }
+    }
+
+    #[test]
+    fn a_reference_with_a_version_id_is_pinned() {
+        let current = secret(FULL, AWSCURRENT);
+        check(&format!("{FULL}:::{VERSION}"), &current, Follows::Pinned);
+        check(
+            &format!("{PARTIAL}:password::{VERSION}"),
+            &current,
+            Follows::Pinned,
+        );
+        check(
+            &format!("/aws/reference/secretsmanager/prod/db:{VERSION}"),
+            &current,
+            Follows::Pinned,
+        );
+        check("app/limit:3", &parameter("app/limit"), Follows::Pinned);
+    }
+
+    #[test]
+    fn a_custom_label_is_followed_by_its_own_move_only() {
+        check(
+            &format!("{FULL}::Custom:"),
+            &secret(FULL, "Custom"),
+            Follows::Yes,
+        );
+        check(
+            &format!("{FULL}::AWSPREVIOUS:"),
+            &secret(FULL, "Custom"),
+            Follows::No,
+        );
+        check(FULL, &secret(FULL, "Custom"), Follows::No);
+    }
+
+    #[test]
+    fn a_parameter_is_named_with_or_without_slash_and_arn() {
+        for value_from in [
+            "/app/limit",
+            "app/limit",
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit",
+        ] {
+            check(value_from, &parameter("app/limit"), Follows::Yes);
+            check(value_from, &parameter("app/limits"), Follows::No);
+        }
+        check("limit", &parameter("limit"), Follows::Yes);
+        check("/app/limit:prod", &parameter("app/limit"), Follows::No);
+        check(
+            "arn:aws:ssm:us-east-1:123456789012:parameter/app/limit",
+            &parameter("app/limit"),
+            Follows::No,
+        );
+    }
+
+    #[test]
+    fn a_name_means_the_secret_of_that_account_and_region() {
+        let reference = Reference::parse_secret("prod/db").unwrap();
+        assert_eq!(
+            reference.follows(&secret(FULL, AWSCURRENT), &home()),
+            Follows::Yes
+        );
+        let elsewhere = Home {
+            region: "us-east-1".to_owned(),
+            ..home()
+        };
+        assert_eq!(
+            reference.follows(&secret(FULL, AWSCURRENT), &elsewhere),
+            Follows::No
+        );
+        assert_eq!(
+            reference.follows(&parameter("prod/db"), &home()),
+            Follows::No
+        );
+    }
+
+    #[test]
+    fn a_partial_arn_that_looks_full_needs_a_lookup() {
+        // A secret named `a-abcdef`, and one named `a` whose suffix is `abcdef`.
+        let long = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef-XyZ123";
+        let short = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef";
+        let mut reference = Reference::parse(short).unwrap();
+        assert_eq!(
+            reference.needs_lookup(&secret(long, AWSCURRENT)).as_deref(),
+            Some(short)
+        );
+        assert_eq!(
+            reference.follows(&secret(long, AWSCURRENT), &home()),
+            Follows::Yes
+        );
+        reference.set_full_arn();
+        assert_eq!(
+            reference.follows(&secret(long, AWSCURRENT), &home()),
+            Follows::No
+        );
+        assert_eq!(
+            reference.follows(&secret(short, AWSCURRENT), &home()),
+            Follows::Yes
+        );
+        assert_eq!(reference.needs_lookup(&secret(short, AWSCURRENT)), None);
+        assert_eq!(
+            Reference::parse(PARTIAL)
+                .unwrap()
+                .needs_lookup(&secret(FULL, AWSCURRENT)),
+            None
+        );
+    }
+
+    #[test]
+    fn arns_of_every_partition_and_of_managed_secrets_are_secrets() {
+        for (arn, name) in [
+            (
+                "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-Ab12Cd",
+                "a",
+            ),
+            (
+                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:/a_b+c=d.e@f-Ab12Cd",
+                "/a_b+c=d.e@f",
+            ),
+            (
+                "arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:a-Ab12Cd",
+                "a",
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1234-Ab12Cd",
+                "rds!db-1234",
+            ),
+        ] {
+            assert_eq!(
+                SecretArn::parse(arn)
+                    .map(|arn| arn.name().to_owned())
+                    .as_deref(),
+                Some(name),
+                "{arn}"
+            );
+        }
+        for text in [
+            PARTIAL,
+            "prod/db",
+            "",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd",
+        ] {
+            assert_eq!(SecretArn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_ecs_could_not_read_either_is_refused() {
+        for (value_from, expected) in [
+            ("", InvalidReference::Empty),
+            ("/", InvalidReference::Empty),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+                InvalidReference::Service,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret::::",
+                InvalidReference::Empty,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key",
+                InvalidReference::Fields,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b:c:d:e",
+                InvalidReference::Fields,
+            ),
+            ("arn:aws:s3:::bucket", InvalidReference::Arn),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:queue",
+                InvalidReference::Service,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:12345:secret:a",
+                InvalidReference::Arn,
+            ),
+            ("arn:aws", InvalidReference::Arn),
+        ] {
+            assert_eq!(Reference::parse(value_from), Err(expected), "{value_from}");
+        }
+    }
+
+    fn secret_name() -> impl Strategy<Value = String> {
+        "[a-zA-Z0-9/_+=.@!-]{1,40}"
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_parses_prints_the_same(text in ".{0,80}") {
+            for reference in [Reference::parse(&text), Reference::parse_secret(&text)].into_iter().flatten() {
+                prop_assert_eq!(reference.to_string(), text.clone());
+            }
+        }
+
+        #[test]
+        fn every_reference_of_the_grammar_parses_and_prints_the_same(
+            partition in "aws(-[a-z]{2,6})?", name in secret_name(), service in "secretsmanager|ssm",
+            fields in proptest::option::of("[a-z]{0,5}:[A-Z]{0,5}:[a-z0-9-]{0,5}"),
+        ) {
+            let kind = if service == "ssm" { "parameter/" } else { "secret:" };
+            let fields = fields.map_or(String::new(), |fields| format!(":{fields}"));
+            let text = format!("arn:{partition}:{service}:eu-west-1:123456789012:{kind}{name}{fields}");
+            prop_assert_eq!(Reference::parse(&text).unwrap().to_string(), text);
+        }
+
+        #[test]
+        fn full_and_partial_arn_follow_their_secret_and_no_other(
+            name in secret_name(), other in secret_name(), suffix in "[a-zA-Z0-9]{6}",
+        ) {
+            let prefix = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
+            let subject = secret(&format!("{prefix}{name}-{suffix}"), AWSCURRENT);
+            let follows = |id: &str| Reference::parse(&format!("{prefix}{id}")).unwrap().follows(&subject, &home());
+            prop_assert_eq!(follows(&format!("{name}-{suffix}")), Follows::Yes);
+            prop_assert_eq!(follows(&name), Follows::Yes);
+            if other != name && other != format!("{name}-{suffix}") {
+                prop_assert_eq!(follows(&other), Follows::No);
+            }
+        }
+    }
+}

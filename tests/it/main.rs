@@ -4,3 +4,5 @@
 mod simulation;
 
 mod conformance;
+mod events;
+mod wire;

@@ -1,0 +1,530 @@
+//! What goes over the wire: pages, tens, exact bodies, retries, and what happens when things vanish.
+
+use std::time::Duration;
+
+use redeploy_on_rotation::aws::Aws;
+use redeploy_on_rotation::event::sqs_batch;
+use redeploy_on_rotation::handler::{Clock, handle_batch};
+use redeploy_on_rotation::report::{Done, Failure, Outcome, Report};
+use serde_json::{Value, json};
+
+use crate::simulation::scene::{config, invoke};
+use crate::simulation::wire::Wire;
+use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, World};
+
+/// A world with `prod/db`, changed ten minutes after these services were made, and its native event.
+async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
+    let mut world = World::new();
+    let secret = world.make_secret("prod/db");
+    make(&mut world, &secret);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.put_value("prod/db");
+    let (_, event) = world.events.remove(0);
+    world.events.clear();
+    (Wire::new(world), event)
+}
+
+fn actions(report: &Report) -> Vec<(String, String, String)> {
+    let report = serde_json::to_value(report).unwrap();
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let services = report["services"].as_array().unwrap().iter();
+    services
+        .map(|s| (text(&s["service"]), text(&s["action"]), text(&s["reason"])))
+        .collect()
+}
+
+fn row(service: &str, action: &str, reason: &str) -> (String, String, String) {
+    (service.to_owned(), action.to_owned(), reason.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
+    let (wire, event) = changed(|world, secret| {
+        for number in 0..234 {
+            world.make_service(&format!("api-{number:03}"), secret);
+        }
+    })
+    .await;
+    let aws = wire.clients();
+    let report = invoke(&aws, &wire, &config(&[]), &event).await;
+    assert_eq!(report.outcome, Outcome::Redeployed, "{report:?}");
+    {
+        let world = wire.world();
+        assert_eq!(world.redeploys.len(), 234);
+        assert_eq!(world.calls_of("ListServices").len(), 3);
+        assert!(
+            world
+                .calls_of("ListServices")
+                .iter()
+                .all(|body| body["maxResults"] == 100)
+        );
+        assert_eq!(world.calls_of("DescribeServices").len(), 24);
+        assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
+    }
+    // The revisions are known by now.
+    let report = invoke(&aws, &wire, &config(&[]), &event).await;
+    assert_eq!(report.outcome, Outcome::NothingToDo);
+    let world = wire.world();
+    assert_eq!(world.redeploys.len(), 234);
+    assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_per_service() {
+    let (wire, event) = changed(|world, secret| {
+        for number in 0..25 {
+            let service = world.make_service(&format!("api-{number}"), "/unrelated");
+            world.tag(
+                &service,
+                if number % 2 == 0 {
+                    "prod/db other"
+                } else {
+                    secret
+                },
+            );
+        }
+        let other = world.make_service("other", secret);
+        world.tag(&other, "prod/other");
+        let ignored = world.make_service("ignored", secret);
+        world.tag(&ignored, "prod/db ignore");
+        world.make_service("untagged", secret);
+    })
+    .await;
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_LOOKUP", "tags")]),
+        &event,
+    )
+    .await;
+    let world = wire.world();
+    assert_eq!(world.redeploys.len(), 25, "{report:#?}");
+    assert_eq!(world.calls.len(), 1 + 3 + 25);
+    assert!(actions(&report).contains(&row("ignored", "skipped", "opted-out")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
+    let mapping = json!([
+        {"secret": "prod/db", "services": ["prod/api", "prod/gone", "nowhere/api"]},
+        {"secret": "prod/other", "services": ["prod/other"]},
+    ]);
+    let (wire, event) = changed(|world, _| {
+        world.make_service("api", "/unrelated");
+        world.make_service("other", "/unrelated");
+    })
+    .await;
+    let vars = [
+        ("REDEPLOY_LOOKUP", "config"),
+        ("REDEPLOY_MAPPING", &mapping.to_string()),
+    ];
+    let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
+    assert_eq!(report.failure, Some(Failure::PartialFailure));
+    let mut failed: Vec<_> = report
+        .services
+        .iter()
+        .filter(|s| s.action == Done::Failed)
+        .collect();
+    failed.sort_by_key(|service| &service.service);
+    assert_eq!(
+        failed
+            .iter()
+            .map(|s| s.service.as_str())
+            .collect::<Vec<_>>(),
+        ["nowhere/api", "prod/gone"]
+    );
+    assert!(failed.iter().all(
+        |s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING") && s.secrets == ["prod/db"]
+    ));
+    assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_lookups_count_together_and_no_service_twice() {
+    let mapping =
+        json!([{"secret": "prod/db", "services": ["prod/by-mapping", "prod/by-definition"]}])
+            .to_string();
+    let (wire, event) = changed(|world, secret| {
+        world.make_service("by-definition", secret);
+        let tagged = world.make_service("by-tag", "/unrelated");
+        world.tag(&tagged, "prod/db");
+        world.make_service("by-mapping", "/unrelated");
+        world.make_service("by-nothing", "/unrelated");
+    })
+    .await;
+    let vars = [
+        ("REDEPLOY_LOOKUP", "scan,tags,config"),
+        ("REDEPLOY_MAPPING", &mapping),
+    ];
+    let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
+    let expected =
+        ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
+    assert_eq!(actions(&report), expected);
+    assert_eq!(wire.world().redeploys.len(), 3);
+    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_place_of_a_task_definition_is_read() {
+    let (wire, event) = changed(|world, secret| {
+        let by_log = json!([{"name": "app", "logConfiguration": {
+            "logDriver": "splunk", "secretOptions": [{"name": "token", "valueFrom": secret}]}}]);
+        let by_second = json!([{"name": "app"}, {"name": "side", "secrets": [{"name": "S", "valueFrom": secret}]}]);
+        let by_pull = json!([{"name": "app", "repositoryCredentials": {"credentialsParameter": "prod/db"}}]);
+        let fsx = json!([{"name": "share", "fsxWindowsFileServerVolumeConfiguration": {
+            "fileSystemId": "fs-1", "rootDirectory": "/", "authorizationConfig": {
+            "credentialsParameter": secret, "domain": "example.com"}}}]);
+        world.make_service_of("by-log", json!({"containerDefinitions": by_log}));
+        world.make_service_of("by-second", json!({"containerDefinitions": by_second}));
+        world.make_service_of("by-pull", json!({"containerDefinitions": by_pull}));
+        world.make_service_of("by-volume", json!({"containerDefinitions": [{"name": "app"}], "volumes": fsx}));
+        let broken = world.make_service("broken", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b");
+        // A rollout that is not finished: the old revision still runs.
+        let unfinished = world.make_service("unfinished", secret);
+        let bare = world.services[&broken].deployments[0].task_definition.clone();
+        world.deploy(&unfinished, &bare);
+    })
+    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    let mut expected: Vec<_> = ["by-log", "by-second", "by-volume", "unfinished"]
+        .map(|name| row(name, "redeployed", "stale"))
+        .into();
+    expected.push(row("by-pull", "skipped", "image-pull-only"));
+    assert_eq!(actions(&report), expected);
+    assert!(
+        report.warnings[0].contains("task-definition/broken:1"),
+        "{:?}",
+        report.warnings
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocation() {
+    let (wire, event) = changed(|world, secret| {
+        for (name, controller, strategy) in [
+            ("code-deploy", "CODE_DEPLOY", "ROLLING"),
+            ("external", "EXTERNAL", "ROLLING"),
+            ("canary", "ECS", "CANARY"),
+        ] {
+            let service = world.make_service(name, secret);
+            let service = world.services.get_mut(&service).unwrap();
+            service.controller = controller;
+            service.strategy = strategy;
+            service.deployments[0].rollout = "IN_PROGRESS";
+        }
+    })
+    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.failure, None);
+    let expected = [
+        row("canary", "blocked", "deployment-in-progress"),
+        row("code-deploy", "blocked", "unsupported-controller"),
+        row("external", "blocked", "unsupported-controller"),
+    ];
+    assert_eq!(actions(&report), expected);
+    assert!(wire.world().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
+    let (wire, event) = changed(|world, secret| {
+        world
+            .clusters
+            .push(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/gone"));
+        world.make_service("api", secret);
+        let deleted = world.make_service("deleted", secret);
+        world.tag(&deleted, "prod/db");
+    })
+    .await;
+    wire.world().fail_next(
+        "UpdateService",
+        &[Fault::Refused("ServiceNotFoundException")],
+    );
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.failure, None, "{report:#?}");
+    assert!(
+        report.warnings[0].contains("cluster/gone"),
+        "{:?}",
+        report.warnings
+    );
+    assert!(
+        actions(&report)
+            .iter()
+            .any(|(_, action, reason)| action == "skipped" && reason == "not-active")
+    );
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_the_configuration_names_and_that_does_not_exist_fails_after_the_rest_is_done()
+ {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_CLUSTERS", "prod,prdo")]),
+        &event,
+    )
+    .await;
+    assert_eq!(report.failure, Some(Failure::PartialFailure));
+    assert_eq!(
+        actions(&report),
+        [
+            row("prdo", "failed", "not-found"),
+            row("api", "redeployed", "stale")
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_clusters_in_scope_are_touched() {
+    for lookup in ["scan", "tags"] {
+        let (wire, event) = changed(|world, secret| {
+            let api = world.make_service("api", secret);
+            world.tag(&api, "prod/db");
+            let other = world.make_service("other", secret);
+            let mut other = world.services.remove(&other).unwrap();
+            other.cluster = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/stage");
+            other
+                .tags
+                .insert("redeploy-on-rotation".to_owned(), "prod/db".to_owned());
+            world.clusters.push(other.cluster.clone());
+            world.services.insert(
+                format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/stage/other"),
+                other,
+            );
+        })
+        .await;
+        let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_CLUSTERS", CLUSTER)];
+        invoke(&wire.clients(), &wire, &config(&vars), &event).await;
+        assert_eq!(wire.world().redeploys.len(), 1, "{lookup}");
+        invoke(
+            &wire.clients(),
+            &wire,
+            &config(&[("REDEPLOY_LOOKUP", lookup)]),
+            &event,
+        )
+        .await;
+        assert_eq!(wire.world().redeploys.len(), 2, "{lookup}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named() {
+    let (wire, event) = changed(|world, secret| {
+        for name in ["a", "b", "c"] {
+            world.make_service(name, secret);
+        }
+    })
+    .await;
+    wire.world()
+        .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(report.failure, Some(Failure::PartialFailure));
+    assert_eq!(wire.world().redeploys.len(), 2);
+    let failed = &report.services[0];
+    assert_eq!(failed.action, Done::Failed);
+    assert!(
+        failed.error.as_ref().unwrap().contains("ecs:UpdateService"),
+        "{failed:?}"
+    );
+    assert!(report.error_message().contains(&failed.service));
+    // The retry touches only what is left.
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.outcome, Outcome::Redeployed);
+    assert_eq!(wire.world().redeploys.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_definition_that_cannot_be_read_fails_its_services_only() {
+    let (wire, event) = changed(|world, secret| {
+        world.make_service("api", secret);
+        world.make_service("unreadable", secret);
+        world
+            .task_definitions
+            .retain(|arn, _| !arn.contains("unreadable"));
+    })
+    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(
+        actions(&report),
+        [
+            row("unreadable", "failed", "lookup-failed"),
+            row("api", "redeployed", "stale")
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_reads_are_repeated_and_a_lookup_throttled_for_good_fails_as_such() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    for operation in [
+        "ListClusters",
+        "ListServices",
+        "DescribeServices",
+        "DescribeTaskDefinition",
+    ] {
+        wire.world().fail_next(
+            operation,
+            &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost],
+        );
+    }
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
+    wire.world()
+        .fail_next("ListClusters", &[Fault::Throttled; 20]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.failure, Some(Failure::Throttled));
+    assert!(
+        report.reason.contains("ecs:ListClusters"),
+        "{}",
+        report.reason
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_calls_nothing_that_changes_anything_and_does_not_wait() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let began = tokio::time::Instant::now();
+    let dry = config(&[("REDEPLOY_DRY_RUN", "true")]);
+    let report = invoke(&wire.clients(), &wire, &dry, &event).await;
+    assert_eq!(report.outcome, Outcome::DryRun);
+    let plan = json!({"action": "plan", "secret": "prod/db"});
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &plan).await;
+    assert_eq!(actions(&report), [row("api", "planned", "stale")]);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(wire.world().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_redeploys_what_uses_the_secret_named_in_any_way() {
+    let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:prod/db");
+    for name in ["prod/db", &arn, &format!("{arn}-Ab12Cd")] {
+        let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+        let request = json!({"action": "redeploy", "secret": name});
+        let report = invoke(&wire.clients(), &wire, &config(&[]), &request).await;
+        assert_eq!(report.outcome, Outcome::Redeployed, "{name}: {report:#?}");
+        assert_eq!(wire.world().redeploys.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let aws = wire.clients();
+    invoke(&aws, &wire, &config(&[]), &event).await;
+    wire.world().read_lag = Duration::from_secs(4);
+    let report = invoke(&aws, &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "skipped", "already-fresh")]);
+    assert_eq!(wire.world().redeploys.len(), 1);
+    // A memory that outlived a roll-back would hide it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    wire.world().services.values_mut().for_each(|service| {
+        service.deployments.remove(0);
+        service.deployments[0].primary = true;
+    });
+    let report = invoke(
+        &aws,
+        &wire,
+        &config(&[("REDEPLOY_DRY_RUN", "true")]),
+        &event,
+    )
+    .await;
+    assert_eq!(actions(&report), [row("api", "planned", "stale")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_ending_like_a_suffix_is_told_apart_by_asking() {
+    let prefix = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:");
+    for also_short in [false, true] {
+        let mut world = World::new();
+        world.make_secret("prod/db-Ab12Cd");
+        if also_short {
+            // Its full ARN is the partial ARN of the other.
+            world.make_secret("prod/db");
+        }
+        world.make_service("api", &format!("{prefix}prod/db-Ab12Cd"));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        world.put_value("prod/db-Ab12Cd");
+        let (_, event) = world.events.remove(0);
+        let wire = Wire::new(world);
+        invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+        assert_eq!(wire.world().redeploys.len(), usize::from(!also_short));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    wire.world().request_rotation("prod/db");
+    let (_, event) = wire.world().events.remove(0);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.failure, Some(Failure::RotationPending));
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_ON_PENDING", "ignore")]),
+        &event,
+    )
+    .await;
+    assert_eq!(report.outcome, Outcome::Ignored);
+    assert!(wire.world().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_ends_before_the_change_settled_says_so() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let now = wire.world().now();
+    let clock = Clock::new(
+        now,
+        Some(now.saturating_add(Duration::from_secs(3)).unwrap()),
+    );
+    let report =
+        redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
+    assert_eq!(report.failure, Some(Failure::TimeLeft));
+    assert!(wire.world().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let record =
+        |id: &str, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
+    let mut broken = event.clone();
+    broken["detail"]["labelUpdated"] = Value::Null;
+    let batch = json!({"Records": [
+        record("good", json!(event.to_string())),
+        record("broken", json!(broken.to_string())),
+        record("again", json!(event.to_string())),
+        record("unknown", json!("not JSON")),
+        record("bodiless", json!(7)),
+    ]});
+    let records = sqs_batch(&batch).unwrap().unwrap();
+    let clock = Clock::new(wire.world().now(), None);
+    let aws: Aws = wire.clients();
+    let mut outcomes = Vec::new();
+    let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| {
+        outcomes.push(report.outcome)
+    })
+    .await;
+    assert_eq!(failed, ["broken", "bodiless"]);
+    let expected = [
+        Outcome::Redeployed,
+        Outcome::Failed,
+        Outcome::NothingToDo,
+        Outcome::Ignored,
+        Outcome::Failed,
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
