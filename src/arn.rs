@@ -36,37 +36,23 @@ impl Arn {
         let mut fields = text.splitn(6, ':');
         let scheme = fields.next()?;
         let mut field = || fields.next().map(str::to_owned);
-        let arn = Self {
-            partition: field()?,
-            service: field()?,
-            region: field()?,
-            account: field()?,
-            resource: field()?,
-        };
-        let named = |text: &str| {
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
+        let arn =
+            Self { partition: field()?, service: field()?, region: field()?, account: field()?, resource: field()? };
+        let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let valid = scheme == "arn"
             && (arn.partition == "aws" || arn.partition.starts_with("aws-"))
-            && [&arn.partition, &arn.service, &arn.region]
-                .iter()
-                .all(|part| named(part))
+            && [&arn.partition, &arn.service, &arn.region].iter().all(|part| named(part))
             && arn.account.len() == 12
             && arn.account.bytes().all(|b| b.is_ascii_digit())
             && !arn.resource.is_empty()
-            && !arn
-                .resource
-                .contains(|c: char| c.is_whitespace() || c.is_control());
+            && !arn.resource.contains(|c: char| c.is_whitespace() || c.is_control());
         valid.then_some(arn)
     }
 
     /// The account and Region that the resource lives in.
     #[must_use]
     pub fn home(&self) -> Home {
-        Home {
-            region: self.region.clone(),
-            account: self.account.clone(),
-        }
+        Home { region: self.region.clone(), account: self.account.clone() }
     }
 
     /// Whether the resource lives there.
@@ -78,13 +64,7 @@ impl Arn {
 
 impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            partition,
-            service,
-            region,
-            account,
-            resource,
-        } = self;
+        let Self { partition, service, region, account, resource } = self;
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
     }
 }

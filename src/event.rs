@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, ParameterArn, Rotation, SecretArn, Subject,
-};
+use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, ParameterArn, Rotation, SecretArn, Subject};
 
 /// The longest identifier that is looked at; AWS accepts a `SecretId` of at most 2048 characters.
 const MAX_IDENTIFIER_LENGTH: usize = 2048;
@@ -176,26 +174,13 @@ pub fn sqs_batch(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, InvalidE
     if !records.iter().all(is_sqs) {
         return Ok(None);
     }
-    let records: Vec<_> = records
-        .iter()
-        .enumerate()
-        .map(|(index, record)| SqsRecord {
-            message_id: record
-                .get("messageId")
-                .and_then(Value::as_str)
-                .unwrap_or_default(),
-            body: record.get("body").and_then(Value::as_str),
-            index,
-        })
-        .collect();
-    match records.iter().find(|record| record.message_id.is_empty()) {
-        Some(SqsRecord { index, .. }) => Err(InvalidEvent {
-            kind: Kind::Unknown,
-            field: format!("Records[{index}].messageId"),
-            problem: Problem::MustBe("a string that is not empty"),
-        }),
-        None => Ok(Some(records)),
-    }
+    let record = |(index, record)| {
+        let batch = Fields { kind: Kind::Unknown, payload: record };
+        let invalid = |_| batch.invalid(&format!("Records[{index}].messageId"), Problem::MustBe("a string"));
+        let message_id = batch.required_text("messageId").map_err(invalid)?;
+        Ok(SqsRecord { message_id, body: record.get("body").and_then(Value::as_str), index })
+    };
+    records.iter().enumerate().map(record).collect::<Result<_, _>>().map(Some)
 }
 
 /// Reads one payload.
@@ -204,212 +189,140 @@ pub fn sqs_batch(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, InvalidE
 /// When it is a payload that this program acts on, and a field that is needed is missing or of the wrong type.
 pub fn parse(payload: &Value) -> Result<Trigger, InvalidEvent> {
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
-    let source = text("/source");
-    let is_from = |expected: &str| source.is_none_or(|source| source == expected);
-    let is_secrets_manager = is_from("aws.secretsmanager")
-        || text("/detail/eventSource") == Some("secretsmanager.amazonaws.com");
-    match text("/detail-type") {
-        Some("Secret Label Updated") if is_secrets_manager => {
-            secret_label_updated(&Field::root(Kind::SecretLabelUpdated, payload))
+    let is_from = |expected: &str| text("/source").is_none_or(|source| source == expected);
+    let is_secrets_manager =
+        is_from("aws.secretsmanager") || text("/detail/eventSource") == Some("secretsmanager.amazonaws.com");
+    let event = |kind| Fields { kind, payload };
+    match (text("/detail-type"), text("/action")) {
+        (Some("Secret Label Updated"), _) if is_secrets_manager => {
+            secret_label_updated(&event(Kind::SecretLabelUpdated))
         }
-        Some("AWS API Call via CloudTrail" | "AWS Service Event via CloudTrail")
-            if is_secrets_manager =>
-        {
+        (Some("AWS API Call via CloudTrail" | "AWS Service Event via CloudTrail"), _) if is_secrets_manager => {
             cloudtrail(payload)
         }
-        Some("Parameter Store Change") if is_from("aws.ssm") => {
-            parameter_change(&Field::root(Kind::ParameterChange, payload))
+        (Some("Parameter Store Change"), _) if is_from("aws.ssm") => parameter_change(&event(Kind::ParameterChange)),
+        (Some("ECS Deployment State Change"), _) if is_from("aws.ecs") => {
+            ignored(Kind::DeploymentStateChange, "deployment state changes are not examined by this version")
         }
-        Some("ECS Deployment State Change") if is_from("aws.ecs") => Ok(ignored(
-            Kind::DeploymentStateChange,
-            "deployment state changes are not examined by this version",
-        )),
-        Some("Scheduled Event") => Ok(ignored(Kind::Sweep, SWEEP)),
-        Some(_) => Ok(ignored(
-            Kind::Unknown,
-            "no event of this source and detail-type changes a secret",
-        )),
-        None => request(payload),
+        (Some("Scheduled Event"), _) | (None, Some("sweep")) => {
+            ignored(Kind::Sweep, "sweeps are not made by this version")
+        }
+        (Some(_), _) => ignored(Kind::Unknown, "no event of this source and detail-type changes a secret"),
+        (None, Some(action @ ("redeploy" | "plan"))) => {
+            let secret = event(Kind::Request).required_text("secret")?.to_owned();
+            Ok(Trigger { kind: Kind::Request, hint: Hint::Request { secret, dry_run: action == "plan" } })
+        }
+        (None, Some(_)) => ignored(Kind::Unknown, "the action is neither redeploy nor plan"),
+        (None, None) => ignored(Kind::Unknown, "the payload is neither an event, an SQS batch nor a request"),
     }
 }
 
-const SWEEP: &str = "sweeps are not made by this version";
-
-fn ignored(kind: Kind, reason: impl Into<String>) -> Trigger {
-    Trigger {
-        kind,
-        hint: Hint::Ignored {
-            reason: reason.into(),
-            warning: false,
-        },
-    }
-}
-
-/// A direct invocation: `{"action": "redeploy" | "plan", "secret": "<name or ARN>"}`.
-fn request(payload: &Value) -> Result<Trigger, InvalidEvent> {
-    let dry_run = match payload.get("action").and_then(Value::as_str) {
-        Some("redeploy") => false,
-        Some("plan") => true,
-        Some("sweep") => return Ok(ignored(Kind::Sweep, SWEEP)),
-        Some(_) => {
-            return Ok(ignored(
-                Kind::Unknown,
-                "the action is none of redeploy, plan",
-            ));
-        }
-        None => {
-            return Ok(ignored(
-                Kind::Unknown,
-                "the payload is neither an event, an SQS batch nor a request",
-            ));
-        }
-    };
-    let secret = Field::root(Kind::Request, payload)
-        .get("secret")?
-        .required_text()?
-        .to_owned();
-    Ok(Trigger {
-        kind: Kind::Request,
-        hint: Hint::Request { secret, dry_run },
-    })
+#[expect(clippy::unnecessary_wraps, reason = "every caller returns it as it is")]
+fn ignored(kind: Kind, reason: &str) -> Result<Trigger, InvalidEvent> {
+    Ok(Trigger { kind, hint: Hint::Ignored { reason: reason.to_owned(), warning: kind == Kind::RotationFailed } })
 }
 
 /// `Secret Label Updated`
 /// (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/event-detail-secret-label-updated-secretsmanager.html>).
-fn secret_label_updated(event: &Field) -> Result<Trigger, InvalidEvent> {
-    let kind = event.kind;
-    let detail = event.get("detail")?;
-    let label = detail.get("labelUpdated")?.required_text()?.to_owned();
-    let resource = event.get("resources")?.first()?;
-    let id = resource.required_text()?;
-    let at = event.get("time")?.required_end_of_second()?;
-    let version = detail.get("versionId")?.text()?.map(str::to_owned);
+fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
+    let label = event.required_text("detail.labelUpdated")?.to_owned();
+    let id = event.required_text("resources[0]")?;
+    let at = event.end_of_second("time")?.ok_or_else(|| event.invalid("time", Problem::Missing))?;
+    let version = event.text("detail.versionId")?.map(str::to_owned);
     if label == AWSPENDING {
-        return Ok(ignored(kind, "AWSPENDING moved, which no task reads"));
+        return ignored(event.kind, "AWSPENDING moved, which no task reads");
     }
     // The name says whether the ARN is a full one, which its shape alone cannot.
-    let full = match detail.get("name")?.text()? {
-        Some(name) => SecretArn::parse(id).filter(|arn| arn.name() == name),
-        None => SecretArn::parse(id),
-    };
-    let hint = match full {
-        Some(arn) => Hint::Rotation(Rotation {
-            subject: Subject::Secret { arn, label },
-            version,
-            at,
-        }),
+    let name = event.text("detail.name")?;
+    let hint = match SecretArn::parse(id).filter(|arn| name.is_none_or(|name| name == arn.name())) {
+        Some(arn) => Hint::Rotation(Rotation { subject: Subject::Secret { arn, label }, version, at }),
         None => Hint::Secret(SecretHint {
             secret_id: id.to_owned(),
-            region: event.get("region")?.text()?.map(str::to_owned),
+            region: event.text("region")?.map(str::to_owned),
             claim: Claim::Moved(vec![label]),
             at: Some(at),
         }),
     };
-    Ok(Trigger { kind, hint })
+    Ok(Trigger { kind: event.kind, hint })
 }
 
 /// `Parameter Store Change`
 /// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html>).
-fn parameter_change(event: &Field) -> Result<Trigger, InvalidEvent> {
-    let kind = event.kind;
-    let operation = event.get("detail")?.get("operation")?;
-    if operation.required_text()? != "Update" {
-        return Ok(ignored(
-            kind,
-            "only an Update changes the value that tasks already read",
-        ));
+fn parameter_change(event: &Fields) -> Result<Trigger, InvalidEvent> {
+    if event.required_text("detail.operation")? != "Update" {
+        return ignored(event.kind, "only an Update changes the value that tasks already read");
     }
-    let resource = event.get("resources")?.first()?;
-    let arn = ParameterArn::parse(resource.required_text()?)
-        .ok_or_else(|| resource.invalid(Problem::MustBe("the ARN of a parameter")))?;
-    let at = event.get("time")?.required_end_of_second()?;
-    Ok(Trigger {
-        kind,
-        hint: Hint::Rotation(Rotation {
-            subject: Subject::Parameter(arn),
-            version: None,
-            at,
-        }),
-    })
+    let arn = ParameterArn::parse(event.required_text("resources[0]")?)
+        .ok_or_else(|| event.invalid("resources[0]", Problem::MustBe("the ARN of a parameter")))?;
+    let at = event.end_of_second("time")?.ok_or_else(|| event.invalid("time", Problem::Missing))?;
+    let rotation = Rotation { subject: Subject::Parameter(arn), version: None, at };
+    Ok(Trigger { kind: event.kind, hint: Hint::Rotation(rotation) })
 }
 
 /// What CloudTrail records of Secrets Manager
 /// (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>).
 fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
-    let kind = match payload.pointer("/detail/eventName") {
-        Some(Value::String(name)) => match name.as_str() {
-            "RotateSecret" => Kind::RotateSecret,
-            "RotationSucceeded" => Kind::RotationSucceeded,
-            "RotationFailed" | "RotationAbandoned" => Kind::RotationFailed,
-            "PutSecretValue" => Kind::PutSecretValue,
-            "UpdateSecret" => Kind::UpdateSecret,
-            "UpdateSecretVersionStage" => Kind::UpdateSecretVersionStage,
-            _ => {
-                return Ok(ignored(
-                    Kind::Unknown,
-                    "no call or event of this eventName moves a label",
-                ));
-            }
-        },
-        _ => Kind::Unknown,
+    let event = Fields { kind: Kind::Unknown, payload };
+    let kind = match event.required_text("detail.eventName")? {
+        "RotateSecret" => Kind::RotateSecret,
+        "RotationSucceeded" => Kind::RotationSucceeded,
+        "RotationFailed" | "RotationAbandoned" => Kind::RotationFailed,
+        "PutSecretValue" => Kind::PutSecretValue,
+        "UpdateSecret" => Kind::UpdateSecret,
+        "UpdateSecretVersionStage" => Kind::UpdateSecretVersionStage,
+        _ => return ignored(Kind::Unknown, "no call or event of this eventName moves a label"),
     };
-    let event = Field::root(kind, payload);
-    let detail = event.get("detail")?;
-    detail.get("eventName")?.required_text()?;
+    let event = Fields { kind, ..event };
     if kind == Kind::RotationFailed {
-        let reason =
-            "the rotation failed or was abandoned, so the current value is the old one".to_owned();
-        return Ok(Trigger {
-            kind,
-            hint: Hint::Ignored {
-                reason,
-                warning: true,
-            },
-        });
+        return ignored(kind, "the rotation failed or was abandoned, so the current value is the old one");
     }
-    if !detail.get("errorCode")?.value.is_null() {
-        return Ok(ignored(kind, "the call was refused, so nothing changed"));
+    if !event.at("detail.errorCode")?.is_null() {
+        return ignored(kind, "the call was refused, so nothing changed");
     }
-    let request = detail.get("requestParameters")?;
-    let claim = match claim(kind, &request, &detail.get("responseElements")?)? {
+    let claim = match claim(&event)? {
         Ok(claim) => claim,
-        Err(reason) => return Ok(ignored(kind, reason)),
+        Err(reason) => return ignored(kind, reason),
     };
-    let time = detail.get("eventTime")?.or(event.get("time")?);
-    let region = detail.get("awsRegion")?.or(event.get("region")?);
+    let secret_id = event.first_text(&[
+        "detail.responseElements.arn",
+        // Before February 2024 some operations wrote this.
+        "detail.responseElements.aRN",
+        "detail.responseElements.ARN",
+        "detail.additionalEventData.SecretId",
+        "detail.additionalEventData.secretId",
+        "detail.serviceEventDetails.secretId",
+        "detail.serviceEventDetails.SecretId",
+        "detail.requestParameters.secretId",
+        "resources[0]",
+    ])?;
+    let expected = match kind {
+        Kind::RotationSucceeded => "detail.additionalEventData.SecretId",
+        _ => "detail.requestParameters.secretId",
+    };
     let hint = SecretHint {
-        secret_id: identity(&event, &detail)?,
-        region: region.text()?.map(str::to_owned),
+        secret_id: secret_id.ok_or_else(|| event.invalid(expected, Problem::Missing))?.to_owned(),
+        region: event.first_text(&["detail.awsRegion", "region"])?.map(str::to_owned),
         claim,
-        at: time.end_of_second()?,
+        at: event.end_of_second("detail.eventTime")?.or(event.end_of_second("time")?),
     };
-    Ok(Trigger {
-        kind,
-        hint: Hint::Secret(hint),
-    })
+    Ok(Trigger { kind, hint: Hint::Secret(hint) })
 }
 
 /// What a CloudTrail event claims, or why it claims nothing.
-fn claim(
-    kind: Kind,
-    request: &Field,
-    response: &Field,
-) -> Result<Result<Claim, &'static str>, InvalidEvent> {
-    let version = || -> Result<_, InvalidEvent> {
-        // The casing of the response is not documented.
-        let version = response.get("versionId")?.or(response.get("VersionId")?);
-        Ok(version.or(request.get("clientRequestToken")?))
-    };
-    Ok(match kind {
-        Kind::RotateSecret if request.get("rotateImmediately")?.value == &Value::Bool(false) => {
+fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
+    let request = |name: &str| format!("detail.requestParameters.{name}");
+    // The casing of the answer is not documented.
+    let stored = event.first_text(&["detail.responseElements.versionId", "detail.responseElements.VersionId"])?;
+    let token = event.text(&request("clientRequestToken"))?;
+    let missing = || event.invalid("detail.responseElements.versionId", Problem::Missing);
+    Ok(match event.kind {
+        Kind::RotateSecret if event.at(&request("rotateImmediately"))? == &Value::Bool(false) => {
             Err("the rotation was only scheduled (rotateImmediately is false)")
         }
-        Kind::RotateSecret => Ok(Claim::Requested(version()?.required_text()?.to_owned())),
+        Kind::RotateSecret => Ok(Claim::Requested(stored.or(token).ok_or_else(missing)?.to_owned())),
         Kind::PutSecretValue => {
-            let stages = request
-                .get("versionStages")?
-                .or(response.get("versionStages")?)
-                .texts()?;
+            let stages =
+                event.texts(&request("versionStages"))?.or(event.texts("detail.responseElements.versionStages")?);
             let mut stages = stages.unwrap_or_else(|| vec![AWSCURRENT.to_owned()]);
             stages.retain(|stage| stage != AWSPENDING);
             if stages.is_empty() {
@@ -420,68 +333,26 @@ fn claim(
         }
         // CloudTrail never shows whether a value was sent. Secrets Manager answers with a version id if it stored one;
         // where the answer is missing, DescribeSecret knows whether there is a version of the request's token.
-        Kind::UpdateSecret if !response.value.is_null() => {
-            match response
-                .get("versionId")?
-                .or(response.get("VersionId")?)
-                .text()?
-            {
-                Some(version) => Ok(Claim::Stored(version.to_owned())),
-                None => Err("only the description or the settings of the secret changed"),
+        Kind::UpdateSecret => match stored {
+            None if !event.at("detail.responseElements")?.is_null() => {
+                Err("only the description or the settings of the secret changed")
             }
-        }
-        Kind::UpdateSecret => Ok(Claim::Stored(version()?.required_text()?.to_owned())),
+            stored => Ok(Claim::Stored(stored.or(token).ok_or_else(missing)?.to_owned())),
+        },
         Kind::UpdateSecretVersionStage => {
-            let stage = request.get("versionStage")?.required_text()?;
-            let to = request.get("moveToVersionId")?.text()?;
+            let stage = event.required_text(&request("versionStage"))?;
+            let to = event.text(&request("moveToVersionId"))?;
             if stage == AWSPENDING {
                 Err("AWSPENDING moved, which no task reads")
             } else if to.is_none() {
                 Err("the label was removed, not moved")
-            } else if to == request.get("removeFromVersionId")?.text()? {
+            } else if to == event.text(&request("removeFromVersionId"))? {
                 Err("the label was moved to the version that it was on")
             } else {
                 Ok(Claim::Moved(vec![stage.to_owned()]))
             }
         }
         _ => Ok(Claim::Moved(vec![AWSCURRENT.to_owned()])),
-    })
-}
-
-/// How a CloudTrail event names the secret: the full ARN where there is one, else what the caller typed.
-fn identity(event: &Field, detail: &Field) -> Result<String, InvalidEvent> {
-    let response = detail.get("responseElements")?;
-    let additional = detail.get("additionalEventData")?;
-    let service = detail.get("serviceEventDetails")?;
-    let request = detail.get("requestParameters")?.get("secretId")?;
-    let service_event = additional.get("SecretId")?.or(additional.get("secretId")?);
-    let service_event = service_event
-        .or(service.get("secretId")?)
-        .or(service.get("SecretId")?);
-    // Before February 2024 some operations wrote `aRN`.
-    let found = response
-        .get("arn")?
-        .or(response.get("aRN")?)
-        .or(response.get("ARN")?)
-        .or(service_event)
-        .or(request);
-    let found = if found.value.is_null() {
-        found.or(event.get("resources")?.first()?)
-    } else {
-        found
-    };
-    found.required_text().map(str::to_owned).map_err(|invalid| {
-        match (invalid.problem, event.kind) {
-            (Problem::Missing, Kind::RotationSucceeded) => InvalidEvent {
-                field: "detail.additionalEventData.SecretId".to_owned(),
-                ..invalid
-            },
-            (Problem::Missing, _) => InvalidEvent {
-                field: "detail.requestParameters.secretId".to_owned(),
-                ..invalid
-            },
-            _ => invalid,
-        }
     })
 }
 
@@ -492,178 +363,110 @@ impl SecretHint {
     /// event from looking like news. `now` is the bound when there is neither.
     #[must_use]
     pub fn confirm(&self, facts: &SecretFacts, now: Timestamp) -> Verdict {
-        let at = self
-            .at
-            .into_iter()
-            .chain(facts.last_changed)
-            .min()
-            .unwrap_or(now);
+        let at = self.at.into_iter().chain(facts.last_changed).min().unwrap_or(now);
         let rotation = |label: &str, at| Rotation {
-            subject: Subject::Secret {
-                arn: facts.arn.clone(),
-                label: label.to_owned(),
-            },
+            subject: Subject::Secret { arn: facts.arn.clone(), label: label.to_owned() },
             version: facts.labels.get(label).cloned(),
             at,
         };
-        let is_on =
-            |version: &str, label: &str| facts.labels.get(label).is_some_and(|on| on == version);
+        let is_on = |version: &str, label: &str| facts.labels.get(label).is_some_and(|on| on == version);
         let was_promoted = |version| is_on(version, AWSCURRENT) || is_on(version, AWSPREVIOUS);
         match &self.claim {
             Claim::Moved(labels) => {
-                let moved: Vec<_> = labels
-                    .iter()
-                    .filter(|label| facts.labels.contains_key(*label))
-                    .collect();
+                let moved: Vec<_> = labels.iter().filter(|label| facts.labels.contains_key(*label)).collect();
                 if moved.is_empty() {
-                    Verdict::Nothing(
-                        "no version of the secret carries the label any more".to_owned(),
-                    )
+                    Verdict::Nothing("no version of the secret carries the label any more".to_owned())
                 } else {
                     Verdict::Rotations(moved.into_iter().map(|label| rotation(label, at)).collect())
                 }
             }
-            Claim::Stored(version) if was_promoted(version) => {
-                Verdict::Rotations(vec![rotation(AWSCURRENT, at)])
-            }
-            Claim::Stored(_) => {
-                Verdict::Nothing("the call stored no version that became AWSCURRENT".to_owned())
-            }
+            Claim::Stored(version) if was_promoted(version) => Verdict::Rotations(vec![rotation(AWSCURRENT, at)]),
+            Claim::Stored(_) => Verdict::Nothing("the call stored no version that became AWSCURRENT".to_owned()),
             // The request came before the move, so only the secret's own time is a bound of it.
             Claim::Requested(version) if was_promoted(version) => {
-                Verdict::Rotations(vec![rotation(
-                    AWSCURRENT,
-                    facts.last_changed.unwrap_or(now),
-                )])
+                Verdict::Rotations(vec![rotation(AWSCURRENT, facts.last_changed.unwrap_or(now))])
             }
             Claim::Requested(version) => Verdict::Pending(format!(
                 "the rotation of {} is under way: its version {version} is not AWSCURRENT yet",
-                Subject::Secret {
-                    arn: facts.arn.clone(),
-                    label: String::new()
-                }
+                Subject::Secret { arn: facts.arn.clone(), label: String::new() }
             )),
         }
     }
 }
 
-/// The end of the second of an event's time, because AWS cuts it: the thing happened at the latest then.
-fn end_of_second(time: Timestamp) -> Timestamp {
-    let second = Timestamp::from_second(time.as_second()).unwrap_or(time);
-    second
-        .saturating_add(SignedDuration::from_secs(1))
-        .unwrap_or(Timestamp::MAX)
-}
-
-/// A value and where it stands in the payload.
-#[derive(Clone)]
-struct Field<'a> {
+/// The fields of a payload, by paths such as `detail.labelUpdated` and `resources[0]`.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
     kind: Kind,
-    path: String,
-    value: &'a Value,
+    payload: &'a Value,
 }
 
-impl<'a> Field<'a> {
-    fn root(kind: Kind, value: &'a Value) -> Self {
-        Self {
-            kind,
-            path: String::new(),
-            value,
+impl<'a> Fields<'a> {
+    fn invalid(&self, path: &str, problem: Problem) -> InvalidEvent {
+        InvalidEvent { kind: self.kind, field: path.to_owned(), problem }
+    }
+
+    /// The value; null when the field, or one on the way to it, is missing.
+    fn at(&self, path: &str) -> Result<&'a Value, InvalidEvent> {
+        let (mut value, mut parent) = (self.payload, 0);
+        for name in path.split('.') {
+            let (member, first) = name.strip_suffix("[0]").map_or((name, false), |name| (name, true));
+            value = match value {
+                Value::Object(members) => members.get(member).unwrap_or(&Value::Null),
+                Value::Null => &Value::Null,
+                _ => return Err(self.invalid(path[..parent].trim_end_matches('.'), Problem::MustBe("an object"))),
+            };
+            value = match value {
+                Value::Array(elements) if first => elements.first().unwrap_or(&Value::Null),
+                Value::Null => &Value::Null,
+                _ if first => return Err(self.invalid(member, Problem::MustBe("an array"))),
+                value => value,
+            };
+            parent += name.len() + 1;
         }
-    }
-
-    fn invalid(&self, problem: Problem) -> InvalidEvent {
-        InvalidEvent {
-            kind: self.kind,
-            field: self.path.clone(),
-            problem,
-        }
-    }
-
-    /// The member of that name; null when there is none.
-    fn get(&self, name: &str) -> Result<Self, InvalidEvent> {
-        let value = match self.value {
-            Value::Object(members) => members.get(name).unwrap_or(&Value::Null),
-            Value::Null => &Value::Null,
-            _ => return Err(self.invalid(Problem::MustBe("an object"))),
-        };
-        let path = if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        };
-        Ok(Self {
-            kind: self.kind,
-            path,
-            value,
-        })
-    }
-
-    /// The first element; null when there is none.
-    fn first(&self) -> Result<Self, InvalidEvent> {
-        let value = match self.value {
-            Value::Array(elements) => elements.first().unwrap_or(&Value::Null),
-            Value::Null => &Value::Null,
-            _ => return Err(self.invalid(Problem::MustBe("an array"))),
-        };
-        Ok(Self {
-            kind: self.kind,
-            path: format!("{}[0]", self.path),
-            value,
-        })
-    }
-
-    /// This field, or the other where this one is null.
-    fn or(self, other: Self) -> Self {
-        if self.value.is_null() && !other.value.is_null() {
-            other
-        } else {
-            self
-        }
+        Ok(value)
     }
 
     /// The text; nothing when the field is missing or empty.
-    fn text(&self) -> Result<Option<&'a str>, InvalidEvent> {
-        match self.value {
+    fn text(&self, path: &str) -> Result<Option<&'a str>, InvalidEvent> {
+        match self.at(path)? {
             Value::Null => Ok(None),
-            Value::String(text) if text.is_empty() => Ok(None),
             Value::String(text) if text.len() > MAX_IDENTIFIER_LENGTH => {
-                Err(self.invalid(Problem::MustBe("a string of at most 2048 bytes")))
+                Err(self.invalid(path, Problem::MustBe("a string of at most 2048 bytes")))
             }
-            Value::String(text) => Ok(Some(text)),
-            _ => Err(self.invalid(Problem::MustBe("a string"))),
+            Value::String(text) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            _ => Err(self.invalid(path, Problem::MustBe("a string"))),
         }
     }
 
-    fn required_text(&self) -> Result<&'a str, InvalidEvent> {
-        self.text()?.ok_or_else(|| self.invalid(Problem::Missing))
+    fn required_text(&self, path: &str) -> Result<&'a str, InvalidEvent> {
+        self.text(path)?.ok_or_else(|| self.invalid(path, Problem::Missing))
+    }
+
+    /// The first text that is not missing.
+    fn first_text(&self, paths: &[&str]) -> Result<Option<&'a str>, InvalidEvent> {
+        paths.iter().find_map(|path| self.text(path).transpose()).transpose()
     }
 
     /// The texts of an array; nothing when the field is missing.
-    fn texts(&self) -> Result<Option<Vec<String>>, InvalidEvent> {
-        let invalid = || self.invalid(Problem::MustBe("an array of strings"));
-        match self.value {
-            Value::Null => Ok(None),
-            Value::Array(elements) => elements
-                .iter()
-                .map(|e| e.as_str().map(str::to_owned).ok_or_else(invalid))
-                .collect::<Result<_, _>>()
-                .map(Some),
-            _ => Err(invalid()),
-        }
+    fn texts(&self, path: &str) -> Result<Option<Vec<String>>, InvalidEvent> {
+        let invalid = || self.invalid(path, Problem::MustBe("an array of strings"));
+        let elements = match self.at(path)? {
+            Value::Null => return Ok(None),
+            elements => elements.as_array().ok_or_else(invalid)?.iter(),
+        };
+        elements
+            .map(|element| element.as_str().map(str::to_owned).ok_or_else(invalid))
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
-    /// A time, as an upper bound; nothing when the field is missing.
-    fn end_of_second(&self) -> Result<Option<Timestamp>, InvalidEvent> {
-        let time = self.text()?.map(|text| {
-            text.parse()
-                .map_err(|_| self.invalid(Problem::MustBe("an RFC 3339 time")))
-        });
-        Ok(time.transpose()?.map(end_of_second))
-    }
-
-    fn required_end_of_second(&self) -> Result<Timestamp, InvalidEvent> {
-        self.end_of_second()?
-            .ok_or_else(|| self.invalid(Problem::Missing))
+    /// The end of the second of a time, because AWS cuts it: the thing happened at the latest then.
+    /// Nothing when the field is missing.
+    fn end_of_second(&self, path: &str) -> Result<Option<Timestamp>, InvalidEvent> {
+        let Some(text) = self.text(path)? else { return Ok(None) };
+        let time = text.parse::<Timestamp>().ok();
+        let end = time.and_then(|time| Timestamp::from_second(time.as_second() + 1).ok());
+        end.map(Some).ok_or_else(|| self.invalid(path, Problem::MustBe("an RFC 3339 time")))
     }
 }

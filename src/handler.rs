@@ -32,19 +32,13 @@ impl Clock {
     /// An invocation that begins `now` and must be done by the deadline, if there is one.
     #[must_use]
     pub fn new(now: Timestamp, deadline: Option<Timestamp>) -> Self {
-        Self {
-            began_at: now,
-            began: Instant::now(),
-            deadline,
-        }
+        Self { began_at: now, began: Instant::now(), deadline }
     }
 
     /// The time, UTC.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.began_at
-            .saturating_add(self.elapsed())
-            .unwrap_or(Timestamp::MAX)
+        self.began_at.saturating_add(self.elapsed()).unwrap_or(Timestamp::MAX)
     }
 
     /// The time since the invocation began.
@@ -77,10 +71,7 @@ pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) 
     let inventory = match aws.inventory(config, &rotations).await {
         Ok(inventory) => inventory,
         Err(error) => {
-            return Report {
-                rotations: rotations.iter().map(Into::into).collect(),
-                ..unavailable(kind, &error)
-            };
+            return Report { rotations: rotations.iter().map(Into::into).collect(), ..unavailable(kind, &error) };
         }
     };
     let decisions = plan(&rotations, &inventory.services);
@@ -119,31 +110,16 @@ pub async fn handle_batch(
 }
 
 /// What changed, or the report that ends the invocation.
-async fn rotations(
-    aws: &Aws,
-    config: &Config,
-    kind: Kind,
-    hint: Hint,
-    clock: &Clock,
-) -> Result<Vec<Rotation>, Report> {
+async fn rotations(aws: &Aws, config: &Config, kind: Kind, hint: Hint, clock: &Clock) -> Result<Vec<Rotation>, Report> {
     let ignored = |reason: String| Report::new(kind, Outcome::Ignored, reason);
     let rotations = match hint {
         Hint::Ignored { reason, warning } => {
-            let warnings = if warning {
-                vec![reason.clone()]
-            } else {
-                Vec::new()
-            };
-            return Err(Report {
-                warnings,
-                ..ignored(reason)
-            });
+            let warnings = if warning { vec![reason.clone()] } else { Vec::new() };
+            return Err(Report { warnings, ..ignored(reason) });
         }
         Hint::Rotation(rotation) => vec![rotation],
         Hint::Secret(hint) => {
-            let facts = aws
-                .describe_secret(&hint.secret_id, hint.region.as_deref())
-                .await;
+            let facts = aws.describe_secret(&hint.secret_id, hint.region.as_deref()).await;
             let facts = facts.map_err(|error| unavailable(kind, &error))?;
             let facts = facts.ok_or_else(|| ignored("the secret no longer exists".to_owned()))?;
             match hint.confirm(&facts, clock.now()) {
@@ -158,54 +134,23 @@ async fn rotations(
         }
         Hint::Request { secret, .. } => vec![requested(aws, kind, &secret, clock.now()).await?],
     };
-    let latest = clock
-        .now()
-        .saturating_add(CLOCK_TOLERANCE)
-        .unwrap_or(Timestamp::MAX);
+    let latest = clock.now().saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
     if rotations.iter().any(|rotation| rotation.at > latest) {
-        return Err(invalid_event(
-            kind,
-            "time",
-            "a time that is not in the future",
-        ));
+        return Err(invalid_event(kind, "time", "a time that is not in the future"));
     }
     Ok(rotations)
 }
 
 /// The secret or parameter of a request, as if it had changed now.
-async fn requested(
-    aws: &Aws,
-    kind: Kind,
-    secret: &str,
-    now: Timestamp,
-) -> Result<Rotation, Report> {
+async fn requested(aws: &Aws, kind: Kind, secret: &str, now: Timestamp) -> Result<Rotation, Report> {
     if let Some(arn) = ParameterArn::parse(secret) {
-        return Ok(Rotation {
-            subject: Subject::Parameter(arn),
-            version: None,
-            at: now,
-        });
+        return Ok(Rotation { subject: Subject::Parameter(arn), version: None, at: now });
     }
-    let facts = aws
-        .describe_secret(secret, None)
-        .await
-        .map_err(|error| unavailable(kind, &error))?;
-    let facts = facts.ok_or_else(|| {
-        invalid_event(
-            kind,
-            "secret",
-            "the name or ARN of a secret that exists in this Region",
-        )
-    })?;
+    let facts = aws.describe_secret(secret, None).await.map_err(|error| unavailable(kind, &error))?;
+    let facts =
+        facts.ok_or_else(|| invalid_event(kind, "secret", "the name or ARN of a secret that exists in this Region"))?;
     let version = facts.labels.get(AWSCURRENT).cloned();
-    Ok(Rotation {
-        subject: Subject::Secret {
-            arn: facts.arn,
-            label: AWSCURRENT.to_owned(),
-        },
-        version,
-        at: now,
-    })
+    Ok(Rotation { subject: Subject::Secret { arn: facts.arn, label: AWSCURRENT.to_owned() }, version, at: now })
 }
 
 /// Waits until whatever is started is certainly newer than the changes, and Secrets Manager's readers see them.
@@ -215,9 +160,7 @@ async fn settle(config: &Config, rotations: &[Rotation], clock: &Clock) -> Resul
     };
     let until = at.saturating_add(config.settle).unwrap_or(Timestamp::MAX);
     if clock.deadline.is_some_and(|deadline| until >= deadline) {
-        return Err(format!(
-            "nothing may be redeployed before {until}, and the invocation ends earlier"
-        ));
+        return Err(format!("nothing may be redeployed before {until}, and the invocation ends earlier"));
     }
     sleep(Duration::try_from(until.duration_since(clock.now())).unwrap_or_default()).await;
     Ok(())
@@ -232,30 +175,18 @@ async fn act(
     dry_run: bool,
 ) -> Vec<ServiceReport> {
     let act = async |decision: Decision| {
-        let service = services
-            .iter()
-            .find(|service| service.arn == decision.service);
+        let service = services.iter().find(|service| service.arn == decision.service);
         let (done, deployment, error) = match (decision.reason.action(), service) {
-            (Action::Redeploy, Some(service)) if !dry_run => {
-                match aws.redeploy(service, rotations).await {
-                    Ok(Redeployed::Yes(deployment)) => (Done::Redeployed, deployment, None),
-                    Ok(Redeployed::No(reason)) => return decided(Decision { reason, ..decision }),
-                    Err(error) => (Done::Failed, None, Some(error.to_string())),
-                }
-            }
+            (Action::Redeploy, Some(service)) if !dry_run => match aws.redeploy(service, rotations).await {
+                Ok(Redeployed::Yes(deployment)) => (Done::Redeployed, deployment, None),
+                Ok(Redeployed::No(reason)) => return decided(Decision { reason, ..decision }),
+                Err(error) => (Done::Failed, None, Some(error.to_string())),
+            },
             _ => return decided(decision),
         };
-        ServiceReport {
-            action: done,
-            deployment,
-            error,
-            ..decided(decision)
-        }
+        ServiceReport { action: done, deployment, error, ..decided(decision) }
     };
-    stream::iter(decisions.into_iter().map(act))
-        .buffer_unordered(REDEPLOYS_AT_ONCE)
-        .collect()
-        .await
+    stream::iter(decisions.into_iter().map(act)).buffer_unordered(REDEPLOYS_AT_ONCE).collect().await
 }
 
 /// The report of a decision that is not carried out.
@@ -289,20 +220,12 @@ fn unexamined(unexamined: Unexamined) -> ServiceReport {
 fn invalid_event(kind: Kind, field: &str, must_be: &'static str) -> Report {
     let problem = Problem::MustBe(must_be);
     let field = field.to_owned();
-    let invalid = InvalidEvent {
-        kind,
-        field,
-        problem,
-    };
+    let invalid = InvalidEvent { kind, field, problem };
     Report::failed(kind, Failure::InvalidEvent, invalid.to_string())
 }
 
 /// The report of an invocation that could not even find out what there is to do.
 fn unavailable(kind: Kind, error: &AwsError) -> Report {
-    let failure = if error.class == Class::Throttled {
-        Failure::Throttled
-    } else {
-        Failure::PartialFailure
-    };
+    let failure = if error.class == Class::Throttled { Failure::Throttled } else { Failure::PartialFailure };
     Report::failed(kind, failure, error.to_string())
 }

@@ -66,9 +66,7 @@ impl Reason {
             | Self::ImagePullOnly
             | Self::NothingRunning
             | Self::AlreadyFresh => Action::Skip,
-            Self::UnsupportedController | Self::RolledBack | Self::DeploymentInProgress => {
-                Action::Block
-            }
+            Self::UnsupportedController | Self::RolledBack | Self::DeploymentInProgress => Action::Block,
             Self::Stale => Action::Redeploy,
         }
     }
@@ -79,18 +77,14 @@ impl Reason {
 /// The decisions stand in the order of the services.
 #[must_use]
 pub fn plan(rotations: &[Rotation], services: &[Service]) -> Vec<Decision> {
-    services
-        .iter()
-        .filter_map(|service| decide(rotations, service))
-        .collect()
+    services.iter().filter_map(|service| decide(rotations, service)).collect()
 }
 
 /// The first moment at which a new deployment certainly reads the new value: the change was not later than `at`, and
 /// one second is for clocks that differ.
 #[must_use]
 pub fn fresh_from(at: Timestamp) -> Timestamp {
-    at.saturating_add(SignedDuration::from_secs(1))
-        .unwrap_or(Timestamp::MAX)
+    at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// How a service stands to a rotation, the strongest of its uses.
@@ -103,41 +97,27 @@ enum Relation {
 }
 
 fn relation(service: &Service, rotation: &Rotation) -> Relation {
-    let each = service.uses.iter().map(|used| {
-        match (
-            used,
-            used.reference().follows(&rotation.subject, &service.home),
-        ) {
+    let each =
+        service.uses.iter().map(|used| match (used, used.reference().follows(&rotation.subject, &service.home)) {
             (_, Follows::No) => Relation::Unrelated,
             (Use::AtImagePull(_), _) => Relation::ImagePullOnly,
             (Use::AtStart(_), Follows::Pinned) => Relation::Pinned,
             (Use::AtStart(_), Follows::Yes) => Relation::Follows,
-        }
-    });
+        });
     each.max().unwrap_or(Relation::Unrelated)
 }
 
 fn decide(rotations: &[Rotation], service: &Service) -> Option<Decision> {
-    let relations: Vec<_> = rotations
-        .iter()
-        .map(|rotation| (relation(service, rotation), rotation))
-        .collect();
+    let relations: Vec<_> = rotations.iter().map(|rotation| (relation(service, rotation), rotation)).collect();
     let strongest = relations.iter().map(|(relation, _)| *relation).max()?;
     if strongest == Relation::Unrelated {
         return None;
     }
     // Weaker relations say nothing beside a stronger one: one followed secret is enough for a new deployment.
-    let about: Vec<_> = relations
-        .iter()
-        .filter(|(relation, _)| *relation == strongest)
-        .map(|(_, r)| *r)
-        .collect();
+    let about: Vec<_> = relations.iter().filter(|(relation, _)| *relation == strongest).map(|(_, r)| *r).collect();
     // The latest change decides: what was deployed since then has all the values.
     let at = about.iter().map(|rotation| rotation.at).max()?;
-    let secrets: BTreeSet<_> = about
-        .iter()
-        .map(|rotation| rotation.subject.to_string())
-        .collect();
+    let secrets: BTreeSet<_> = about.iter().map(|rotation| rotation.subject.to_string()).collect();
     Some(Decision {
         service: service.arn.clone(),
         reason: reason(service, strongest, fresh_from(at)),
@@ -157,10 +137,7 @@ fn reason(service: &Service, relation: Relation, fresh_from: Timestamp) -> Reaso
         Reason::ImagePullOnly
     } else if service.desired <= 0 && service.running <= 0 && service.pending <= 0 {
         Reason::NothingRunning
-    } else if service
-        .primary()
-        .is_some_and(|d| d.created_at >= fresh_from && d.rollout != Rollout::Failed)
-    {
+    } else if service.primary().is_some_and(|d| d.created_at >= fresh_from && d.rollout != Rollout::Failed) {
         Reason::AlreadyFresh
     } else if service.controller != Controller::Ecs {
         Reason::UnsupportedController
@@ -175,15 +152,8 @@ fn reason(service: &Service, relation: Relation, fresh_from: Timestamp) -> Reaso
 
 /// Whether a deployment created since `fresh_from` failed, and none created after it succeeded.
 fn gave_up_since(deployments: &[Deployment], fresh_from: Timestamp) -> bool {
-    let last = |rollout| {
-        deployments
-            .iter()
-            .filter(|d| d.rollout == rollout)
-            .map(|d| d.created_at)
-            .max()
-    };
-    last(Rollout::Failed)
-        .is_some_and(|failed| failed >= fresh_from && Some(failed) > last(Rollout::Completed))
+    let last = |rollout| deployments.iter().filter(|d| d.rollout == rollout).map(|d| d.created_at).max();
+    last(Rollout::Failed).is_some_and(|failed| failed >= fresh_from && Some(failed) > last(Rollout::Completed))
 }
 
 /// Whether a deployment created before `fresh_from` still replaces tasks.
@@ -216,24 +186,12 @@ mod tests {
     }
 
     fn rotation(arn: &str, at: i64) -> Rotation {
-        let subject = Subject::Secret {
-            arn: SecretArn::parse(arn).unwrap(),
-            label: AWSCURRENT.to_owned(),
-        };
-        Rotation {
-            subject,
-            version: None,
-            at: second(at),
-        }
+        let subject = Subject::Secret { arn: SecretArn::parse(arn).unwrap(), label: AWSCURRENT.to_owned() };
+        Rotation { subject, version: None, at: second(at) }
     }
 
     fn deployment(at: i64, primary: bool, rollout: Rollout) -> Deployment {
-        Deployment {
-            id: format!("ecs-svc/{at}"),
-            created_at: second(at),
-            primary,
-            rollout,
-        }
+        Deployment { id: format!("ecs-svc/{at}"), created_at: second(at), primary, rollout }
     }
 
     /// A service of two tasks that follows `prod/db` and was deployed long ago.
@@ -241,10 +199,7 @@ mod tests {
         Service {
             arn: "arn:aws:ecs:eu-west-1:123456789012:service/prod/api".to_owned(),
             cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
-            home: Home {
-                region: "eu-west-1".to_owned(),
-                account: "123456789012".to_owned(),
-            },
+            home: Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() },
             active: true,
             opted_out: false,
             desired: 2,
@@ -259,11 +214,7 @@ mod tests {
 
     fn check(service: &Service, expected: Option<Reason>) {
         let decisions = plan(&[rotation(DB, 100)], std::slice::from_ref(service));
-        assert_eq!(
-            decisions.first().map(|decision| decision.reason),
-            expected,
-            "{service:?}"
-        );
+        assert_eq!(decisions.first().map(|decision| decision.reason), expected, "{service:?}");
     }
 
     #[test]
@@ -271,36 +222,18 @@ mod tests {
         check(&service(), Some(Reason::Stale));
         for at in [99, 100] {
             check(
-                &Service {
-                    deployments: vec![deployment(at, true, Rollout::Completed)],
-                    ..service()
-                },
+                &Service { deployments: vec![deployment(at, true, Rollout::Completed)], ..service() },
                 Some(Reason::Stale),
             );
         }
-        check(
-            &Service {
-                deployments: Vec::new(),
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
+        check(&Service { deployments: Vec::new(), ..service() }, Some(Reason::Stale));
     }
 
     #[test]
     fn a_service_deployed_a_second_after_the_change_is_fresh() {
         for rollout in [Rollout::Completed, Rollout::InProgress, Rollout::Unknown] {
-            let deployments = vec![
-                deployment(101, true, rollout),
-                deployment(10, false, Rollout::Completed),
-            ];
-            check(
-                &Service {
-                    deployments,
-                    ..service()
-                },
-                Some(Reason::AlreadyFresh),
-            );
+            let deployments = vec![deployment(101, true, rollout), deployment(10, false, Rollout::Completed)];
+            check(&Service { deployments, ..service() }, Some(Reason::AlreadyFresh));
         }
     }
 
@@ -308,197 +241,59 @@ mod tests {
     fn a_service_that_must_not_or_need_not_be_forced_is_skipped() {
         let pinned = format!("{DB}:::4d383ea9-084a-49c9-8722-cbfb0f25c456");
         let pinned = vec![Use::AtStart(Reference::parse(&pinned).unwrap())];
-        let pulled = vec![Use::AtImagePull(
-            Reference::parse_secret("prod/db").unwrap(),
-        )];
-        check(
-            &Service {
-                active: false,
-                opted_out: true,
-                ..service()
-            },
-            Some(Reason::NotActive),
-        );
-        check(
-            &Service {
-                opted_out: true,
-                uses: pinned.clone(),
-                ..service()
-            },
-            Some(Reason::OptedOut),
-        );
-        check(
-            &Service {
-                uses: pinned.clone(),
-                desired: 0,
-                ..service()
-            },
-            Some(Reason::PinnedVersion),
-        );
-        check(
-            &Service {
-                uses: pulled.clone(),
-                ..service()
-            },
-            Some(Reason::ImagePullOnly),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 0,
-                ..service()
-            },
-            Some(Reason::NothingRunning),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 1,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 0,
-                pending: 1,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
+        let pulled = vec![Use::AtImagePull(Reference::parse_secret("prod/db").unwrap())];
+        check(&Service { active: false, opted_out: true, ..service() }, Some(Reason::NotActive));
+        check(&Service { opted_out: true, uses: pinned.clone(), ..service() }, Some(Reason::OptedOut));
+        check(&Service { uses: pinned.clone(), desired: 0, ..service() }, Some(Reason::PinnedVersion));
+        check(&Service { uses: pulled.clone(), ..service() }, Some(Reason::ImagePullOnly));
+        check(&Service { desired: 0, running: 0, ..service() }, Some(Reason::NothingRunning));
+        check(&Service { desired: 0, running: 1, ..service() }, Some(Reason::Stale));
+        check(&Service { desired: 0, running: 0, pending: 1, ..service() }, Some(Reason::Stale));
         let both = [pinned, pulled, service().uses].concat();
-        check(
-            &Service {
-                uses: both,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        check(
-            &Service {
-                uses: vec![Use::AtStart(Reference::parse(MAIL).unwrap())],
-                ..service()
-            },
-            None,
-        );
-        check(
-            &Service {
-                uses: Vec::new(),
-                ..service()
-            },
-            None,
-        );
+        check(&Service { uses: both, ..service() }, Some(Reason::Stale));
+        check(&Service { uses: vec![Use::AtStart(Reference::parse(MAIL).unwrap())], ..service() }, None);
+        check(&Service { uses: Vec::new(), ..service() }, None);
     }
 
     #[test]
     fn a_service_that_cannot_be_forced_is_blocked_unless_it_is_fresh() {
-        let external = Service {
-            controller: Controller::Other,
-            ..service()
-        };
+        let external = Service { controller: Controller::Other, ..service() };
         check(&external, Some(Reason::UnsupportedController));
         let deployments = vec![deployment(101, true, Rollout::Unknown)];
-        check(
-            &Service {
-                deployments,
-                ..external
-            },
-            Some(Reason::AlreadyFresh),
-        );
+        check(&Service { deployments, ..external }, Some(Reason::AlreadyFresh));
     }
 
     #[test]
     fn a_rollout_that_failed_since_the_change_is_not_tried_again() {
         let old = deployment(10, true, Rollout::Completed);
         let failed = deployment(110, false, Rollout::Failed);
+        check(&Service { deployments: vec![old.clone(), failed.clone()], ..service() }, Some(Reason::RolledBack));
         check(
-            &Service {
-                deployments: vec![old.clone(), failed.clone()],
-                ..service()
-            },
-            Some(Reason::RolledBack),
-        );
-        check(
-            &Service {
-                deployments: vec![deployment(110, true, Rollout::Failed)],
-                ..service()
-            },
+            &Service { deployments: vec![deployment(110, true, Rollout::Failed)], ..service() },
             Some(Reason::RolledBack),
         );
         let later = deployment(120, false, Rollout::Completed);
-        check(
-            &Service {
-                deployments: vec![old.clone(), failed, later],
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
+        check(&Service { deployments: vec![old.clone(), failed, later], ..service() }, Some(Reason::Stale));
         let before = deployment(90, false, Rollout::Failed);
-        check(
-            &Service {
-                deployments: vec![old, before],
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
+        check(&Service { deployments: vec![old, before], ..service() }, Some(Reason::Stale));
     }
 
     #[test]
     fn a_staged_deployment_under_way_is_not_interrupted() {
-        let staged = Service {
-            staged: true,
-            ..service()
-        };
+        let staged = Service { staged: true, ..service() };
         check(&staged, Some(Reason::Stale));
-        let deployments = vec![
-            deployment(90, true, Rollout::InProgress),
-            deployment(10, false, Rollout::Completed),
-        ];
-        check(
-            &Service {
-                deployments: deployments.clone(),
-                ..staged.clone()
-            },
-            Some(Reason::DeploymentInProgress),
-        );
-        check(
-            &Service {
-                deployments,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        let deployments = vec![
-            deployment(90, true, Rollout::Unknown),
-            deployment(10, false, Rollout::Unknown),
-        ];
-        check(
-            &Service {
-                deployments,
-                ..staged.clone()
-            },
-            Some(Reason::DeploymentInProgress),
-        );
-        check(
-            &Service {
-                deployments: vec![deployment(90, true, Rollout::Unknown)],
-                ..staged
-            },
-            Some(Reason::Stale),
-        );
+        let deployments = vec![deployment(90, true, Rollout::InProgress), deployment(10, false, Rollout::Completed)];
+        check(&Service { deployments: deployments.clone(), ..staged.clone() }, Some(Reason::DeploymentInProgress));
+        check(&Service { deployments, ..service() }, Some(Reason::Stale));
+        let deployments = vec![deployment(90, true, Rollout::Unknown), deployment(10, false, Rollout::Unknown)];
+        check(&Service { deployments, ..staged.clone() }, Some(Reason::DeploymentInProgress));
+        check(&Service { deployments: vec![deployment(90, true, Rollout::Unknown)], ..staged }, Some(Reason::Stale));
     }
 
     #[test]
     fn several_secrets_that_rotate_together_cost_one_redeploy() {
-        let uses = [DB, MAIL]
-            .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
-            .to_vec();
-        let both = Service {
-            uses,
-            deployments: vec![deployment(150, true, Rollout::Completed)],
-            ..service()
-        };
+        let uses = [DB, MAIL].map(|arn| Use::AtStart(Reference::parse(arn).unwrap())).to_vec();
+        let both = Service { uses, deployments: vec![deployment(150, true, Rollout::Completed)], ..service() };
         let decisions = plan(&[rotation(MAIL, 200), rotation(DB, 100)], &[both]);
         assert_eq!(decisions.len(), 1);
         assert_eq!(
@@ -514,8 +309,8 @@ mod tests {
             Just(Rollout::Failed),
             Just(Rollout::Unknown),
         ];
-        let deployment = (0..300_i64, any::<bool>(), rollout)
-            .prop_map(|(at, primary, rollout)| deployment(at, primary, rollout));
+        let deployment =
+            (0..300_i64, any::<bool>(), rollout).prop_map(|(at, primary, rollout)| deployment(at, primary, rollout));
         let reference = prop_oneof![
             Just(DB.to_owned()),
             Just(MAIL.to_owned()),
@@ -523,32 +318,16 @@ mod tests {
         ];
         let used = (reference, any::<bool>()).prop_map(|(text, start)| {
             let reference = Reference::parse(&text).unwrap();
-            if start {
-                Use::AtStart(reference)
-            } else {
-                Use::AtImagePull(reference)
-            }
+            if start { Use::AtStart(reference) } else { Use::AtImagePull(reference) }
         });
         let controller = prop_oneof![3 => Just(Controller::Ecs), 1 => Just(Controller::Other)];
         (
-            (
-                proptest::bool::weighted(0.8),
-                proptest::bool::weighted(0.2),
-                0..3,
-                0..2,
-                0..2,
-                controller,
-                any::<bool>(),
-            ),
+            (proptest::bool::weighted(0.8), proptest::bool::weighted(0.2), 0..3, 0..2, 0..2, controller, any::<bool>()),
             proptest::collection::vec(deployment, 0..4),
             proptest::collection::vec(used, 0..4),
         )
             .prop_map(
-                |(
-                    (active, opted_out, desired, running, pending, controller, staged),
-                    deployments,
-                    uses,
-                )| Service {
+                |((active, opted_out, desired, running, pending, controller, staged), deployments, uses)| Service {
                     active,
                     opted_out,
                     desired,
@@ -576,7 +355,9 @@ mod tests {
             let rotations = [rotation(DB, at)];
             if plan(&rotations, std::slice::from_ref(&service)).iter().any(|decision| decision.reason == Reason::Stale) {
                 let mut deployments = service.deployments.clone();
-                deployments.iter_mut().for_each(|deployment| deployment.primary = false);
+                for deployment in &mut deployments {
+                    deployment.primary = false;
+                }
                 deployments.push(deployment(at + 1, true, Rollout::InProgress));
                 let after = Service { deployments, ..service };
                 prop_assert_eq!(plan(&rotations, &[after])[0].reason, Reason::AlreadyFresh);

@@ -179,10 +179,7 @@ impl Report {
     /// A report of an invocation that fails.
     #[must_use]
     pub fn failed(trigger: Kind, failure: Failure, reason: impl Into<String>) -> Self {
-        Self {
-            failure: Some(failure),
-            ..Self::new(trigger, Outcome::Failed, reason)
-        }
+        Self { failure: Some(failure), ..Self::new(trigger, Outcome::Failed, reason) }
     }
 
     /// The report of services that were examined: sorted, with outcome, reason and failure as they follow from them.
@@ -194,33 +191,40 @@ impl Report {
         warnings: Vec<String>,
     ) -> Self {
         services.sort_by(|a, b| (a.action, &a.service).cmp(&(b.action, &b.service)));
-        let counts = Counts::of(&services);
-        let outcome = if counts.failed > 0 {
+        let has = |action| services.iter().any(|service| service.action == action);
+        let outcome = if has(Done::Failed) {
             Outcome::Failed
-        } else if counts.redeployed > 0 {
+        } else if has(Done::Redeployed) {
             Outcome::Redeployed
-        } else if counts.planned > 0 {
+        } else if has(Done::Planned) {
             Outcome::DryRun
         } else {
             Outcome::NothingToDo
         };
+        let reason = sentence(&services);
         Self {
             rotations: rotations.iter().map(RotationReport::from).collect(),
             services,
             warnings,
             failure: (outcome == Outcome::Failed).then_some(Failure::PartialFailure),
-            ..Self::new(trigger, outcome, counts.sentence())
+            ..Self::new(trigger, outcome, reason)
         }
     }
 
     /// The report as one log line, which is also a CloudWatch metric document
     /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
     ///
-    /// A report that is too long for a line loses services from its end, and says how many in `servicesOmitted`; the
-    /// metrics count all.
+    /// A report that is too long for a line loses the services that need attention least, and says how many in
+    /// `servicesOmitted`; the metrics count all.
     #[must_use]
     pub fn log_line(&self, context: &LogContext<'_>) -> String {
-        let counts = Counts::of(&self.services);
+        let count = |action| count(&self.services, action);
+        // An invocation that fails before it knows its services must raise the alarm all the same.
+        let failed = count(Done::Failed).max(usize::from(self.failure.is_some_and(Failure::is_an_alarm)));
+        let mut metrics = Vec::from(
+            ["Redeployed", "Failed", "Skipped", "Blocked"].map(|name| json!({"Name": name, "Unit": "Count"})),
+        );
+        metrics.push(json!({"Name": "DurationMs", "Unit": "Milliseconds"}));
         let mut line = json!({
             "timestamp": context.timestamp,
             "level": self.level(),
@@ -231,33 +235,23 @@ impl Report {
                 "CloudWatchMetrics": [{
                     "Namespace": "RedeployOnRotation",
                     "Dimensions": [["FunctionName"]],
-                    "Metrics": [
-                        {"Name": "Redeployed", "Unit": "Count"},
-                        {"Name": "Failed", "Unit": "Count"},
-                        {"Name": "Skipped", "Unit": "Count"},
-                        {"Name": "Blocked", "Unit": "Count"},
-                        {"Name": "DurationMs", "Unit": "Milliseconds"},
-                    ],
+                    "Metrics": metrics,
                 }],
             },
             "FunctionName": context.function_name,
-            "Redeployed": counts.redeployed,
-            // An invocation that fails before it knows its services must raise the alarm all the same.
-            "Failed": counts.failed.max(usize::from(self.failure.is_some_and(Failure::is_an_alarm))),
-            "Skipped": counts.skipped,
-            "Blocked": counts.blocked,
+            "Redeployed": count(Done::Redeployed),
+            "Failed": failed,
+            "Skipped": count(Done::Skipped),
+            "Blocked": count(Done::Blocked),
             "DurationMs": context.duration_ms,
         });
-        if let (Value::Object(line), Ok(Value::Object(report))) =
-            (&mut line, serde_json::to_value(self))
-        {
+        if let (Some(line), Value::Object(report)) = (line.as_object_mut(), json!(self)) {
             line.extend(report);
         }
-        let excess = line.to_string().len().saturating_sub(MAX_LINE_BYTES);
-        if excess > 0 {
-            let services = &mut line["services"];
-            let room = services.to_string().len().saturating_sub(excess);
-            let kept = keep_within(services, room);
+        let mut kept = self.services.len();
+        while kept > 0 && line.to_string().len() > MAX_LINE_BYTES {
+            kept /= 2;
+            line["services"] = json!(self.services[..kept]);
             line["servicesOmitted"] = json!(self.services.len() - kept);
         }
         line.to_string()
@@ -272,10 +266,7 @@ impl Report {
     }
 
     fn level(&self) -> &'static str {
-        let blocked = self
-            .services
-            .iter()
-            .any(|service| service.action == Done::Blocked);
+        let blocked = self.services.iter().any(|service| service.action == Done::Blocked);
         match self.failure {
             Some(Failure::RotationPending) => "WARN",
             Some(_) => "ERROR",
@@ -283,21 +274,6 @@ impl Report {
             None => "INFO",
         }
     }
-}
-
-/// Keeps as many elements of an array as fit into so many bytes, and says how many those are.
-fn keep_within(services: &mut Value, bytes: usize) -> usize {
-    let Value::Array(services) = services else {
-        return 0;
-    };
-    let mut length = 0;
-    let fits = |service: &Value| {
-        length += service.to_string().len() + 1;
-        length <= bytes
-    };
-    let kept = services.iter().map(fits).take_while(|fits| *fits).count();
-    services.truncate(kept);
-    kept
 }
 
 impl Failure {
@@ -319,55 +295,118 @@ impl Failure {
     }
 }
 
-/// How many services met which fate.
-#[derive(Default)]
-struct Counts {
-    redeployed: usize,
-    planned: usize,
-    blocked: usize,
-    failed: usize,
-    skipped: usize,
+/// How many services met this fate.
+fn count(services: &[ServiceReport], action: Done) -> usize {
+    services.iter().filter(|service| service.action == action).count()
 }
 
-impl Counts {
-    fn of(services: &[ServiceReport]) -> Self {
-        let mut counts = Self::default();
-        for service in services {
-            *match service.action {
-                Done::Redeployed => &mut counts.redeployed,
-                Done::Planned => &mut counts.planned,
-                Done::Blocked => &mut counts.blocked,
-                Done::Failed => &mut counts.failed,
-                Done::Skipped => &mut counts.skipped,
-            } += 1;
+fn sentence(services: &[ServiceReport]) -> String {
+    let words = [
+        (Done::Failed, "failed"),
+        (Done::Blocked, "blocked"),
+        (Done::Redeployed, "redeployed"),
+        (Done::Planned, "would be redeployed"),
+        (Done::Skipped, "skipped"),
+    ];
+    let counted = words.map(|(action, word)| (count(services, action), word));
+    let parts: Vec<_> = counted.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    match parts.as_slice() {
+        [] => "no service in scope follows what changed".to_owned(),
+        parts => format!("services: {}", parts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{AWSCURRENT, SecretArn, Subject};
+
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
+
+    fn service(name: &str, action: Done, reason: Reason) -> ServiceReport {
+        ServiceReport {
+            service: format!("arn:aws:ecs:eu-west-1:123456789012:service/prod/{name}"),
+            action,
+            reason: Why::Planned(reason),
+            secrets: vec![SECRET.to_owned()],
+            deployment: (action == Done::Redeployed).then(|| "ecs-svc/123".to_owned()),
+            error: (action == Done::Failed).then(|| "ecs:UpdateService failed: AccessDeniedException".to_owned()),
         }
-        counts
     }
 
-    fn sentence(&self) -> String {
-        let Self {
-            redeployed,
-            planned,
-            blocked,
-            failed,
-            skipped,
-        } = self;
-        let words = [
-            (failed, "failed"),
-            (blocked, "blocked"),
-            (redeployed, "redeployed"),
-            (planned, "would be redeployed"),
-            (skipped, "skipped"),
-        ];
-        let parts: Vec<_> = words
-            .iter()
-            .filter(|(n, _)| **n > 0)
-            .map(|(n, word)| format!("{n} {word}"))
-            .collect();
-        if parts.is_empty() {
-            "no service in scope follows what changed".to_owned()
-        } else {
-            format!("services: {}", parts.join(", "))
-        }
+    fn report(services: Vec<ServiceReport>) -> Report {
+        let subject = Subject::Secret { arn: SecretArn::parse(SECRET).unwrap(), label: AWSCURRENT.to_owned() };
+        let at = "2026-11-23T01:02:03Z".parse().unwrap();
+        let rotation = Rotation { subject, version: Some("v2".to_owned()), at };
+        Report::of_services(Kind::SecretLabelUpdated, &[rotation], services, Vec::new())
+    }
+
+    fn line(report: &Report) -> Value {
+        let context = LogContext {
+            timestamp: "2026-11-23T01:02:15.5Z".parse().unwrap(),
+            request_id: "8476a536",
+            function_name: "redeploy",
+            duration_ms: 12_345,
+        };
+        serde_json::from_str(&report.log_line(&context)).unwrap()
+    }
+
+    #[test]
+    fn a_report_reads_as_its_interface_says() {
+        let report = report(vec![
+            service("c", Done::Skipped, Reason::AlreadyFresh),
+            service("b", Done::Redeployed, Reason::Stale),
+            service("d", Done::Blocked, Reason::UnsupportedController),
+            service("a", Done::Failed, Reason::Stale),
+        ]);
+        insta::assert_json_snapshot!(report);
+        insta::assert_json_snapshot!(line(&report));
+    }
+
+    #[test]
+    fn the_outcome_is_the_worst_of_its_services() {
+        let outcome =
+            |actions: &[Done]| report(actions.iter().map(|done| service("a", *done, Reason::Stale)).collect()).outcome;
+        assert_eq!(outcome(&[]), Outcome::NothingToDo);
+        assert_eq!(outcome(&[Done::Skipped, Done::Blocked]), Outcome::NothingToDo);
+        assert_eq!(outcome(&[Done::Skipped, Done::Planned]), Outcome::DryRun);
+        assert_eq!(outcome(&[Done::Redeployed, Done::Skipped]), Outcome::Redeployed);
+        assert_eq!(outcome(&[Done::Redeployed, Done::Failed]), Outcome::Failed);
+    }
+
+    #[test]
+    fn the_level_says_whether_somebody_should_look() {
+        let level = |done, reason| line(&report(vec![service("a", done, reason)]))["level"].clone();
+        assert_eq!(level(Done::Redeployed, Reason::Stale), "INFO");
+        assert_eq!(level(Done::Blocked, Reason::RolledBack), "WARN");
+        assert_eq!(level(Done::Failed, Reason::Stale), "ERROR");
+        let pending = Report::failed(Kind::RotateSecret, Failure::RotationPending, "under way");
+        assert_eq!((&line(&pending)["level"], &line(&pending)["Failed"]), (&json!("WARN"), &json!(0)));
+        let invalid = Report::failed(Kind::RotateSecret, Failure::InvalidEvent, "no secret");
+        assert_eq!((&line(&invalid)["level"], &line(&invalid)["Failed"]), (&json!("ERROR"), &json!(1)));
+    }
+
+    #[test]
+    fn the_error_message_is_cut_to_2_kib_and_names_what_failed_first() {
+        let mut services: Vec<_> =
+            (0..50).map(|n| service(&format!("é{n:02}"), Done::Skipped, Reason::AlreadyFresh)).collect();
+        services.push(service("z", Done::Failed, Reason::Stale));
+        let message = report(services).error_message();
+        assert!(message.len() <= 2048 && message.len() > 2040, "{}", message.len());
+        assert!(message.contains("service/prod/z"), "{message}");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_says_how_many_services_it_leaves_out() {
+        let mut services: Vec<_> =
+            (0..5000).map(|n| service(&format!("api-{n}"), Done::Redeployed, Reason::Stale)).collect();
+        services.push(service("z", Done::Failed, Reason::Stale));
+        let line = line(&report(services));
+        assert!(line.to_string().len() <= 256 * 1024);
+        assert_eq!(line["Redeployed"], 5000);
+        assert_eq!(line["services"][0]["action"], "failed");
+        let kept = line["services"].as_array().unwrap().len();
+        assert!(kept > 500);
+        assert_eq!(line["servicesOmitted"], 5001 - kept);
     }
 }

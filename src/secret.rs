@@ -54,9 +54,7 @@ fn has_suffix(id: &str) -> bool {
     let bytes = id.as_bytes();
     bytes.len() > SUFFIX_LENGTH
         && bytes[bytes.len() - SUFFIX_LENGTH] == b'-'
-        && bytes[bytes.len() - SUFFIX_LENGTH + 1..]
-            .iter()
-            .all(u8::is_ascii_alphanumeric)
+        && bytes[bytes.len() - SUFFIX_LENGTH + 1..].iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// The part of a secret's ARN behind `secret:`, with whatever follows it.
@@ -120,11 +118,7 @@ impl Subject {
     #[must_use]
     pub fn home(&self) -> Home {
         match self {
-            Self::Secret {
-                arn: SecretArn(arn),
-                ..
-            }
-            | Self::Parameter(ParameterArn(arn)) => arn.home(),
+            Self::Secret { arn: SecretArn(arn), .. } | Self::Parameter(ParameterArn(arn)) => arn.home(),
         }
     }
 }
@@ -139,11 +133,7 @@ impl fmt::Display for SecretArn {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret {
-                arn: SecretArn(arn),
-                ..
-            }
-            | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
+            Self::Secret { arn: SecretArn(arn), .. } | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
         }
     }
 }
@@ -228,9 +218,7 @@ pub enum InvalidReference {
     #[error("it is the ARN of neither a secret nor a parameter")]
     Service,
     /// ECS accepts no field or all three.
-    #[error(
-        "behind the secret there must be nothing or `:json-key:version-stage:version-id`, with all three colons"
-    )]
+    #[error("behind the secret there must be nothing or `:json-key:version-stage:version-id`, with all three colons")]
     Fields,
 }
 
@@ -245,21 +233,13 @@ impl Reference {
             if name.trim_start_matches('/').is_empty() {
                 return Err(InvalidReference::Empty);
             }
-            return Ok(Self::Parameter(ParameterReference {
-                arn: None,
-                name: name.to_owned(),
-                selector,
-            }));
+            return Ok(Self::Parameter(ParameterReference { arn: None, name: name.to_owned(), selector }));
         }
         let mut arn = Arn::parse(value_from).ok_or(InvalidReference::Arn)?;
         if parameter_name(&arn).is_some() {
             let (resource, selector) = split_selector(&arn.resource);
             arn.resource = resource.into();
-            return Ok(Self::Parameter(ParameterReference {
-                arn: Some(arn),
-                name: String::new(),
-                selector,
-            }));
+            return Ok(Self::Parameter(ParameterReference { arn: Some(arn), name: String::new(), selector }));
         }
         let id = secret_id(&arn).ok_or(InvalidReference::Service)?;
         let (id, fields) = match id.split(':').collect::<Vec<_>>()[..] {
@@ -269,11 +249,7 @@ impl Reference {
             _ => return Err(InvalidReference::Fields),
         };
         arn.resource = format!("secret:{id}");
-        Ok(Self::Secret(SecretReference {
-            arn,
-            fields,
-            full: false,
-        }))
+        Ok(Self::Secret(SecretReference { arn, fields, full: false }))
     }
 
     /// Parses what a person wrote in a tag, in the configuration or in a request, where a text that is not an ARN is
@@ -297,11 +273,7 @@ impl Reference {
         let yes = |follows: bool| if follows { Follows::Yes } else { Follows::No };
         match (self, subject) {
             (Self::Secret(reference), Subject::Secret { arn, label }) if reference.names(arn) => {
-                match reference
-                    .fields
-                    .as_ref()
-                    .map_or(["", ""], |[_, stage, version]| [stage, version])
-                {
+                match reference.fields.as_ref().map_or(["", ""], |[_, stage, version]| [stage, version]) {
                     ["", ""] => yes(label == AWSCURRENT),
                     [stage, ""] => yes(stage_follows(stage, label)),
                     _ => Follows::Pinned,
@@ -310,9 +282,7 @@ impl Reference {
             (Self::SecretName(name), Subject::Secret { arn, label }) => {
                 yes(name == arn.name() && arn.0.is_at(home) && label == AWSCURRENT)
             }
-            (Self::Parameter(reference), Subject::Secret { arn, label })
-                if reference.names_secret(arn, home) =>
-            {
+            (Self::Parameter(reference), Subject::Secret { arn, label }) if reference.names_secret(arn, home) => {
                 match reference.selector.as_deref() {
                     None => yes(label == AWSCURRENT),
                     Some(version) if is_version_id(version) => Follows::Pinned,
@@ -337,8 +307,7 @@ impl Reference {
         match (self, subject) {
             (Self::Secret(reference), Subject::Secret { arn, .. }) => {
                 let id = secret_id(&reference.arn).unwrap_or_default();
-                (reference.arn != arn.0 && reference.names(arn) && has_suffix(id))
-                    .then(|| reference.arn.to_string())
+                (reference.arn != arn.0 && reference.names(arn) && has_suffix(id)).then(|| reference.arn.to_string())
             }
             _ => None,
         }
@@ -358,21 +327,11 @@ impl SecretReference {
         if self.arn == secret.0 {
             return true;
         }
-        let Arn {
-            partition,
-            service,
-            region,
-            account,
-            resource,
-        } = &secret.0;
+        let Arn { partition, service, region, account, resource } = &secret.0;
         !self.full
             && self.arn.resource == resource[..resource.len().saturating_sub(SUFFIX_LENGTH)]
-            && (
-                &self.arn.partition,
-                &self.arn.service,
-                &self.arn.region,
-                &self.arn.account,
-            ) == (partition, service, region, account)
+            && (&self.arn.partition, &self.arn.service, &self.arn.region, &self.arn.account)
+                == (partition, service, region, account)
     }
 }
 
@@ -397,8 +356,7 @@ impl ParameterReference {
     }
 
     fn names_secret(&self, secret: &SecretArn, home: &Home) -> bool {
-        self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name())
-            && self.is_at(&secret.0, home)
+        self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name()) && self.is_at(&secret.0, home)
     }
 }
 
@@ -420,9 +378,7 @@ fn stage_follows(stage: &str, label: &str) -> bool {
 fn is_version_id(selector: &str) -> bool {
     let groups: Vec<_> = selector.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
+        && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for Reference {
@@ -430,21 +386,12 @@ impl fmt::Display for Reference {
         match self {
             Self::Secret(SecretReference { arn, fields, .. }) => {
                 write!(f, "{arn}")?;
-                fields
-                    .iter()
-                    .flatten()
-                    .try_for_each(|field| write!(f, ":{field}"))
+                fields.iter().flatten().try_for_each(|field| write!(f, ":{field}"))
             }
-            Self::Parameter(ParameterReference {
-                arn,
-                name,
-                selector,
-            }) => {
+            Self::Parameter(ParameterReference { arn, name, selector }) => {
                 arn.iter().try_for_each(|arn| write!(f, "{arn}"))?;
                 write!(f, "{name}")?;
-                selector
-                    .iter()
-                    .try_for_each(|selector| write!(f, ":{selector}"))
+                selector.iter().try_for_each(|selector| write!(f, ":{selector}"))
             }
             Self::SecretName(name) => name.fmt(f),
         }
@@ -462,17 +409,11 @@ mod tests {
     const VERSION: &str = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
 
     fn home() -> Home {
-        Home {
-            region: "eu-west-1".to_owned(),
-            account: "123456789012".to_owned(),
-        }
+        Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
     }
 
     fn secret(arn: &str, label: &str) -> Subject {
-        Subject::Secret {
-            arn: SecretArn::parse(arn).unwrap(),
-            label: label.to_owned(),
-        }
+        Subject::Secret { arn: SecretArn::parse(arn).unwrap(), label: label.to_owned() }
     }
 
     fn parameter(name: &str) -> Subject {
@@ -482,11 +423,7 @@ mod tests {
 
     fn check(value_from: &str, subject: &Subject, expected: Follows) {
         let reference = Reference::parse(value_from).unwrap();
-        assert_eq!(
-            reference.follows(subject, &home()),
-            expected,
-            "{value_from} after {subject:?}"
-        );
+        assert_eq!(reference.follows(subject, &home()), expected, "{value_from} after {subject:?}");
     }
 
     #[test]
@@ -503,8 +440,7 @@ mod tests {
             "/aws/reference/secretsmanager/prod/db".to_owned(),
             "/aws/reference/secretsmanager/prod/db:AWSCURRENT".to_owned(),
             "/aws/reference/secretsmanager/prod/db:AWSPREVIOUS".to_owned(),
-            "arn:aws:ssm:eu-west-1:123456789012:parameter/aws/reference/secretsmanager/prod/db"
-                .to_owned(),
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/aws/reference/secretsmanager/prod/db".to_owned(),
         ] {
             check(&value_from, &current, Follows::Yes);
         }
@@ -538,72 +474,36 @@ mod tests {
     fn a_reference_with_a_version_id_is_pinned() {
         let current = secret(FULL, AWSCURRENT);
         check(&format!("{FULL}:::{VERSION}"), &current, Follows::Pinned);
-        check(
-            &format!("{PARTIAL}:password::{VERSION}"),
-            &current,
-            Follows::Pinned,
-        );
-        check(
-            &format!("/aws/reference/secretsmanager/prod/db:{VERSION}"),
-            &current,
-            Follows::Pinned,
-        );
+        check(&format!("{PARTIAL}:password::{VERSION}"), &current, Follows::Pinned);
+        check(&format!("/aws/reference/secretsmanager/prod/db:{VERSION}"), &current, Follows::Pinned);
         check("app/limit:3", &parameter("app/limit"), Follows::Pinned);
     }
 
     #[test]
     fn a_custom_label_is_followed_by_its_own_move_only() {
-        check(
-            &format!("{FULL}::Custom:"),
-            &secret(FULL, "Custom"),
-            Follows::Yes,
-        );
-        check(
-            &format!("{FULL}::AWSPREVIOUS:"),
-            &secret(FULL, "Custom"),
-            Follows::No,
-        );
+        check(&format!("{FULL}::Custom:"), &secret(FULL, "Custom"), Follows::Yes);
+        check(&format!("{FULL}::AWSPREVIOUS:"), &secret(FULL, "Custom"), Follows::No);
         check(FULL, &secret(FULL, "Custom"), Follows::No);
     }
 
     #[test]
     fn a_parameter_is_named_with_or_without_slash_and_arn() {
-        for value_from in [
-            "/app/limit",
-            "app/limit",
-            "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit",
-        ] {
+        for value_from in ["/app/limit", "app/limit", "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit"] {
             check(value_from, &parameter("app/limit"), Follows::Yes);
             check(value_from, &parameter("app/limits"), Follows::No);
         }
         check("limit", &parameter("limit"), Follows::Yes);
         check("/app/limit:prod", &parameter("app/limit"), Follows::No);
-        check(
-            "arn:aws:ssm:us-east-1:123456789012:parameter/app/limit",
-            &parameter("app/limit"),
-            Follows::No,
-        );
+        check("arn:aws:ssm:us-east-1:123456789012:parameter/app/limit", &parameter("app/limit"), Follows::No);
     }
 
     #[test]
     fn a_name_means_the_secret_of_that_account_and_region() {
         let reference = Reference::parse_secret("prod/db").unwrap();
-        assert_eq!(
-            reference.follows(&secret(FULL, AWSCURRENT), &home()),
-            Follows::Yes
-        );
-        let elsewhere = Home {
-            region: "us-east-1".to_owned(),
-            ..home()
-        };
-        assert_eq!(
-            reference.follows(&secret(FULL, AWSCURRENT), &elsewhere),
-            Follows::No
-        );
-        assert_eq!(
-            reference.follows(&parameter("prod/db"), &home()),
-            Follows::No
-        );
+        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &home()), Follows::Yes);
+        let elsewhere = Home { region: "us-east-1".to_owned(), ..home() };
+        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &elsewhere), Follows::No);
+        assert_eq!(reference.follows(&parameter("prod/db"), &home()), Follows::No);
     }
 
     #[test]
@@ -612,66 +512,26 @@ mod tests {
         let long = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef-XyZ123";
         let short = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef";
         let mut reference = Reference::parse(short).unwrap();
-        assert_eq!(
-            reference.needs_lookup(&secret(long, AWSCURRENT)).as_deref(),
-            Some(short)
-        );
-        assert_eq!(
-            reference.follows(&secret(long, AWSCURRENT), &home()),
-            Follows::Yes
-        );
+        assert_eq!(reference.needs_lookup(&secret(long, AWSCURRENT)).as_deref(), Some(short));
+        assert_eq!(reference.follows(&secret(long, AWSCURRENT), &home()), Follows::Yes);
         reference.set_full_arn();
-        assert_eq!(
-            reference.follows(&secret(long, AWSCURRENT), &home()),
-            Follows::No
-        );
-        assert_eq!(
-            reference.follows(&secret(short, AWSCURRENT), &home()),
-            Follows::Yes
-        );
+        assert_eq!(reference.follows(&secret(long, AWSCURRENT), &home()), Follows::No);
+        assert_eq!(reference.follows(&secret(short, AWSCURRENT), &home()), Follows::Yes);
         assert_eq!(reference.needs_lookup(&secret(short, AWSCURRENT)), None);
-        assert_eq!(
-            Reference::parse(PARTIAL)
-                .unwrap()
-                .needs_lookup(&secret(FULL, AWSCURRENT)),
-            None
-        );
+        assert_eq!(Reference::parse(PARTIAL).unwrap().needs_lookup(&secret(FULL, AWSCURRENT)), None);
     }
 
     #[test]
     fn arns_of_every_partition_and_of_managed_secrets_are_secrets() {
         for (arn, name) in [
-            (
-                "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-Ab12Cd",
-                "a",
-            ),
-            (
-                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:/a_b+c=d.e@f-Ab12Cd",
-                "/a_b+c=d.e@f",
-            ),
-            (
-                "arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:a-Ab12Cd",
-                "a",
-            ),
-            (
-                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1234-Ab12Cd",
-                "rds!db-1234",
-            ),
+            ("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-Ab12Cd", "a"),
+            ("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:/a_b+c=d.e@f-Ab12Cd", "/a_b+c=d.e@f"),
+            ("arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:a-Ab12Cd", "a"),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1234-Ab12Cd", "rds!db-1234"),
         ] {
-            assert_eq!(
-                SecretArn::parse(arn)
-                    .map(|arn| arn.name().to_owned())
-                    .as_deref(),
-                Some(name),
-                "{arn}"
-            );
+            assert_eq!(SecretArn::parse(arn).map(|arn| arn.name().to_owned()).as_deref(), Some(name), "{arn}");
         }
-        for text in [
-            PARTIAL,
-            "prod/db",
-            "",
-            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd",
-        ] {
+        for text in [PARTIAL, "prod/db", "", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd"] {
             assert_eq!(SecretArn::parse(text), None, "{text}");
         }
     }
@@ -681,31 +541,13 @@ mod tests {
         for (value_from, expected) in [
             ("", InvalidReference::Empty),
             ("/", InvalidReference::Empty),
-            (
-                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
-                InvalidReference::Service,
-            ),
-            (
-                "arn:aws:secretsmanager:eu-west-1:123456789012:secret::::",
-                InvalidReference::Empty,
-            ),
-            (
-                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key",
-                InvalidReference::Fields,
-            ),
-            (
-                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b:c:d:e",
-                InvalidReference::Fields,
-            ),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:", InvalidReference::Service),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret::::", InvalidReference::Empty),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key", InvalidReference::Fields),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b:c:d:e", InvalidReference::Fields),
             ("arn:aws:s3:::bucket", InvalidReference::Arn),
-            (
-                "arn:aws:sqs:eu-west-1:123456789012:queue",
-                InvalidReference::Service,
-            ),
-            (
-                "arn:aws:secretsmanager:eu-west-1:12345:secret:a",
-                InvalidReference::Arn,
-            ),
+            ("arn:aws:sqs:eu-west-1:123456789012:queue", InvalidReference::Service),
+            ("arn:aws:secretsmanager:eu-west-1:12345:secret:a", InvalidReference::Arn),
             ("arn:aws", InvalidReference::Arn),
         ] {
             assert_eq!(Reference::parse(value_from), Err(expected), "{value_from}");

@@ -39,9 +39,7 @@ impl Service {
     /// The deployment whose tasks are to be the only ones.
     #[must_use]
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments
-            .iter()
-            .find(|deployment| deployment.primary)
+        self.deployments.iter().find(|deployment| deployment.primary)
     }
 }
 

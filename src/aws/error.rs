@@ -34,12 +34,8 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let status = error
-            .raw_response()
-            .map(|response| response.status().as_u16());
-        let code = error
-            .as_service_error()
-            .and_then(ProvideErrorMetadata::code);
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
         let class = match (code, status) {
             (Some(code), _) if is_throttle(code) => Class::Throttled,
             (_, Some(429)) => Class::Throttled,
@@ -49,12 +45,7 @@ impl AwsError {
             (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
             (None, _) => Class::Unanswered,
         };
-        let message = match (
-            code,
-            error
-                .as_service_error()
-                .and_then(ProvideErrorMetadata::message),
-        ) {
+        let message = match (code, error.as_service_error().and_then(ProvideErrorMetadata::message)) {
             (Some(code), message) if code.contains("AccessDenied") => {
                 let message = message.unwrap_or_default();
                 format!("{code}: {message} (the role that runs this needs {action})")
@@ -63,24 +54,13 @@ impl AwsError {
             (Some(code), None) => code.to_owned(),
             (None, _) => causes(error),
         };
-        Self {
-            action,
-            class,
-            message,
-        }
+        Self { action, class, message }
     }
 }
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 fn is_throttle(code: &str) -> bool {
-    [
-        "Throttl",
-        "TooManyRequests",
-        "RequestLimitExceeded",
-        "SlowDown",
-    ]
-    .iter()
-    .any(|word| code.contains(word))
+    ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"].iter().any(|word| code.contains(word))
 }
 
 fn is_gone(code: &str) -> bool {

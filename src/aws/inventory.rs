@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use aws_sdk_ecs::types::{
-    ContainerDefinition, DeploymentController, DeploymentControllerType, DeploymentRolloutState,
-    DeploymentStrategy, LogConfiguration, ServiceField, Tag,
+    ContainerDefinition, DeploymentController, DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy,
+    LogConfiguration, ServiceField, Tag,
 };
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::{StreamExt, stream};
@@ -74,11 +74,7 @@ impl Aws {
     ///
     /// # Errors
     /// When a call fails without which nothing can be found. Everything smaller is in the inventory.
-    pub async fn inventory(
-        &self,
-        config: &Config,
-        rotations: &[Rotation],
-    ) -> Result<Inventory, AwsError> {
+    pub async fn inventory(&self, config: &Config, rotations: &[Rotation]) -> Result<Inventory, AwsError> {
         let mut inventory = Inventory::default();
         let mut batches = Vec::new();
         if config.scan {
@@ -87,76 +83,49 @@ impl Aws {
             batches.extend(self.tagged_services(config, rotations).await?);
         }
         let mut found = self.describe(config, batches, &mut inventory).await;
-        self.describe_mapped(config, rotations, &mut found, &mut inventory)
-            .await;
+        self.describe_mapped(config, rotations, &mut found, &mut inventory).await;
         if config.tags {
             follow_tags(&mut found, &mut inventory);
         }
         if config.scan {
-            self.follow_task_definitions(&mut found, &mut inventory)
-                .await;
+            self.follow_task_definitions(&mut found, &mut inventory).await;
         }
-        inventory.services = found
-            .into_iter()
-            .map(|described| described.service)
-            .collect();
+        inventory.services = found.into_iter().map(|described| described.service).collect();
         self.settle_partial_arns(rotations, &mut inventory).await;
         Ok(inventory)
     }
 
     /// The same service as it is now; `None` when it is gone.
     pub(super) async fn read_again(&self, service: &Service) -> Result<Option<Service>, AwsError> {
-        let batch = Batch {
-            cluster: service.cluster.clone(),
-            services: vec![service.arn.clone()],
-        };
+        let batch = Batch { cluster: service.cluster.clone(), services: vec![service.arn.clone()] };
         let answer = self.describe_batch(&batch, None).await;
         let (described, _) = match answer {
-            Err(AwsError {
-                class: Class::Gone, ..
-            }) => return Ok(None),
+            Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
             answer => answer?,
         };
         let now = described.into_iter().next();
         // The tag and the task definitions were read a moment ago; only the deployments can have changed.
         let (opted_out, uses) = (service.opted_out, service.uses.clone());
-        Ok(now.map(|now| Service {
-            opted_out,
-            uses,
-            ..now.service
-        }))
+        Ok(now.map(|now| Service { opted_out, uses, ..now.service }))
     }
 
     /// Every service of the clusters in scope, in batches.
-    async fn all_services(
-        &self,
-        config: &Config,
-        inventory: &mut Inventory,
-    ) -> Result<Vec<Batch>, AwsError> {
+    async fn all_services(&self, config: &Config, inventory: &mut Inventory) -> Result<Vec<Batch>, AwsError> {
         let clusters = match &config.clusters {
             Some(clusters) => clusters.clone(),
             None => self.all_clusters().await?,
         };
-        let lists = in_parallel(clusters, async |cluster| {
-            (self.services_of(&cluster).await, cluster)
-        })
-        .await;
+        let lists = in_parallel(clusters, async |cluster| (self.services_of(&cluster).await, cluster)).await;
         let mut batches = Vec::new();
         for (services, cluster) in lists {
             match services {
                 Ok(services) => batches.extend(in_tens(&cluster, &services)),
-                Err(AwsError {
-                    class: Class::Gone, ..
-                }) if config.clusters.is_none() => {
-                    inventory.warnings.push(format!(
-                        "the cluster {cluster} was deleted while it was read"
-                    ));
+                Err(AwsError { class: Class::Gone, .. }) if config.clusters.is_none() => {
+                    inventory.warnings.push(format!("the cluster {cluster} was deleted while it was read"));
                 }
                 Err(error) => inventory.unexamined.push(Unexamined {
                     error: match error.class {
-                        Class::Gone => format!(
-                            "REDEPLOY_CLUSTERS names a cluster that does not exist; {error}"
-                        ),
+                        Class::Gone => format!("REDEPLOY_CLUSTERS names a cluster that does not exist; {error}"),
                         _ => error.to_string(),
                     },
                     problem: match error.class {
@@ -172,12 +141,7 @@ impl Aws {
     }
 
     async fn all_clusters(&self) -> Result<Vec<String>, AwsError> {
-        let mut pages = self
-            .ecs
-            .list_clusters()
-            .max_results(PAGE_SIZE)
-            .into_paginator()
-            .send();
+        let mut pages = self.ecs.list_clusters().max_results(PAGE_SIZE).into_paginator().send();
         let mut clusters = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| AwsError::new("ecs:ListClusters", &error))?;
@@ -187,11 +151,7 @@ impl Aws {
     }
 
     async fn services_of(&self, cluster: &str) -> Result<Vec<String>, AwsError> {
-        let call = self
-            .ecs
-            .list_services()
-            .cluster(cluster)
-            .max_results(PAGE_SIZE);
+        let call = self.ecs.list_services().cluster(cluster).max_results(PAGE_SIZE);
         let mut pages = call.into_paginator().send();
         let mut services = Vec::new();
         while let Some(page) = pages.next().await {
@@ -202,22 +162,10 @@ impl Aws {
     }
 
     /// The services whose tag names one of the changed secrets, in batches.
-    async fn tagged_services(
-        &self,
-        config: &Config,
-        rotations: &[Rotation],
-    ) -> Result<Vec<Batch>, AwsError> {
-        let scope: Option<BTreeSet<_>> = config.clusters.as_ref().map(|clusters| {
-            clusters
-                .iter()
-                .map(|cluster| cluster_name(cluster))
-                .collect()
-        });
-        let call = self
-            .tagging
-            .get_resources()
-            .resource_type_filters("ecs:service")
-            .resources_per_page(PAGE_SIZE);
+    async fn tagged_services(&self, config: &Config, rotations: &[Rotation]) -> Result<Vec<Batch>, AwsError> {
+        let scope: Option<BTreeSet<_>> =
+            config.clusters.as_ref().map(|clusters| clusters.iter().map(|cluster| cluster_name(cluster)).collect());
+        let call = self.tagging.get_resources().resource_type_filters("ecs:service").resources_per_page(PAGE_SIZE);
         let call = call.tag_filters(TagFilter::builder().key(&config.tag_key).build());
         let mut pages = call.into_paginator().send();
         let mut by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
@@ -227,33 +175,17 @@ impl Aws {
                 let arn = resource.resource_arn.unwrap_or_default();
                 // A service without its cluster in its ARN cannot carry tags.
                 let Some((home, cluster)) = Arn::parse(&arn).and_then(|arn| {
-                    let cluster = arn
-                        .resource
-                        .strip_prefix("service/")?
-                        .split_once('/')?
-                        .0
-                        .to_owned();
+                    let cluster = arn.resource.strip_prefix("service/")?.split_once('/')?.0.to_owned();
                     Some((arn.home(), cluster))
                 }) else {
                     continue;
                 };
-                let in_scope = scope
-                    .as_ref()
-                    .is_none_or(|scope| scope.contains(cluster.as_str()));
+                let in_scope = scope.as_ref().is_none_or(|scope| scope.contains(cluster.as_str()));
                 let tags = resource.tags.unwrap_or_default();
-                let tag = tags
-                    .iter()
-                    .find(|tag| tag.key == config.tag_key)
-                    .map(|tag| tag.value.as_str());
-                let named = tag
-                    .into_iter()
-                    .flat_map(str::split_whitespace)
-                    .filter_map(|n| Reference::parse_secret(n).ok());
-                if in_scope
-                    && named
-                        .into_iter()
-                        .any(|reference| concerns(&reference, rotations, &home))
-                {
+                let tag = tags.iter().find(|tag| tag.key == config.tag_key).map(|tag| tag.value.as_str());
+                let named =
+                    tag.into_iter().flat_map(str::split_whitespace).filter_map(|n| Reference::parse_secret(n).ok());
+                if in_scope && named.into_iter().any(|reference| concerns(&reference, rotations, &home)) {
                     by_cluster.entry(cluster).or_default().insert(arn);
                 }
             }
@@ -272,34 +204,21 @@ impl Aws {
         let mut mapped = BTreeMap::<&MappedService, BTreeSet<&Reference>>::new();
         for line in &config.mapping {
             // A name means a secret of this account and Region, which are those of the changed secret if of any.
-            if rotations
-                .iter()
-                .any(|rotation| concerns(&line.secret, rotations, &rotation.subject.home()))
-            {
+            if rotations.iter().any(|rotation| concerns(&line.secret, rotations, &rotation.subject.home())) {
                 line.services.iter().for_each(|service| {
                     mapped.entry(service).or_default().insert(&line.secret);
                 });
             }
         }
         let is = |mapped: &MappedService, described: &Described| {
-            mapped.service == described.name
-                && mapped.cluster == cluster_name(&described.service.cluster)
+            mapped.service == described.name && mapped.cluster == cluster_name(&described.service.cluster)
         };
         let mut by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
-        for service in mapped
-            .keys()
-            .filter(|mapped| !found.iter().any(|described| is(mapped, described)))
-        {
-            by_cluster
-                .entry(service.cluster.clone())
-                .or_default()
-                .insert(service.service.clone());
+        for service in mapped.keys().filter(|mapped| !found.iter().any(|described| is(mapped, described))) {
+            by_cluster.entry(service.cluster.clone()).or_default().insert(service.service.clone());
         }
         let mut missing = Inventory::default();
-        found.extend(
-            self.describe(config, batches(by_cluster), &mut missing)
-                .await,
-        );
+        found.extend(self.describe(config, batches(by_cluster), &mut missing).await);
         inventory.unexamined.append(&mut missing.unexamined);
         for (service, secrets) in mapped {
             let name = format!("{}/{}", service.cluster, service.service);
@@ -309,7 +228,8 @@ impl Aws {
                 None => inventory.unexamined.push(Unexamined {
                     name,
                     problem: LookupProblem::NotFound,
-                    error: "REDEPLOY_MAPPING names this service, and it does not exist; create it or take it out".to_owned(),
+                    error: "REDEPLOY_MAPPING names this service, and it does not exist; create it or take it out"
+                        .to_owned(),
                     secrets: secrets.into_iter().map(ToString::to_string).collect(),
                 }),
             }
@@ -317,60 +237,33 @@ impl Aws {
     }
 
     /// Describes services; those that are gone, and those that cannot be read, are noted.
-    async fn describe(
-        &self,
-        config: &Config,
-        batches: Vec<Batch>,
-        inventory: &mut Inventory,
-    ) -> Vec<Described> {
-        let answers = in_parallel(batches, async |batch| {
-            (
-                self.describe_batch(&batch, Some(&config.tag_key)).await,
-                batch,
-            )
-        })
-        .await;
+    async fn describe(&self, config: &Config, batches: Vec<Batch>, inventory: &mut Inventory) -> Vec<Described> {
+        let answers =
+            in_parallel(batches, async |batch| (self.describe_batch(&batch, Some(&config.tag_key)).await, batch)).await;
         let mut found = BTreeMap::new();
         for (answer, batch) in answers {
             match answer {
                 Ok((described, failures)) => {
-                    found.extend(
-                        described
-                            .into_iter()
-                            .map(|described| (described.service.arn.clone(), described)),
-                    );
+                    found.extend(described.into_iter().map(|described| (described.service.arn.clone(), described)));
                     for (service, reason) in failures {
                         if reason == "MISSING" {
-                            inventory.warnings.push(format!(
-                                "the service {service} was deleted while it was read"
-                            ));
+                            inventory.warnings.push(format!("the service {service} was deleted while it was read"));
                         } else {
                             let error = format!("ecs:DescribeServices failed: {reason}");
                             inventory.unexamined.push(unreadable(service, error));
                         }
                     }
                 }
-                Err(AwsError {
-                    class: Class::Gone, ..
-                }) => {
-                    inventory.warnings.push(format!(
-                        "the cluster {} was deleted while it was read",
-                        batch.cluster
-                    ));
+                Err(AwsError { class: Class::Gone, .. }) => {
+                    inventory.warnings.push(format!("the cluster {} was deleted while it was read", batch.cluster));
                 }
                 Err(error) => {
                     let name = |service: String| {
                         let is_arn = service.starts_with("arn:");
-                        if is_arn {
-                            service
-                        } else {
-                            format!("{}/{service}", batch.cluster)
-                        }
+                        if is_arn { service } else { format!("{}/{service}", batch.cluster) }
                     };
                     let services = batch.services.iter().cloned().map(name);
-                    inventory
-                        .unexamined
-                        .extend(services.map(|service| unreadable(service, error.to_string())));
+                    inventory.unexamined.extend(services.map(|service| unreadable(service, error.to_string())));
                 }
             }
         }
@@ -384,59 +277,25 @@ impl Aws {
         batch: &Batch,
         tag_key: Option<&str>,
     ) -> Result<(Vec<Described>, Vec<(String, String)>), AwsError> {
-        let call = self
-            .ecs
-            .describe_services()
-            .cluster(&batch.cluster)
-            .set_services(Some(batch.services.clone()));
+        let call = self.ecs.describe_services().cluster(&batch.cluster).set_services(Some(batch.services.clone()));
         let call = call.set_include(tag_key.map(|_| vec![ServiceField::Tags]));
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| AwsError::new("ecs:DescribeServices", &error))?;
+        let answer = call.send().await.map_err(|error| AwsError::new("ecs:DescribeServices", &error))?;
         let described = answer.services.unwrap_or_default();
-        let described = described
-            .iter()
-            .filter_map(|service| self.described(service, tag_key))
-            .collect();
+        let described = described.iter().filter_map(|service| self.described(service, tag_key)).collect();
         let failures = answer.failures.unwrap_or_default().into_iter();
-        let failures = failures.map(|failure| {
-            (
-                failure.arn.unwrap_or_default(),
-                failure.reason.unwrap_or_default(),
-            )
-        });
+        let failures = failures.map(|failure| (failure.arn.unwrap_or_default(), failure.reason.unwrap_or_default()));
         Ok((described, failures.collect()))
     }
 
     /// The facts of one answer; `None` for an answer without an ARN.
-    fn described(
-        &self,
-        service: &aws_sdk_ecs::types::Service,
-        tag_key: Option<&str>,
-    ) -> Option<Described> {
+    fn described(&self, service: &aws_sdk_ecs::types::Service, tag_key: Option<&str>) -> Option<Described> {
         let arn = service.service_arn.clone()?;
         let tags = service.tags().iter();
-        let tag = tags
-            .filter(|tag| tag.key() == tag_key)
-            .find_map(Tag::value)
-            .map(str::to_owned);
-        let controller = service
-            .deployment_controller()
-            .map(DeploymentController::r#type);
-        let strategy = service
-            .deployment_configuration()
-            .and_then(|configuration| configuration.strategy());
-        let live = service
-            .deployments()
-            .iter()
-            .filter_map(|deployment| deployment.task_definition());
-        let live = live.chain(
-            service
-                .task_sets()
-                .iter()
-                .filter_map(|set| set.task_definition()),
-        );
+        let tag = tags.filter(|tag| tag.key() == tag_key).find_map(Tag::value).map(str::to_owned);
+        let controller = service.deployment_controller().map(DeploymentController::r#type);
+        let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
+        let live = service.deployments().iter().filter_map(|deployment| deployment.task_definition());
+        let live = live.chain(service.task_sets().iter().filter_map(|set| set.task_definition()));
         let mut task_definitions: BTreeSet<_> = live.map(str::to_owned).collect();
         if task_definitions.is_empty() {
             task_definitions.extend(service.task_definition.clone());
@@ -445,10 +304,7 @@ impl Aws {
             home: Arn::parse(&arn)?.home(),
             cluster: service.cluster_arn.clone()?,
             active: service.status() == Some("ACTIVE"),
-            opted_out: tag
-                .iter()
-                .flat_map(|tag| tag.split_whitespace())
-                .any(|word| word == IGNORE),
+            opted_out: tag.iter().flat_map(|tag| tag.split_whitespace()).any(|word| word == IGNORE),
             desired: service.desired_count,
             running: service.running_count,
             pending: service.pending_count,
@@ -462,20 +318,11 @@ impl Aws {
             arn,
         };
         let name = service.service_name.clone().unwrap_or_default();
-        Some(Described {
-            service: facts,
-            name,
-            task_definitions,
-            tag,
-        })
+        Some(Described { service: facts, name, task_definitions, tag })
     }
 
     /// Puts the deployment that our own call made a moment ago into an answer that is too old to show it.
-    fn with_own_deployment(
-        &self,
-        service: &str,
-        mut deployments: Vec<Deployment>,
-    ) -> Vec<Deployment> {
+    fn with_own_deployment(&self, service: &str, mut deployments: Vec<Deployment>) -> Vec<Deployment> {
         let mut remembered = lock(&self.own_deployments);
         remembered.retain(|_, (_, since)| since.elapsed() < READ_LAG);
         if let Some((own, _)) = remembered.get(service)
@@ -493,15 +340,10 @@ impl Aws {
     async fn follow_task_definitions(&self, found: &mut Vec<Described>, inventory: &mut Inventory) {
         let unread: BTreeSet<_> = {
             let read = lock(&self.task_definitions);
-            let all = found
-                .iter()
-                .flat_map(|described| &described.task_definitions);
-            all.filter(|arn| !read.contains_key(*arn))
-                .cloned()
-                .collect()
+            let all = found.iter().flat_map(|described| &described.task_definitions);
+            all.filter(|arn| !read.contains_key(*arn)).cloned().collect()
         };
-        let answers =
-            in_parallel(unread, async |arn| (self.task_definition(&arn).await, arn)).await;
+        let answers = in_parallel(unread, async |arn| (self.task_definition(&arn).await, arn)).await;
         let mut failed = BTreeMap::new();
         for (answer, arn) in answers {
             match answer {
@@ -516,16 +358,10 @@ impl Aws {
         found.retain_mut(|described| {
             for arn in &described.task_definitions {
                 if let Some(definition) = read.get(arn) {
-                    described
-                        .service
-                        .uses
-                        .extend(definition.uses.iter().cloned());
+                    described.service.uses.extend(definition.uses.iter().cloned());
                     warnings.extend(definition.warnings.iter().cloned());
                 } else if let Some(error) = failed.get(arn).filter(|_| described.service.active) {
-                    inventory.unexamined.push(unreadable(
-                        described.service.arn.clone(),
-                        format!("{arn}: {error}"),
-                    ));
+                    inventory.unexamined.push(unreadable(described.service.arn.clone(), format!("{arn}: {error}")));
                     return false;
                 }
             }
@@ -535,12 +371,7 @@ impl Aws {
     }
 
     async fn task_definition(&self, arn: &str) -> Result<TaskDefinition, AwsError> {
-        let answer = self
-            .ecs
-            .describe_task_definition()
-            .task_definition(arn)
-            .send()
-            .await;
+        let answer = self.ecs.describe_task_definition().task_definition(arn).send().await;
         let answer = answer.map_err(|error| AwsError::new("ecs:DescribeTaskDefinition", &error))?;
         let mut read = TaskDefinition::default();
         let Some(definition) = answer.task_definition else {
@@ -552,12 +383,7 @@ impl Aws {
         for volume in definition.volumes() {
             let server = volume.fsx_windows_file_server_volume_configuration();
             if let Some(authorization) = server.and_then(|server| server.authorization_config()) {
-                read.add(
-                    arn,
-                    authorization.credentials_parameter(),
-                    Reference::parse,
-                    Use::AtStart,
-                );
+                read.add(arn, authorization.credentials_parameter(), Reference::parse, Use::AtStart);
             }
         }
         Ok(read)
@@ -565,11 +391,7 @@ impl Aws {
 
     /// Asks AWS about references that are either the partial ARN of a changed secret or the full ARN of another one.
     async fn settle_partial_arns(&self, rotations: &[Rotation], inventory: &mut Inventory) {
-        let doubtful = |reference: &Reference| {
-            rotations
-                .iter()
-                .find_map(|r| reference.needs_lookup(&r.subject))
-        };
+        let doubtful = |reference: &Reference| rotations.iter().find_map(|r| reference.needs_lookup(&r.subject));
         let uses = inventory.services.iter().flat_map(|service| &service.uses);
         let arns: BTreeSet<_> = uses.filter_map(|used| doubtful(used.reference())).collect();
         for arn in arns {
@@ -592,20 +414,12 @@ impl Aws {
 
 impl TaskDefinition {
     fn add_container(&mut self, arn: &str, container: &ContainerDefinition) {
-        let options = container
-            .log_configuration()
-            .into_iter()
-            .flat_map(LogConfiguration::secret_options);
+        let options = container.log_configuration().into_iter().flat_map(LogConfiguration::secret_options);
         for secret in container.secrets().iter().chain(options) {
             self.add(arn, secret.value_from(), Reference::parse, Use::AtStart);
         }
         if let Some(credentials) = container.repository_credentials() {
-            self.add(
-                arn,
-                credentials.credentials_parameter(),
-                Reference::parse_secret,
-                Use::AtImagePull,
-            );
+            self.add(arn, credentials.credentials_parameter(), Reference::parse_secret, Use::AtImagePull);
         }
     }
 
@@ -618,9 +432,7 @@ impl TaskDefinition {
     ) {
         match parse(text) {
             Ok(reference) => self.uses.push(used(reference)),
-            Err(error) => self.warnings.push(format!(
-                "{arn} refers to {text:?}, which no task can read: {error}"
-            )),
+            Err(error) => self.warnings.push(format!("{arn} refers to {text:?}, which no task can read: {error}")),
         }
     }
 }
@@ -628,19 +440,14 @@ impl TaskDefinition {
 /// Adds what the tags name.
 fn follow_tags(found: &mut [Described], inventory: &mut Inventory) {
     for described in found {
-        for word in described
-            .tag
-            .iter()
-            .flat_map(|tag| tag.split_whitespace())
-            .filter(|word| *word != IGNORE)
-        {
+        for word in described.tag.iter().flat_map(|tag| tag.split_whitespace()).filter(|word| *word != IGNORE) {
             match Reference::parse_secret(word) {
                 Ok(reference) => described.service.uses.push(Use::AtStart(reference)),
                 Err(error) => {
                     let service = &described.service.arn;
-                    inventory.warnings.push(format!(
-                        "the tag of {service} names {word:?}, which is no secret: {error}"
-                    ));
+                    inventory
+                        .warnings
+                        .push(format!("the tag of {service} names {word:?}, which is no secret: {error}"));
                 }
             }
         }
@@ -649,18 +456,11 @@ fn follow_tags(found: &mut [Described], inventory: &mut Inventory) {
 
 /// Whether a reference names something that changed.
 fn concerns(reference: &Reference, rotations: &[Rotation], home: &Home) -> bool {
-    rotations
-        .iter()
-        .any(|rotation| reference.follows(&rotation.subject, home) != Follows::No)
+    rotations.iter().any(|rotation| reference.follows(&rotation.subject, home) != Follows::No)
 }
 
 fn unreadable(service: String, error: String) -> Unexamined {
-    Unexamined {
-        name: service,
-        problem: LookupProblem::LookupFailed,
-        error,
-        secrets: Vec::new(),
-    }
+    Unexamined { name: service, problem: LookupProblem::LookupFailed, error, secrets: Vec::new() }
 }
 
 fn batches(by_cluster: BTreeMap<String, BTreeSet<String>>) -> Vec<Batch> {
@@ -673,10 +473,9 @@ fn batches(by_cluster: BTreeMap<String, BTreeSet<String>>) -> Vec<Batch> {
 
 /// As many services at a time as one call describes.
 fn in_tens(cluster: &str, services: &[String]) -> impl Iterator<Item = Batch> {
-    services.chunks(SERVICES_PER_CALL).map(|services| Batch {
-        cluster: cluster.to_owned(),
-        services: services.to_vec(),
-    })
+    services
+        .chunks(SERVICES_PER_CALL)
+        .map(|services| Batch { cluster: cluster.to_owned(), services: services.to_vec() })
 }
 
 /// The deployments of a service or, with an external controller, its task sets.
@@ -711,12 +510,6 @@ pub(super) fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Time
 }
 
 /// Runs a call for each item, [`CALLS_AT_ONCE`] at a time; the answers come in any order.
-async fn in_parallel<T, R, F: Future<Output = R>>(
-    items: impl IntoIterator<Item = T>,
-    call: impl Fn(T) -> F,
-) -> Vec<R> {
-    stream::iter(items.into_iter().map(call))
-        .buffer_unordered(CALLS_AT_ONCE)
-        .collect()
-        .await
+async fn in_parallel<T, R, F: Future<Output = R>>(items: impl IntoIterator<Item = T>, call: impl Fn(T) -> F) -> Vec<R> {
+    stream::iter(items.into_iter().map(call)).buffer_unordered(CALLS_AT_ONCE).collect().await
 }

@@ -54,11 +54,7 @@ struct TaskDefinition {
 impl Aws {
     /// Clients for the account, Region and endpoint that the environment names.
     pub async fn from_env() -> Self {
-        Self::new(
-            &aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .load()
-                .await,
-        )
+        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await)
     }
 
     /// Clients for this account, Region and endpoint.
@@ -69,11 +65,7 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(15))
             .build();
         let retries = RetryConfig::standard().with_max_attempts(8);
-        let config = config
-            .to_builder()
-            .timeout_config(timeouts)
-            .retry_config(retries)
-            .build();
+        let config = config.to_builder().timeout_config(timeouts).retry_config(retries).build();
         Self {
             ecs: aws_sdk_ecs::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),

@@ -31,11 +31,7 @@ impl Aws {
     ///
     /// # Errors
     /// When AWS refuses the call for good, or gives no usable answer in several attempts.
-    pub async fn redeploy(
-        &self,
-        service: &Service,
-        rotations: &[Rotation],
-    ) -> Result<Redeployed, AwsError> {
+    pub async fn redeploy(&self, service: &Service, rotations: &[Rotation]) -> Result<Redeployed, AwsError> {
         let mut attempt = 1;
         loop {
             let error = match self.force_new_deployment(service).await {
@@ -53,15 +49,10 @@ impl Aws {
                     let Some(service) = self.read_again(service).await? else {
                         return Ok(Redeployed::No(Reason::NotActive));
                     };
-                    match plan(rotations, std::slice::from_ref(&service))
-                        .first()
-                        .map(|decision| decision.reason)
-                    {
+                    match plan(rotations, std::slice::from_ref(&service)).first().map(|decision| decision.reason) {
                         Some(Reason::Stale) | None => {}
                         Some(Reason::AlreadyFresh) => {
-                            return Ok(Redeployed::Yes(
-                                service.primary().map(|deployment| deployment.id.clone()),
-                            ));
+                            return Ok(Redeployed::Yes(service.primary().map(|deployment| deployment.id.clone())));
                         }
                         Some(reason) => return Ok(Redeployed::No(reason)),
                     }
@@ -73,23 +64,13 @@ impl Aws {
 
     /// One call, with no parameter but these: whatever else could be sent would change the service.
     async fn force_new_deployment(&self, service: &Service) -> Result<Option<String>, AwsError> {
-        let call = self
-            .ecs
-            .update_service()
-            .cluster(&service.cluster)
-            .service(&service.arn)
-            .force_new_deployment(true);
+        let call = self.ecs.update_service().cluster(&service.cluster).service(&service.arn).force_new_deployment(true);
         // The SDK would repeat the call after a time-out, and so start a second rollout.
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let answer = call.customize().config_override(once).send().await;
         let answer = answer.map_err(|error| AwsError::new("ecs:UpdateService", &error))?;
-        let deployments = answer
-            .service
-            .map(|service| inventory::deployments(&service))
-            .unwrap_or_default();
-        let primary = deployments
-            .into_iter()
-            .find(|deployment| deployment.primary);
+        let deployments = answer.service.map(|service| inventory::deployments(&service)).unwrap_or_default();
+        let primary = deployments.into_iter().find(|deployment| deployment.primary);
         Ok(primary.map(|deployment| self.remember(service, deployment)))
     }
 
@@ -104,6 +85,5 @@ impl Aws {
 /// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
 fn back_off(attempt: u32) -> Duration {
     let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    most.min(Duration::from_secs(20))
-        .mul_f64(0.5 + fastrand::f64() / 2.0)
+    most.min(Duration::from_secs(20)).mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -17,42 +17,19 @@ impl Aws {
     ///
     /// # Errors
     /// When the call fails.
-    pub async fn describe_secret(
-        &self,
-        id: &str,
-        region: Option<&str>,
-    ) -> Result<Option<SecretFacts>, AwsError> {
+    pub async fn describe_secret(&self, id: &str, region: Option<&str>) -> Result<Option<SecretFacts>, AwsError> {
         const ACTION: &str = "secretsmanager:DescribeSecret";
-        let region = Arn::parse(id)
-            .map(|arn| arn.region)
-            .or(region.map(str::to_owned));
+        let region = Arn::parse(id).map(|arn| arn.region).or(region.map(str::to_owned));
         let mut config = Builder::new();
-        config.set_region(
-            region
-                .map(Region::new)
-                .or(self.secrets.config().region().cloned()),
-        );
-        let answer = self
-            .secrets
-            .describe_secret()
-            .secret_id(id)
-            .customize()
-            .config_override(config)
-            .send()
-            .await;
+        config.set_region(region.map(Region::new).or(self.secrets.config().region().cloned()));
+        let answer = self.secrets.describe_secret().secret_id(id).customize().config_override(config).send().await;
         let answer = match answer.map_err(|error| AwsError::new(ACTION, &error)) {
             Ok(answer) => answer,
-            Err(AwsError {
-                class: Class::Gone, ..
-            }) => return Ok(None),
+            Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let labels = answer.version_ids_to_stages.unwrap_or_default().into_iter();
-        let labels = labels.flat_map(|(version, labels)| {
-            labels
-                .into_iter()
-                .map(move |label| (label, version.clone()))
-        });
+        let labels = labels.flat_map(|(version, labels)| labels.into_iter().map(move |label| (label, version.clone())));
         let arn = answer.arn.unwrap_or_default();
         Ok(Some(SecretFacts {
             arn: SecretArn::parse(&arn).ok_or_else(|| AwsError {
@@ -61,10 +38,7 @@ impl Aws {
                 message: format!("the answer's ARN {arn:?} is not the ARN of a secret"),
             })?,
             labels: labels.collect::<BTreeMap<_, _>>(),
-            last_changed: answer
-                .last_changed_date
-                .as_ref()
-                .and_then(super::inventory::timestamp),
+            last_changed: answer.last_changed_date.as_ref().and_then(super::inventory::timestamp),
         }))
     }
 }

@@ -31,22 +31,15 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let config =
-        &Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
+    let config = &Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
     let aws = &Aws::from_env().await;
     lambda_runtime::run(service_fn(async |event| invoke(aws, config, event).await)).await
 }
 
 /// Answers with the report, or with the failed records of an SQS batch.
-async fn invoke(
-    aws: &Aws,
-    config: &Config,
-    event: LambdaEvent<Box<RawValue>>,
-) -> Result<Value, Diagnostic> {
+async fn invoke(aws: &Aws, config: &Config, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
     let now = Timestamp::now();
-    let deadline = i64::try_from(event.context.deadline)
-        .ok()
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     // A deadline in the past is what a Runtime API sends that knows of none.
     let clock = &Clock::new(now, deadline.filter(|deadline| *deadline > now));
     let log = |report: &Report| {
@@ -60,11 +53,7 @@ async fn invoke(
     };
     // The text is parsed here, and not by the runtime, because only nesting beyond all reason can fail by now.
     let Ok(payload) = serde_json::from_str::<Value>(event.payload.get()) else {
-        let report = Report::new(
-            Kind::Unknown,
-            Outcome::Ignored,
-            "the payload is nested too deeply to be an event",
-        );
+        let report = Report::new(Kind::Unknown, Outcome::Ignored, "the payload is nested too deeply to be an event");
         log(&report);
         return Ok(json!(report));
     };
@@ -81,10 +70,9 @@ async fn invoke(
     log(&report);
     match report.failure {
         None => Ok(json!(report)),
-        Some(failure) => Err(Diagnostic {
-            error_type: failure.error_type().to_owned(),
-            error_message: report.error_message(),
-        }),
+        Some(failure) => {
+            Err(Diagnostic { error_type: failure.error_type().to_owned(), error_message: report.error_message() })
+        }
     }
 }
 
@@ -92,9 +80,7 @@ async fn invoke(
 ///
 /// `AWS_LAMBDA_LOG_LEVEL` is for this program; libraries never log below INFO, where they would print whole payloads.
 fn log_as_json() {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
-        .and_then(|level| level.parse::<LevelFilter>().ok());
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse::<LevelFilter>().ok());
     let level = level.unwrap_or(LevelFilter::INFO);
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
@@ -102,13 +88,6 @@ fn log_as_json() {
         .with_target("bootstrap", level)
         // The span that carries the request id.
         .with_target("lambda_runtime::layers::trace", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_span_list(false);
-    tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
-        .init();
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_span_list(false);
+    tracing_subscriber::registry().with(targets).with(lines).init();
 }

@@ -31,18 +31,10 @@ async fn check_delivered(row: &Row, delivery: Delivery) {
     let reports = play(&wire, &config(&[]), delivery, (row.story)()).await;
     let world = wire.world();
     let redeploys = world.redeploys.len();
-    assert_eq!(
-        redeploys,
-        row.redeploys * row.services,
-        "{delivery:?}: {:?}\n{reports:#?}",
-        world.redeploys
-    );
+    assert_eq!(redeploys, row.redeploys * row.services, "{delivery:?}: {:?}\n{reports:#?}", world.redeploys);
     let moved = world.secrets["prod/db"].last_changed;
     if let (Some((at, _)), true) = (world.redeploys.last(), row.redeploys == 1) {
-        assert!(
-            *at > moved,
-            "{delivery:?}: redeployed at {at}, before the label moved at {moved}"
-        );
+        assert!(*at > moved, "{delivery:?}: redeployed at {at}, before the label moved at {moved}");
     }
 }
 
@@ -63,12 +55,7 @@ fn rotation(seconds: u64) -> Vec<Step> {
 
 #[tokio::test(start_paused = true)]
 async fn s1_a_rotation_redeploys_once() {
-    check(Row {
-        services: 1,
-        story: || rotation(20),
-        redeploys: 1,
-    })
-    .await;
+    check(Row { services: 1, story: || rotation(20), redeploys: 1 }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,53 +69,27 @@ async fn s1_a_scheduled_rotation_redeploys_once() {
             }),
         ]
     };
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 1,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 1 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn s2_all_events_of_a_rotation_twice_redeploy_once() {
     for families in deliveries().into_iter().map(|delivery| delivery.families) {
-        let row = Row {
-            services: 1,
-            story: || rotation(20),
-            redeploys: 1,
-        };
-        check_delivered(
-            &row,
-            Delivery {
-                families,
-                order: Order::Twice,
-            },
-        )
-        .await;
+        let row = Row { services: 1, story: || rotation(20), redeploys: 1 };
+        check_delivered(&row, Delivery { families, order: Order::Twice }).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn s3_a_value_changed_by_hand_redeploys_once() {
     let story = || vec![step(600, |world| drop(world.put_value("prod/db")))];
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 1,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 1 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn s4_another_secret_redeploys_nothing() {
     let story = || vec![step(600, |world| drop(world.put_value("prod/mail")))];
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 0,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,22 +100,13 @@ async fn s5_a_rotation_that_fails_redeploys_nothing() {
             step(20, |world| world.fail_rotation("prod/db")),
         ]
     };
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 0,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn s6_a_throttled_or_failing_update_redeploys_once() {
-    for faults in [
-        &[Fault::Throttled; 3][..],
-        &[Fault::ServerError],
-        &[Fault::Throttled; 20],
-        &[Fault::ServerError; 9],
-    ] {
+    for faults in [&[Fault::Throttled; 3][..], &[Fault::ServerError], &[Fault::Throttled; 20], &[Fault::ServerError; 9]]
+    {
         let story = move || {
             vec![step(600, move |world: &mut World| {
                 world.fail_next("UpdateService", faults);
@@ -180,51 +132,29 @@ async fn s8_a_deployment_by_ci_before_the_event_arrives_suffices() {
             step(3, |world| {
                 // The events are still on their way.
                 let service = world.services.keys().next().unwrap().clone();
-                let task_definition = world.services[&service].deployments[0]
-                    .task_definition
-                    .clone();
+                let task_definition = world.services[&service].deployments[0].task_definition.clone();
                 world.deploy(&service, &task_definition);
             }),
         ]
     };
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 0,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn s9_a_service_scaled_to_zero_is_left_alone() {
     let story = || {
         vec![
-            step(300, |world| {
-                world
-                    .services
-                    .values_mut()
-                    .for_each(|service| service.tasks = 0)
-            }),
+            step(300, |world| world.services.values_mut().for_each(|service| service.tasks = 0)),
             step(300, |world| drop(world.put_value("prod/db"))),
         ]
     };
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 0,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn s11_a_new_description_redeploys_nothing() {
     let story = || vec![step(600, |world| world.describe("prod/db"))];
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 0,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 0 }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,12 +168,7 @@ async fn s12_two_rotations_and_a_label_moved_back_redeploy_three_times() {
         }));
         story
     };
-    check(Row {
-        services: 1,
-        story,
-        redeploys: 3,
-    })
-    .await;
+    check(Row { services: 1, story, redeploys: 3 }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,9 +180,7 @@ async fn s13_a_rotation_of_40_s_of_which_only_the_request_is_heard_redeploys_onc
         let wire = Wire::new(world);
         let silent = |world: &mut World| {
             // Everything but RotateSecret is lost.
-            world
-                .events
-                .retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
+            world.events.retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
         };
         let story = vec![
             step(600, |world| drop(world.request_rotation("prod/db"))),
@@ -267,22 +190,10 @@ async fn s13_a_rotation_of_40_s_of_which_only_the_request_is_heard_redeploys_onc
                 silent(world);
             }),
         ];
-        play(
-            &wire,
-            &config(&[]),
-            Delivery {
-                families: &[Family::CloudTrail],
-                order,
-            },
-            story,
-        )
-        .await;
+        play(&wire, &config(&[]), Delivery { families: &[Family::CloudTrail], order }, story).await;
         let world = wire.world();
         assert_eq!(world.redeploys.len(), 1, "{order:?}");
-        assert!(
-            world.redeploys[0].0 > world.secrets["prod/db"].last_changed,
-            "{order:?}"
-        );
+        assert!(world.redeploys[0].0 > world.secrets["prod/db"].last_changed, "{order:?}");
     }
 }
 
@@ -301,8 +212,7 @@ async fn s14_a_function_killed_after_two_of_five_services_finishes_when_called_a
     let config = config(&[]);
     let killed = async {
         // Two calls arrive while the others wait out a throttle.
-        wire.world()
-            .fail_next("UpdateService", &[Fault::Throttled; 3]);
+        wire.world().fail_next("UpdateService", &[Fault::Throttled; 3]);
         while wire.world().redeploys.len() < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -317,11 +227,7 @@ async fn s14_a_function_killed_after_two_of_five_services_finishes_when_called_a
     let world = wire.world();
     let mut redeployed: Vec<_> = world.redeploys.iter().map(|(_, service)| service).collect();
     redeployed.sort();
-    assert_eq!(
-        redeployed,
-        world.services.keys().collect::<Vec<_>>(),
-        "each once"
-    );
+    assert_eq!(redeployed, world.services.keys().collect::<Vec<_>>(), "each once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,10 +245,7 @@ async fn s15_a_lost_answer_to_the_update_redeploys_once() {
             })];
             let reports = play(&wire, &config(&[]), delivery, story).await;
             assert_eq!(wire.world().redeploys.len(), 1, "{fault:?} {delivery:?}");
-            assert!(
-                reports.iter().all(|report| report.failure.is_none()),
-                "{fault:?} {delivery:?} {reports:#?}"
-            );
+            assert!(reports.iter().all(|report| report.failure.is_none()), "{fault:?} {delivery:?} {reports:#?}");
         }
     }
 }

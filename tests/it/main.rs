@@ -1,8 +1,11 @@
 //! Tests of the whole library against the simulated AWS.
 
+#![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
+
 #[path = "../simulation/mod.rs"]
 mod simulation;
 
 mod conformance;
 mod events;
+mod tidy;
 mod wire;

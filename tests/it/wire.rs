@@ -26,19 +26,9 @@ async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
 
 fn actions(report: &Report) -> Vec<(String, String, String)> {
     let report = serde_json::to_value(report).unwrap();
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .unwrap()
-            .rsplit('/')
-            .next()
-            .unwrap()
-            .to_owned()
-    };
+    let text = |value: &Value| value.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let services = report["services"].as_array().unwrap().iter();
-    services
-        .map(|s| (text(&s["service"]), text(&s["action"]), text(&s["reason"])))
-        .collect()
+    services.map(|s| (text(&s["service"]), text(&s["action"]), text(&s["reason"]))).collect()
 }
 
 fn row(service: &str, action: &str, reason: &str) -> (String, String, String) {
@@ -60,12 +50,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
         let world = wire.world();
         assert_eq!(world.redeploys.len(), 234);
         assert_eq!(world.calls_of("ListServices").len(), 3);
-        assert!(
-            world
-                .calls_of("ListServices")
-                .iter()
-                .all(|body| body["maxResults"] == 100)
-        );
+        assert!(world.calls_of("ListServices").iter().all(|body| body["maxResults"] == 100));
         assert_eq!(world.calls_of("DescribeServices").len(), 24);
         assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
     }
@@ -82,14 +67,7 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
     let (wire, event) = changed(|world, secret| {
         for number in 0..25 {
             let service = world.make_service(&format!("api-{number}"), "/unrelated");
-            world.tag(
-                &service,
-                if number % 2 == 0 {
-                    "prod/db other"
-                } else {
-                    secret
-                },
-            );
+            world.tag(&service, if number % 2 == 0 { "prod/db other" } else { secret });
         }
         let other = world.make_service("other", secret);
         world.tag(&other, "prod/other");
@@ -98,13 +76,7 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
         world.make_service("untagged", secret);
     })
     .await;
-    let report = invoke(
-        &wire.clients(),
-        &wire,
-        &config(&[("REDEPLOY_LOOKUP", "tags")]),
-        &event,
-    )
-    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", "tags")]), &event).await;
     let world = wire.world();
     assert_eq!(world.redeploys.len(), 25, "{report:#?}");
     assert_eq!(world.calls.len(), 1 + 3 + 25);
@@ -122,37 +94,20 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
         world.make_service("other", "/unrelated");
     })
     .await;
-    let vars = [
-        ("REDEPLOY_LOOKUP", "config"),
-        ("REDEPLOY_MAPPING", &mapping.to_string()),
-    ];
+    let vars = [("REDEPLOY_LOOKUP", "config"), ("REDEPLOY_MAPPING", &mapping.to_string())];
     let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
     assert_eq!(report.failure, Some(Failure::PartialFailure));
-    let mut failed: Vec<_> = report
-        .services
-        .iter()
-        .filter(|s| s.action == Done::Failed)
-        .collect();
+    let mut failed: Vec<_> = report.services.iter().filter(|s| s.action == Done::Failed).collect();
     failed.sort_by_key(|service| &service.service);
-    assert_eq!(
-        failed
-            .iter()
-            .map(|s| s.service.as_str())
-            .collect::<Vec<_>>(),
-        ["nowhere/api", "prod/gone"]
-    );
-    assert!(failed.iter().all(
-        |s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING") && s.secrets == ["prod/db"]
-    ));
+    assert_eq!(failed.iter().map(|s| s.service.as_str()).collect::<Vec<_>>(), ["nowhere/api", "prod/gone"]);
+    assert!(failed.iter().all(|s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING") && s.secrets == ["prod/db"]));
     assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
     assert_eq!(wire.world().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_lookups_count_together_and_no_service_twice() {
-    let mapping =
-        json!([{"secret": "prod/db", "services": ["prod/by-mapping", "prod/by-definition"]}])
-            .to_string();
+    let mapping = json!([{"secret": "prod/db", "services": ["prod/by-mapping", "prod/by-definition"]}]).to_string();
     let (wire, event) = changed(|world, secret| {
         world.make_service("by-definition", secret);
         let tagged = world.make_service("by-tag", "/unrelated");
@@ -161,13 +116,9 @@ async fn several_lookups_count_together_and_no_service_twice() {
         world.make_service("by-nothing", "/unrelated");
     })
     .await;
-    let vars = [
-        ("REDEPLOY_LOOKUP", "scan,tags,config"),
-        ("REDEPLOY_MAPPING", &mapping),
-    ];
+    let vars = [("REDEPLOY_LOOKUP", "scan,tags,config"), ("REDEPLOY_MAPPING", &mapping)];
     let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-    let expected =
-        ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
+    let expected = ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
     assert_eq!(actions(&report), expected);
     assert_eq!(wire.world().redeploys.len(), 3);
     assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
@@ -195,16 +146,11 @@ async fn every_place_of_a_task_definition_is_read() {
     })
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    let mut expected: Vec<_> = ["by-log", "by-second", "by-volume", "unfinished"]
-        .map(|name| row(name, "redeployed", "stale"))
-        .into();
+    let mut expected: Vec<_> =
+        ["by-log", "by-second", "by-volume", "unfinished"].map(|name| row(name, "redeployed", "stale")).into();
     expected.push(row("by-pull", "skipped", "image-pull-only"));
     assert_eq!(actions(&report), expected);
-    assert!(
-        report.warnings[0].contains("task-definition/broken:1"),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings[0].contains("task-definition/broken:1"), "{:?}", report.warnings);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,52 +183,26 @@ async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocati
 #[tokio::test(start_paused = true)]
 async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
     let (wire, event) = changed(|world, secret| {
-        world
-            .clusters
-            .push(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/gone"));
+        world.clusters.push(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/gone"));
         world.make_service("api", secret);
         let deleted = world.make_service("deleted", secret);
         world.tag(&deleted, "prod/db");
     })
     .await;
-    wire.world().fail_next(
-        "UpdateService",
-        &[Fault::Refused("ServiceNotFoundException")],
-    );
+    wire.world().fail_next("UpdateService", &[Fault::Refused("ServiceNotFoundException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, None, "{report:#?}");
-    assert!(
-        report.warnings[0].contains("cluster/gone"),
-        "{:?}",
-        report.warnings
-    );
-    assert!(
-        actions(&report)
-            .iter()
-            .any(|(_, action, reason)| action == "skipped" && reason == "not-active")
-    );
+    assert!(report.warnings[0].contains("cluster/gone"), "{:?}", report.warnings);
+    assert!(actions(&report).iter().any(|(_, action, reason)| action == "skipped" && reason == "not-active"));
     assert_eq!(wire.world().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_the_configuration_names_and_that_does_not_exist_fails_after_the_rest_is_done()
- {
+async fn a_cluster_that_the_configuration_names_and_that_does_not_exist_fails_after_the_rest_is_done() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let report = invoke(
-        &wire.clients(),
-        &wire,
-        &config(&[("REDEPLOY_CLUSTERS", "prod,prdo")]),
-        &event,
-    )
-    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_CLUSTERS", "prod,prdo")]), &event).await;
     assert_eq!(report.failure, Some(Failure::PartialFailure));
-    assert_eq!(
-        actions(&report),
-        [
-            row("prdo", "failed", "not-found"),
-            row("api", "redeployed", "stale")
-        ]
-    );
+    assert_eq!(actions(&report), [row("prdo", "failed", "not-found"), row("api", "redeployed", "stale")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,26 +214,15 @@ async fn only_the_clusters_in_scope_are_touched() {
             let other = world.make_service("other", secret);
             let mut other = world.services.remove(&other).unwrap();
             other.cluster = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/stage");
-            other
-                .tags
-                .insert("redeploy-on-rotation".to_owned(), "prod/db".to_owned());
+            other.tags.insert("redeploy-on-rotation".to_owned(), "prod/db".to_owned());
             world.clusters.push(other.cluster.clone());
-            world.services.insert(
-                format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/stage/other"),
-                other,
-            );
+            world.services.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/stage/other"), other);
         })
         .await;
         let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_CLUSTERS", CLUSTER)];
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
         assert_eq!(wire.world().redeploys.len(), 1, "{lookup}");
-        invoke(
-            &wire.clients(),
-            &wire,
-            &config(&[("REDEPLOY_LOOKUP", lookup)]),
-            &event,
-        )
-        .await;
+        invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", lookup)]), &event).await;
         assert_eq!(wire.world().redeploys.len(), 2, "{lookup}");
     }
 }
@@ -326,18 +235,14 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
         }
     })
     .await;
-    wire.world()
-        .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Failed);
     assert_eq!(report.failure, Some(Failure::PartialFailure));
     assert_eq!(wire.world().redeploys.len(), 2);
     let failed = &report.services[0];
     assert_eq!(failed.action, Done::Failed);
-    assert!(
-        failed.error.as_ref().unwrap().contains("ecs:UpdateService"),
-        "{failed:?}"
-    );
+    assert!(failed.error.as_ref().unwrap().contains("ecs:UpdateService"), "{failed:?}");
     assert!(report.error_message().contains(&failed.service));
     // The retry touches only what is left.
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
@@ -350,46 +255,25 @@ async fn a_task_definition_that_cannot_be_read_fails_its_services_only() {
     let (wire, event) = changed(|world, secret| {
         world.make_service("api", secret);
         world.make_service("unreadable", secret);
-        world
-            .task_definitions
-            .retain(|arn, _| !arn.contains("unreadable"));
+        world.task_definitions.retain(|arn, _| !arn.contains("unreadable"));
     })
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    assert_eq!(
-        actions(&report),
-        [
-            row("unreadable", "failed", "lookup-failed"),
-            row("api", "redeployed", "stale")
-        ]
-    );
+    assert_eq!(actions(&report), [row("unreadable", "failed", "lookup-failed"), row("api", "redeployed", "stale")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn throttled_reads_are_repeated_and_a_lookup_throttled_for_good_fails_as_such() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    for operation in [
-        "ListClusters",
-        "ListServices",
-        "DescribeServices",
-        "DescribeTaskDefinition",
-    ] {
-        wire.world().fail_next(
-            operation,
-            &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost],
-        );
+    for operation in ["ListClusters", "ListServices", "DescribeServices", "DescribeTaskDefinition"] {
+        wire.world().fail_next(operation, &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost]);
     }
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
-    wire.world()
-        .fail_next("ListClusters", &[Fault::Throttled; 20]);
+    wire.world().fail_next("ListClusters", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(Failure::Throttled));
-    assert!(
-        report.reason.contains("ecs:ListClusters"),
-        "{}",
-        report.reason
-    );
+    assert!(report.reason.contains("ecs:ListClusters"), "{}", report.reason);
 }
 
 #[tokio::test(start_paused = true)]
@@ -433,13 +317,7 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
         service.deployments.remove(0);
         service.deployments[0].primary = true;
     });
-    let report = invoke(
-        &aws,
-        &wire,
-        &config(&[("REDEPLOY_DRY_RUN", "true")]),
-        &event,
-    )
-    .await;
+    let report = invoke(&aws, &wire, &config(&[("REDEPLOY_DRY_RUN", "true")]), &event).await;
     assert_eq!(actions(&report), [row("api", "planned", "stale")]);
 }
 
@@ -470,13 +348,7 @@ async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
     let (_, event) = wire.world().events.remove(0);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(Failure::RotationPending));
-    let report = invoke(
-        &wire.clients(),
-        &wire,
-        &config(&[("REDEPLOY_ON_PENDING", "ignore")]),
-        &event,
-    )
-    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_ON_PENDING", "ignore")]), &event).await;
     assert_eq!(report.outcome, Outcome::Ignored);
     assert!(wire.world().redeploys.is_empty());
 }
@@ -485,12 +357,8 @@ async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
 async fn an_invocation_that_ends_before_the_change_settled_says_so() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     let now = wire.world().now();
-    let clock = Clock::new(
-        now,
-        Some(now.saturating_add(Duration::from_secs(3)).unwrap()),
-    );
-    let report =
-        redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
+    let clock = Clock::new(now, Some(now.saturating_add(Duration::from_secs(3)).unwrap()));
+    let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
     assert_eq!(report.failure, Some(Failure::TimeLeft));
     assert!(wire.world().redeploys.is_empty());
 }
@@ -498,8 +366,7 @@ async fn an_invocation_that_ends_before_the_change_settled_says_so() {
 #[tokio::test(start_paused = true)]
 async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let record =
-        |id: &str, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
+    let record = |id: &str, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
     let mut broken = event.clone();
     broken["detail"]["labelUpdated"] = Value::Null;
     let batch = json!({"Records": [
@@ -513,18 +380,9 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     let clock = Clock::new(wire.world().now(), None);
     let aws: Aws = wire.clients();
     let mut outcomes = Vec::new();
-    let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| {
-        outcomes.push(report.outcome)
-    })
-    .await;
+    let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| outcomes.push(report.outcome)).await;
     assert_eq!(failed, ["broken", "bodiless"]);
-    let expected = [
-        Outcome::Redeployed,
-        Outcome::Failed,
-        Outcome::NothingToDo,
-        Outcome::Ignored,
-        Outcome::Failed,
-    ];
+    let expected = [Outcome::Redeployed, Outcome::Failed, Outcome::NothingToDo, Outcome::Ignored, Outcome::Failed];
     assert_eq!(outcomes, expected);
     assert_eq!(wire.world().redeploys.len(), 1);
 }

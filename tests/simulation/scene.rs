@@ -32,16 +32,10 @@ pub(crate) enum Order {
 
 /// Every way in which events can arrive.
 pub(crate) fn deliveries() -> Vec<Delivery> {
-    let families: [&'static [Family]; 3] = [
-        &[Family::Native],
-        &[Family::CloudTrail],
-        &[Family::Native, Family::CloudTrail],
-    ];
+    let families: [&'static [Family]; 3] =
+        [&[Family::Native], &[Family::CloudTrail], &[Family::Native, Family::CloudTrail]];
     let orders = [Order::Once, Order::Twice, Order::Shuffled];
-    families
-        .into_iter()
-        .flat_map(|families| orders.map(|order| Delivery { families, order }))
-        .collect()
+    families.into_iter().flat_map(|families| orders.map(|order| Delivery { families, order })).collect()
 }
 
 /// A step of a story: how long after the one before, and what happens.
@@ -54,11 +48,7 @@ pub(crate) fn step(seconds: u64, change: impl FnOnce(&mut World) + Send + 'stati
 
 /// Settings by variable, as an operator would give them.
 pub(crate) fn config(vars: &[(&str, &str)]) -> Config {
-    Config::from_vars(
-        vars.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
-    .unwrap()
+    Config::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
 }
 
 /// Hands one payload to the function.
@@ -69,12 +59,7 @@ pub(crate) async fn invoke(aws: &Aws, wire: &Wire, config: &Config, payload: &Va
 
 /// Lets the story happen while its events are delivered one after the other, and those that fail again after one and
 /// two minutes, as Lambda does. Gives the reports in order.
-pub(crate) async fn play(
-    wire: &Wire,
-    config: &Config,
-    delivery: Delivery,
-    story: Vec<Step>,
-) -> Vec<Report> {
+pub(crate) async fn play(wire: &Wire, config: &Config, delivery: Delivery, story: Vec<Step>) -> Vec<Report> {
     let teller = wire.clone();
     let story = tokio::spawn(async move {
         for (seconds, change) in story {
@@ -89,10 +74,7 @@ pub(crate) async fn play(
     let mut number = 0;
     loop {
         let happened = std::mem::take(&mut wire.world().events);
-        for (family, event) in happened
-            .into_iter()
-            .filter(|(family, _)| delivery.families.contains(family))
-        {
+        for (family, event) in happened.into_iter().filter(|(family, _)| delivery.families.contains(family)) {
             let delays = match delivery.order {
                 Order::Once => vec![1],
                 Order::Twice => vec![1, random.u64(1..120)],
@@ -100,10 +82,7 @@ pub(crate) async fn play(
             };
             for delay in delays {
                 number += 1;
-                queue.insert(
-                    (Instant::now() + Duration::from_secs(delay), number),
-                    (family, event.clone(), 1),
-                );
+                queue.insert((Instant::now() + Duration::from_secs(delay), number), (family, event.clone(), 1));
             }
         }
         let finished = story.is_finished();

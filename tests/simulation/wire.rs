@@ -6,8 +6,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -49,11 +48,7 @@ impl Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -64,27 +59,17 @@ impl HttpConnector for Wire {
         HttpConnectorFuture::new(async move {
             let target = request.headers().get("x-amz-target").unwrap_or_default();
             let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-            let body = serde_json::from_slice(request.body().bytes().unwrap_or_default())
-                .unwrap_or(Value::Null);
+            let body = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or(Value::Null);
             tokio::time::sleep(LATENCY).await;
             let (fault, answer) = {
                 let mut world = wire.world();
                 world.calls.push((operation.clone(), body.clone()));
-                let fault = world
-                    .faults
-                    .get_mut(operation.as_str())
-                    .and_then(std::collections::VecDeque::pop_front);
+                let fault = world.faults.get_mut(operation.as_str()).and_then(std::collections::VecDeque::pop_front);
                 let answer = match fault {
-                    Some(Fault::Throttled) => {
-                        Err((400, "ThrottlingException", "Rate exceeded".to_owned()))
-                    }
-                    Some(Fault::ServerError) => {
-                        Err((500, "ServerException", "Service unavailable".to_owned()))
-                    }
+                    Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
+                    Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
                     Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
-                    Some(Fault::AnswerLost | Fault::Silence) | None => {
-                        world.answer(&operation, &body)
-                    }
+                    Some(Fault::AnswerLost | Fault::Silence) | None => world.answer(&operation, &body),
                 };
                 (fault, answer)
             };
@@ -97,14 +82,9 @@ impl HttpConnector for Wire {
             }
             let (status, body) = match answer {
                 Ok(answer) => (200, answer),
-                Err((status, code, message)) => {
-                    (status, json!({"__type": code, "message": message}))
-                }
+                Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
             };
-            Ok(HttpResponse::new(
-                status.try_into().unwrap(),
-                SdkBody::from(body.to_string()),
-            ))
+            Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string())))
         })
     }
 }
@@ -132,9 +112,7 @@ impl World {
     /// Pages as ECS does: ten elements unless more are asked for, at most a hundred.
     fn page(&self, body: &Value, field: &str, all: &[String]) -> Value {
         let size = body["maxResults"].as_u64().unwrap_or(10).min(100) as usize;
-        let from = body["nextToken"]
-            .as_str()
-            .map_or(0, |token| token.parse().unwrap());
+        let from = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
         let mut answer = json!({field: all.iter().skip(from).take(size).collect::<Vec<_>>()});
         if from + size < all.len() {
             answer["nextToken"] = json!((from + size).to_string());
@@ -144,51 +122,29 @@ impl World {
 
     fn cluster(&self, body: &Value) -> Result<String, (u16, &'static str, String)> {
         let asked = body["cluster"].as_str().unwrap_or("default");
-        let is_asked =
-            |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
-        let found = self
-            .services
-            .values()
-            .map(|service| &service.cluster)
-            .chain(&self.clusters)
-            .find(is_asked);
+        let is_asked = |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
+        let found = self.services.values().map(|service| &service.cluster).chain(&self.clusters).find(is_asked);
         match found {
             Some(cluster) if !cluster.ends_with("/gone") => Ok(cluster.clone()),
-            _ => Err((
-                400,
-                "ClusterNotFoundException",
-                "Cluster not found.".to_owned(),
-            )),
+            _ => Err((400, "ClusterNotFoundException", "Cluster not found.".to_owned())),
         }
     }
 
     fn list_services(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let services = self
-            .services
-            .iter()
-            .filter(|(_, service)| service.cluster == cluster && service.status == "ACTIVE");
+        let services =
+            self.services.iter().filter(|(_, service)| service.cluster == cluster && service.status == "ACTIVE");
         let arns: Vec<_> = services.map(|(arn, _)| arn.clone()).collect();
         Ok(self.page(body, "serviceArns", &arns))
     }
 
     fn describe_services(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let asked: Vec<_> = body["services"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|name| name.as_str().unwrap())
-            .collect();
+        let asked: Vec<_> = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         if asked.len() > 10 {
-            return refused(
-                "InvalidParameterException",
-                "describe at most 10 services at a time",
-            );
+            return refused("InvalidParameterException", "describe at most 10 services at a time");
         }
-        let tags = body["include"]
-            .as_array()
-            .is_some_and(|include| include.contains(&json!("TAGS")));
+        let tags = body["include"].as_array().is_some_and(|include| include.contains(&json!("TAGS")));
         let (mut services, mut failures) = (Vec::new(), Vec::new());
         for name in asked {
             let is = |arn: &str, service: &Service| {
@@ -210,24 +166,14 @@ impl World {
     }
 
     fn service(&self, arn: &str, service: &Service, tags: bool) -> Value {
-        let seconds =
-            |deployment: &Deployment| deployment.created_at.as_millisecond() as f64 / 1000.0;
+        let seconds = |deployment: &Deployment| deployment.created_at.as_millisecond() as f64 / 1000.0;
         let as_of = self.now().saturating_sub(self.read_lag).unwrap();
-        let mut visible: Vec<_> = service
-            .deployments
-            .iter()
-            .filter(|d| d.created_at <= as_of)
-            .cloned()
-            .collect();
+        let mut visible: Vec<_> = service.deployments.iter().filter(|d| d.created_at <= as_of).cloned().collect();
         if !visible.is_empty() && visible.len() < service.deployments.len() {
             visible[0].primary = true;
         }
         let status = |deployment: &Deployment| {
-            if deployment.primary {
-                "PRIMARY"
-            } else {
-                "ACTIVE"
-            }
+            if deployment.primary { "PRIMARY" } else { "ACTIVE" }
         };
         let mut answer = json!({
             "serviceArn": arn, "serviceName": arn.rsplit('/').next(), "clusterArn": service.cluster,
@@ -236,66 +182,53 @@ impl World {
             "deploymentConfiguration": {"strategy": service.strategy},
         });
         if service.controller == "ECS" {
-            answer["deployments"] = visible.iter().map(|deployment| json!({
-                "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
-                "createdAt": seconds(deployment), "rolloutState": deployment.rollout,
-            })).collect();
+            answer["deployments"] = visible
+                .iter()
+                .map(|deployment| {
+                    json!({
+                        "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
+                        "createdAt": seconds(deployment), "rolloutState": deployment.rollout,
+                    })
+                })
+                .collect();
         } else {
-            answer["taskSets"] = visible.iter().map(|deployment| json!({
-                "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
-                "createdAt": seconds(deployment),
-            })).collect();
+            answer["taskSets"] = visible
+                .iter()
+                .map(|deployment| {
+                    json!({
+                        "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
+                        "createdAt": seconds(deployment),
+                    })
+                })
+                .collect();
         }
         if tags {
-            answer["tags"] = service
-                .tags
-                .iter()
-                .map(|(key, value)| json!({"key": key, "value": value}))
-                .collect();
+            answer["tags"] = service.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         }
         answer
     }
 
     fn describe_task_definition(&self, body: &Value) -> Answer {
-        match self
-            .task_definitions
-            .get(body["taskDefinition"].as_str().unwrap())
-        {
+        match self.task_definitions.get(body["taskDefinition"].as_str().unwrap()) {
             Some(definition) => Ok(json!({"taskDefinition": definition})),
             None => refused("ClientException", "Unable to describe task definition."),
         }
     }
 
     fn update_service(&mut self, body: &Value) -> Answer {
-        let mut members: Vec<_> = body
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();
-        assert_eq!(
-            members,
-            ["cluster", "forceNewDeployment", "service"],
-            "nothing else may be sent"
-        );
+        assert_eq!(members, ["cluster", "forceNewDeployment", "service"], "nothing else may be sent");
         let cluster = self.cluster(body)?;
         let arn = body["service"].as_str().unwrap().to_owned();
-        let Some(service) = self
-            .services
-            .get(&arn)
-            .filter(|service| service.cluster == cluster)
-        else {
+        let Some(service) = self.services.get(&arn).filter(|service| service.cluster == cluster) else {
             return refused("ServiceNotFoundException", "Service not found.");
         };
         if service.status != "ACTIVE" {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         if service.controller != "ECS" {
-            return refused(
-                "InvalidParameterException",
-                "Cannot force a new deployment on such services.",
-            );
+            return refused("InvalidParameterException", "Cannot force a new deployment on such services.");
         }
         let task_definition = service.deployments[0].task_definition.clone();
         self.deploy(&arn, &task_definition);
@@ -311,16 +244,9 @@ impl World {
         let is = |name: &str, arn: &str| name == id || arn == id || arn[..arn.len() - 7] == *id;
         // An exact ARN wins over the partial ARN of another secret.
         let exact = self.secrets.iter().find(|(_, secret)| secret.arn == id);
-        let found = exact.or_else(|| {
-            self.secrets
-                .iter()
-                .find(|(name, secret)| is(name, &secret.arn))
-        });
+        let found = exact.or_else(|| self.secrets.iter().find(|(name, secret)| is(name, &secret.arn)));
         let Some((name, secret)) = found else {
-            return refused(
-                "ResourceNotFoundException",
-                "Secrets Manager can't find the specified secret.",
-            );
+            return refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
         };
         let mut versions = serde_json::Map::new();
         for (label, version) in &secret.labels {
@@ -336,23 +262,16 @@ impl World {
     fn get_resources(&self, body: &Value) -> Value {
         assert_eq!(body["ResourceTypeFilters"], json!(["ecs:service"]));
         let key = body["TagFilters"][0]["Key"].as_str().unwrap();
-        let tagged: Vec<_> = self
-            .services
-            .iter()
-            .filter(|(_, service)| service.tags.contains_key(key))
-            .collect();
+        let tagged: Vec<_> = self.services.iter().filter(|(_, service)| service.tags.contains_key(key)).collect();
         let size = body["ResourcesPerPage"].as_u64().unwrap() as usize;
-        let from = body["PaginationToken"]
-            .as_str()
-            .map_or(0, |token| token.parse().unwrap_or(0));
-        let page: Vec<_> = tagged.iter().skip(from).take(size).map(|(arn, service)| {
-            json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": service.tags[key]}]})
-        }).collect();
-        let token = if from + size < tagged.len() {
-            (from + size).to_string()
-        } else {
-            String::new()
-        };
+        let from = body["PaginationToken"].as_str().map_or(0, |token| token.parse().unwrap_or(0));
+        let page: Vec<_> = tagged
+            .iter()
+            .skip(from)
+            .take(size)
+            .map(|(arn, service)| json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": service.tags[key]}]}))
+            .collect();
+        let token = if from + size < tagged.len() { (from + size).to_string() } else { String::new() };
         json!({"ResourceTagMappingList": page, "PaginationToken": token})
     }
 }

@@ -129,11 +129,7 @@ impl World {
         let version = self.id();
         let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
         let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
-        let secret = Secret {
-            arn: arn.clone(),
-            labels,
-            last_changed: self.now(),
-        };
+        let secret = Secret { arn: arn.clone(), labels, last_changed: self.now() };
         self.secrets.insert(name.to_owned(), secret);
         arn
     }
@@ -151,8 +147,7 @@ impl World {
     /// Makes a service with these container definitions and volumes.
     pub(crate) fn make_service_of(&mut self, name: &str, definition: Value) -> String {
         let task_definition = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}:1");
-        self.task_definitions
-            .insert(task_definition.clone(), definition);
+        self.task_definitions.insert(task_definition.clone(), definition);
         let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/{name}");
         let service = Service {
             cluster: CLUSTER.to_owned(),
@@ -173,10 +168,7 @@ impl World {
         let (now, id) = (self.now(), format!("ecs-svc/{}", self.next_id));
         self.next_id += 1;
         let service = self.services.get_mut(service).unwrap();
-        service
-            .deployments
-            .iter_mut()
-            .for_each(|deployment| deployment.primary = false);
+        service.deployments.iter_mut().for_each(|deployment| deployment.primary = false);
         let deployment = Deployment {
             id: id.clone(),
             task_definition: task_definition.to_owned(),
@@ -191,32 +183,21 @@ impl World {
     /// Tags the service with our key.
     pub(crate) fn tag(&mut self, service: &str, value: &str) {
         let service = self.services.get_mut(service).unwrap();
-        service
-            .tags
-            .insert("redeploy-on-rotation".to_owned(), value.to_owned());
+        service.tags.insert("redeploy-on-rotation".to_owned(), value.to_owned());
     }
 
     /// `RotateSecret`: the request, and the version to be.
     pub(crate) fn request_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name)
-            .labels
-            .insert("AWSPENDING".to_owned(), version.clone());
-        self.api_event(
-            "RotateSecret",
-            name,
-            json!({"clientRequestToken": version}),
-            json!({"versionId": version}),
-        );
+        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
+        self.api_event("RotateSecret", name, json!({"clientRequestToken": version}), json!({"versionId": version}));
         version
     }
 
     /// A rotation that Secrets Manager starts by itself sends no `RotateSecret`.
     pub(crate) fn begin_scheduled_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name)
-            .labels
-            .insert("AWSPENDING".to_owned(), version.clone());
+        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
         self.service_event("RotationStarted", name);
         version
     }
@@ -226,12 +207,7 @@ impl World {
         self.touch(name);
         let stages = json!(["AWSPENDING"]);
         let request = json!({"clientRequestToken": version, "versionStages": stages});
-        self.api_event(
-            "PutSecretValue",
-            name,
-            request,
-            json!({"versionId": version, "versionStages": stages}),
-        );
+        self.api_event("PutSecretValue", name, request, json!({"versionId": version, "versionStages": stages}));
     }
 
     /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
@@ -250,8 +226,7 @@ impl World {
     pub(crate) fn move_label(&mut self, name: &str, label: &str, version: &str) {
         let from = self.secrets[name].labels.get(label).cloned();
         self.promote(name, label, version);
-        let request =
-            json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
+        let request = json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
         self.api_event("UpdateSecretVersionStage", name, request, json!({}));
     }
 
@@ -260,12 +235,7 @@ impl World {
         let version = self.id();
         self.promote(name, "AWSCURRENT", &version);
         let answer = json!({"versionId": version, "versionStages": ["AWSCURRENT"]});
-        self.api_event(
-            "PutSecretValue",
-            name,
-            json!({"clientRequestToken": version}),
-            answer,
-        );
+        self.api_event("PutSecretValue", name, json!({"clientRequestToken": version}), answer);
         version
     }
 
@@ -305,9 +275,7 @@ impl World {
 
     /// The time as AWS writes it into events: cut to the second.
     fn second(&self) -> String {
-        Timestamp::from_second(self.now().as_second())
-            .unwrap()
-            .to_string()
+        Timestamp::from_second(self.now().as_second()).unwrap().to_string()
     }
 
     fn api_event(&mut self, call: &str, name: &str, mut request: Value, mut response: Value) {

@@ -1,0 +1,120 @@
+//! An emulator as a process on loopback, and an empty account of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_ecs::config::Credentials;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Program {
+    Ministack,
+    Moto,
+}
+
+/// Ends with its value.
+pub(crate) struct Emulator {
+    pub(crate) endpoint: String,
+    _process: Child,
+}
+
+/// The parts of an account that the tests change.
+pub(crate) struct Account {
+    pub(crate) ecs: aws_sdk_ecs::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+}
+
+pub(crate) async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+impl Emulator {
+    pub(crate) async fn start(program: Program) -> Self {
+        let port = free_port().await;
+        let bin = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin");
+        let mut command = match program {
+            Program::Ministack => {
+                let mut command = Command::new(bin.join("ministack"));
+                command.env("GATEWAY_PORT", port.to_string()).env("BIND_HOST", "127.0.0.1");
+                command
+            }
+            Program::Moto => {
+                let mut command = Command::new(bin.join("moto_server"));
+                command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+                command
+            }
+        };
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let process = command.spawn().unwrap_or_else(|error| panic!("{error}: run `make .venv` first"));
+        for _ in 0..600 {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Self { endpoint: format!("http://127.0.0.1:{port}"), _process: process };
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{program:?} does not listen on {port}");
+    }
+
+    pub(crate) async fn account(&self) -> Account {
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-west-1"))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        Account { ecs: aws_sdk_ecs::Client::new(&config), secrets: aws_sdk_secretsmanager::Client::new(&config) }
+    }
+}
+
+impl Account {
+    pub(crate) async fn make_cluster(&self, name: &str) {
+        self.ecs.create_cluster().cluster_name(name).send().await.unwrap();
+    }
+
+    pub(crate) async fn make_secret(&self, name: &str) -> String {
+        let made =
+            self.secrets.create_secret().name(name).secret_string("{\"password\":\"old\"}").send().await.unwrap();
+        made.arn.unwrap()
+    }
+
+    pub(crate) async fn put_value(&self, name: &str) {
+        self.secrets.put_secret_value().secret_id(name).secret_string("new").send().await.unwrap();
+    }
+
+    /// Stores a version as the first step of a rotation does, and gives its id.
+    pub(crate) async fn put_pending(&self, name: &str) -> String {
+        let put = self.secrets.put_secret_value().secret_id(name).secret_string("next");
+        put.version_stages("AWSPENDING").send().await.unwrap().version_id.unwrap()
+    }
+
+    /// Makes a version AWSCURRENT, and gives the one that was.
+    pub(crate) async fn promote(&self, name: &str, version: &str) -> String {
+        let secret = self.secrets.describe_secret().secret_id(name).send().await.unwrap();
+        let versions = secret.version_ids_to_stages.unwrap();
+        let current = versions.into_iter().find(|(_, labels)| labels.iter().any(|label| label == "AWSCURRENT"));
+        let (current, _) = current.unwrap();
+        let call = self.secrets.update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
+        call.move_to_version_id(version).remove_from_version_id(&current).send().await.unwrap();
+        current
+    }
+
+    pub(crate) async fn describe_secret_anew(&self, name: &str) {
+        self.secrets.update_secret().secret_id(name).description("new").send().await.unwrap();
+    }
+
+    /// The id of each service's PRIMARY deployment.
+    pub(crate) async fn deployments(&self) -> BTreeMap<String, String> {
+        let listed = self.ecs.list_services().cluster("prod").max_results(100).send().await.unwrap();
+        let call = self.ecs.describe_services().cluster("prod").set_services(listed.service_arns);
+        let services = call.send().await.unwrap().services.unwrap();
+        let primary = |service: aws_sdk_ecs::types::Service| {
+            let deployment = service.deployments().iter().find(|d| d.status() == Some("PRIMARY")).unwrap();
+            (service.service_name().unwrap().to_owned(), deployment.id().unwrap().to_owned())
+        };
+        services.into_iter().map(primary).collect()
+    }
+}

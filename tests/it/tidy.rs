@@ -1,0 +1,110 @@
+//! What `ARCHITECTURE.md` states about the source, held to the source.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use redeploy_on_rotation::config::VARIABLES;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every source file below `src`, with its text up to its tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut directories = vec![root().join("src")];
+    let mut sources = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                sources.push((path.strip_prefix(root()).unwrap().to_owned(), code));
+            }
+        }
+    }
+    assert!(sources.len() > 10);
+    sources
+}
+
+#[test]
+fn only_the_aws_module_names_the_sdk() {
+    for (path, code) in sources() {
+        let names_sdk = ["aws_sdk_", "aws_config", "aws_smithy"].iter().any(|name| code.contains(name));
+        assert_eq!(names_sdk, path.starts_with("src/aws"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_pure_core_does_no_io_and_reads_no_clock_and_no_environment() {
+    let pure = ["arn", "secret", "service", "event", "plan", "report", "config"];
+    for module in pure {
+        let code = read(&format!("src/{module}.rs"));
+        let code = code.split("#[cfg(test)]").next().unwrap();
+        let impure = ["std::env", "std::fs", "std::net", "std::io", "std::time::Instant", "SystemTime", "::now()"];
+        let impure =
+            impure.into_iter().chain(["tokio", "async ", "println!", "tracing", "crate::aws", "crate::handler"]);
+        for word in impure {
+            assert!(!code.contains(word), "src/{module}.rs names {word}");
+        }
+    }
+}
+
+#[test]
+fn no_code_path_can_read_a_value() {
+    for (path, code) in sources() {
+        let code = code.to_lowercase();
+        for call in ["get_secret_value", "getsecretvalue", "get_parameter", "getparameter", ".decrypt("] {
+            assert!(!code.contains(call), "{} names {call}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_in_the_readme() {
+    let readme = read("README.md");
+    for variable in VARIABLES {
+        assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+    let named =
+        readme.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|word| word.starts_with("REDEPLOY_"));
+    for word in named {
+        assert!(VARIABLES.contains(&word), "the README names {word}");
+    }
+}
+
+#[test]
+fn every_operation_has_its_permission_in_the_readme_and_none_is_for_nothing() {
+    let aws: String =
+        sources().into_iter().filter(|(path, _)| path.starts_with("src/aws")).map(|(_, code)| code).collect();
+    let quoted = aws.split('"').skip(1).step_by(2);
+    let is_action = |text: &&str| {
+        let name = text.split_once(':').filter(|(service, _)| ["ecs", "secretsmanager", "tag"].contains(service));
+        name.is_some_and(|(_, name)| name.chars().all(|c| c.is_ascii_alphabetic()))
+    };
+    let mut called: Vec<_> = quoted.filter(is_action).collect();
+    let readme = read("README.md");
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut granted: Vec<_> = rows.filter(is_action).collect();
+    called.sort_unstable();
+    called.dedup();
+    granted.sort_unstable();
+    assert_eq!(called, granted);
+}
+
+#[test]
+fn the_core_is_small() {
+    let pure = ["arn", "secret", "service", "event", "plan", "report", "config"];
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+    let code = |module| {
+        read(&format!("src/{module}.rs")).split("#[cfg(test)]").next().unwrap().lines().filter(is_code).count()
+    };
+    let lines: usize = pure.map(code).iter().sum();
+    assert!(lines < 1500, "the pure core has {lines} lines of code");
+}
