@@ -119,7 +119,7 @@ async fn runtime_api(listener: TcpListener, next: Receiver<Vec<u8>>, done: Sende
 
 async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>>>, done: Sender<Answer>) {
     let mut stream = BufReader::new(stream);
-    while let Some((path, error_type, body)) = request(&mut stream).await {
+    while let Some((path, body)) = request(&mut stream).await {
         let answer = if path.ends_with("/invocation/next") {
             let Some(payload) = next.lock().await.recv().await else { return };
             let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_mins(15);
@@ -135,7 +135,6 @@ async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>
             let answer = if path.ends_with("/response") {
                 Answer::Report(body)
             } else {
-                assert_eq!(error_type.as_deref().unwrap_or_default(), body["errorType"]);
                 let text = |name: &str| body[name].as_str().unwrap().to_owned();
                 Answer::Error(text("errorType"), text("errorMessage"))
             };
@@ -148,9 +147,9 @@ async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>
     }
 }
 
-/// Reads one request: its path, the type of error that it reports, and its body.
-async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<String>, Vec<u8>)> {
-    let (mut path, mut error_type, mut length) = (String::new(), None, 0);
+/// Reads one request: its path and its body.
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let (mut path, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -163,13 +162,10 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<St
         match line.split_once(": ") {
             None => path = line.split(' ').nth(1)?.to_owned(),
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
-            Some((name, value)) if name.eq_ignore_ascii_case("lambda-runtime-function-error-type") => {
-                error_type = Some(value.to_owned());
-            }
             Some((name, _)) => assert!(!name.eq_ignore_ascii_case("transfer-encoding"), "bodies have a length"),
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some((path, error_type, body))
+    Some((path, body))
 }
