@@ -205,11 +205,11 @@ variable "sweep_schedule" {
   default     = "rate(1 hour)"
 
   validation {
-    # The units of an alarm's window end at a day, and the alarm on missed sweeps looks back two of them.
-    condition = var.sweep_schedule == null ? true : anytrue([
-      can(regex("^rate\\(1 (minute|hour|day)\\)$", var.sweep_schedule)),
-      try(contains(range(2, 1441), tonumber(regex("^rate\\(([0-9]+) minutes\\)$", var.sweep_schedule)[0])), false),
-      try(contains(range(2, 25), tonumber(regex("^rate\\(([0-9]+) hours\\)$", var.sweep_schedule)[0])), false),
+    # CloudWatch has no periods longer than a day, and the alarm on missed sweeps needs one.
+    condition = var.sweep_schedule == null ? true : alltrue([
+      can(regex("^rate\\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours))\\)$", var.sweep_schedule)),
+      try(tonumber(regex("([0-9]+) minutes", var.sweep_schedule)[0]), 0) <= 1440,
+      try(tonumber(regex("([0-9]+) hours", var.sweep_schedule)[0]), 0) <= 24,
     ])
     error_message = "sweep_schedule must be a rate of at most a day, such as rate(30 minutes), rate(1 hour) or rate(1 day), or null for no sweep."
   }

@@ -1,0 +1,52 @@
+# One or two plain commands each; `make help` lists them.
+
+VENV := .venv/installed
+PACKAGE := target/lambda/bootstrap/bootstrap.zip
+
+.PHONY: help fmt lint doc test unit emulator demo package deny ci clean .venv
+
+help:  ## Lists the targets.
+	@sed -n 's/^\([a-z.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+
+fmt:  ## Formats the code.
+	cargo fmt
+
+lint:  ## Lints everything, warnings as errors.
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test emulator -- -D warnings
+
+doc:  ## Builds the documentation, warnings as errors.
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib
+
+test: unit emulator  ## Runs all tests.
+
+unit:  ## Runs the tests that need nothing but Rust.
+	cargo test --locked
+
+emulator: $(VENV)  ## Runs the real function against emulators of AWS.
+	cargo test --locked --test emulator
+
+demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
+	cargo build --locked --profile demo --bin bootstrap
+	python3 -m zipfile -c target/demo/bootstrap.zip target/demo/bootstrap
+	.venv/bin/python demo/demo.py target/demo/bootstrap.zip
+
+package:  ## Builds the zip for Lambda, for this machine's architecture.
+	cargo build --locked --release --bin bootstrap
+	.ci/package target/release/bootstrap $(PACKAGE)
+
+deny:  ## Checks the dependencies' licences and sources.
+	.ci/deny
+
+ci:  ## Runs the gate.
+	bash .ci/run
+
+clean:  ## Removes what was built and installed.
+	rm -rf target .venv
+
+.venv: $(VENV)  ## Installs the emulators.
+
+$(VENV): requirements-dev.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement requirements-dev.txt
+	touch $@

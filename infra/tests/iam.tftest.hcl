@@ -1,0 +1,184 @@
+# What the execution role may do, by lookup.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  package = "versions.tf"
+}
+
+run "scan_of_every_cluster" {
+  command = plan
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+      "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "ecs:UpdateService",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+    ])
+    error_message = "The actions of a scan."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == ["arn:aws:ecs:eu-west-1:123456789012:service/*"]
+    error_message = "Services of this account and Region only."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:*:123456789012:secret:*"]
+    error_message = "Secrets of this account only."
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Deny"])) == toset([
+      "kms:Decrypt", "secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue",
+      "ssm:GetParameter", "ssm:GetParameterHistory", "ssm:GetParameters", "ssm:GetParametersByPath",
+    ])
+    error_message = "Every action that reads a value is denied."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition if statement.Sid == "NeverDecryptValues"]) == { StringLike = { "kms:ViaService" = ["secretsmanager.*", "ssm.*"] } }
+    error_message = "Lambda must be able to decrypt the function's environment."
+  }
+
+  assert {
+    condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : !strcontains(join(",", statement.Action), "*") if statement.Effect == "Allow"])
+    error_message = "No action is given by a wildcard."
+  }
+
+  assert {
+    condition = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
+      "ListClusters", "ListServices", "ReadTaskDefinitions",
+    ])
+    error_message = "Only what AWS cannot scope is given for every resource."
+  }
+}
+
+run "scan_of_given_clusters" {
+  command = plan
+
+  variables {
+    clusters = ["prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"]
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
+      "arn:aws:ecs:eu-west-1:123456789012:service/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
+    ]
+    error_message = "Services of these clusters only."
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition if statement.Sid == "ListServices"]) == { ArnEquals = { "ecs:cluster" = [
+      "arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage",
+    ] } }
+    error_message = "Services are listed in these clusters only."
+  }
+
+  assert {
+    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "ListClusters")
+    error_message = "Clusters that are given are not listed."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_CLUSTERS == "arn:aws:ecs:eu-west-1:123456789012:cluster/stage,prod"
+    error_message = "The function looks at these clusters only."
+  }
+}
+
+run "tags" {
+  command = plan
+
+  variables {
+    lookup = ["tags"]
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+      "ecs:DescribeServices", "ecs:UpdateService", "tag:GetResources",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+    ])
+    error_message = "The actions of a look at tags."
+  }
+}
+
+run "config" {
+  command = plan
+
+  variables {
+    lookup  = ["config"]
+    mapping = [{ secret = "rds!db-1", services = ["prod/api", "stage/worker"] }]
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+      "ecs:DescribeServices", "ecs:UpdateService",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+    ])
+    error_message = "The actions of a fixed mapping."
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
+      "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/worker",
+    ]
+    error_message = "The services of the mapping only."
+  }
+
+  assert {
+    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.REDEPLOY_MAPPING) == [{ secret = "rds!db-1", services = ["prod/api", "stage/worker"] }]
+    error_message = "The function knows the mapping."
+  }
+}
+
+run "everything" {
+  command = plan
+
+  variables {
+    lookup                  = ["scan", "tags", "config"]
+    mapping                 = [{ secret = "rds!db-1", services = ["prod/api"] }]
+    clusters                = ["stage"]
+    dry_run                 = true
+    tracing                 = true
+    secret_arns             = ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
+    notification_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:chat"]
+    role                    = { path = "/platform/", permissions_boundary = "arn:aws:iam::123456789012:policy/boundary" }
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+      "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListServices", "events:PutEvents",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+      "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+    ])
+    error_message = "A dry run may change nothing, and a scan sees the tags itself."
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadServices"]) == [
+      "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
+    ]
+    error_message = "The given clusters, and the services of the mapping."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
+    error_message = "These secrets only."
+  }
+
+  assert {
+    condition     = aws_iam_role.this.path == "/platform/" && aws_iam_role.this.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    error_message = "The role's path and boundary."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_LOOKUP == "config,scan,tags" && aws_lambda_function.this.environment[0].variables.REDEPLOY_DRY_RUN == "true"
+    error_message = "The function does what was chosen."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.tracing_config[0].mode == "Active"
+    error_message = "Tracing was chosen."
+  }
+}

@@ -1,0 +1,46 @@
+# What AWS would answer, in the forms that the provider checks.
+
+mock_data "aws_caller_identity" {
+  defaults = { account_id = "123456789012" }
+}
+
+mock_data "aws_partition" {
+  defaults = { partition = "aws" }
+}
+
+mock_data "aws_region" {
+  defaults = { id = "eu-west-1", name = "eu-west-1" }
+}
+
+mock_resource "aws_lambda_function" {
+  override_during = plan
+  defaults        = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:redeploy-on-rotation" }
+}
+
+mock_resource "aws_iam_role" {
+  override_during = plan
+  defaults        = { arn = "arn:aws:iam::123456789012:role/redeploy-on-rotation", id = "redeploy-on-rotation" }
+}
+
+mock_resource "aws_cloudwatch_log_group" {
+  override_during = plan
+  defaults        = { arn = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/redeploy-on-rotation" }
+}
+
+mock_resource "aws_sqs_queue" {
+  override_during = plan
+  defaults = {
+    arn = "arn:aws:sqs:eu-west-1:123456789012:redeploy-on-rotation-dead-letters"
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/redeploy-on-rotation-dead-letters"
+  }
+}
+
+mock_resource "aws_cloudwatch_event_rule" {
+  override_during = plan
+  defaults        = { arn = "arn:aws:events:eu-west-1:123456789012:rule/mock" }
+}
+
+mock_resource "aws_cloudwatch_metric_alarm" {
+  override_during = plan
+  defaults        = { arn = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:mock" }
+}
