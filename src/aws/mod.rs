@@ -31,7 +31,7 @@ const READ_LAG: Duration = Duration::from_secs(5);
 /// The clients, made once per process, and what a warm process may remember.
 ///
 /// Nothing depends on the memory: task definition revisions never change, and the deployments are forgotten after
-/// [`READ_LAG`].
+/// five seconds.
 #[derive(Debug)]
 pub struct Aws {
     ecs: aws_sdk_ecs::Client,

@@ -26,9 +26,6 @@ module "redeploy_on_rotation" {
   logs                    = { kms_key_arn = aws_kms_key.this.arn }
   alarm_topic_arns        = [aws_sns_topic.pager.arn]
   notification_topic_arns = [aws_sns_topic.chat.arn]
-
-  # Logs and topics need the key's policy.
-  depends_on = [aws_kms_key_policy.this]
 }
 
 # One key for the values, the logs and the topics.
@@ -36,10 +33,7 @@ resource "aws_kms_key" "this" {
   description             = "Encrypts what belongs to ${var.name}."
   enable_key_rotation     = true
   deletion_window_in_days = 7
-}
 
-resource "aws_kms_key_policy" "this" {
-  key_id = aws_kms_key.this.id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
