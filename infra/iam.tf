@@ -117,7 +117,8 @@ locals {
 }
 
 resource "aws_iam_role" "this" {
-  name                 = var.name
+  # A role has no Region, but each Region has its function.
+  name                 = "${var.name}-${local.region}"
   description          = "Execution role of the function ${var.name}."
   path                 = var.role.path
   permissions_boundary = var.role.permissions_boundary

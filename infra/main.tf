@@ -21,6 +21,7 @@ locals {
       REDEPLOY_DRY_RUN        = tostring(var.dry_run)
       REDEPLOY_SETTLE_SECONDS = tostring(var.settle_seconds)
       REDEPLOY_ON_PENDING     = local.on_pending
+      REDEPLOY_RATE_SHARE     = var.rate_share == null ? "" : tostring(var.rate_share)
     } : name => value if value != ""
   }
 }

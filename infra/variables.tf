@@ -49,7 +49,7 @@ variable "memory_size" {
 }
 
 variable "reserved_concurrency" {
-  description = "Reserved concurrency. 1 makes the function its own only rival for `UpdateService`; `null` reserves none, for accounts whose limit is too small to reserve from."
+  description = "Reserved concurrency. With 1 there is never a second invocation that redeploys the same services; `null` reserves none, for accounts whose limit is too small to reserve from."
   type        = number
   default     = 1
 
@@ -168,8 +168,19 @@ variable "settle_seconds" {
   }
 }
 
+variable "rate_share" {
+  description = "Share of ECS's documented request rates that the function uses at most; its own default, 0.5, when null."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.rate_share == null ? true : var.rate_share > 0 && var.rate_share <= 1
+    error_message = "rate_share must be more than 0 and at most 1, or null."
+  }
+}
+
 variable "secret_arns" {
-  description = "ARNs of the secrets that the function may describe, with `*` where wanted; every secret of this account, in any Region, when empty. Name secrets of other accounts here."
+  description = "ARNs of the secrets that the function may describe, with `*` where wanted; every secret of this account, in any Region, when empty. Name secrets of other accounts here. A trigger of CloudTrail tells of every secret, so that it needs them all."
   type        = set(string)
   default     = []
   nullable    = false

@@ -21,7 +21,7 @@ pub struct Arn {
 }
 
 /// Where a bare name is to be looked up: a name means the resource of that name in one account and Region.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Home {
     /// The Region.
     pub region: String,

@@ -18,7 +18,8 @@ use crate::secret::Reference;
 /// | `REDEPLOY_DRY_RUN` | `false` | `true`, `false` |
 /// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 600 |
 /// | `REDEPLOY_ON_PENDING` | `retry` | `retry`, `ignore` |
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// | `REDEPLOY_RATE_SHARE` | `0.5` | more than 0, at most 1 |
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Read the task definitions of all services in scope.
     pub scan: bool,
@@ -36,6 +37,8 @@ pub struct Config {
     pub settle: Duration,
     /// What to make of a rotation that is still under way.
     pub on_pending: OnPending,
+    /// The share of the account's documented API quotas that may be used, more than 0 and at most 1.
+    pub rate_share: f64,
 }
 
 /// What to make of a rotation that is still under way.
@@ -93,9 +96,10 @@ const MAPPING: &str = "REDEPLOY_MAPPING";
 const DRY_RUN: &str = "REDEPLOY_DRY_RUN";
 const SETTLE_SECONDS: &str = "REDEPLOY_SETTLE_SECONDS";
 const ON_PENDING: &str = "REDEPLOY_ON_PENDING";
+const RATE_SHARE: &str = "REDEPLOY_RATE_SHARE";
 
 /// Every variable that is read.
-pub const VARIABLES: [&str; 7] = [LOOKUP, CLUSTERS, TAG_KEY, MAPPING, DRY_RUN, SETTLE_SECONDS, ON_PENDING];
+pub const VARIABLES: [&str; 8] = [LOOKUP, CLUSTERS, TAG_KEY, MAPPING, DRY_RUN, SETTLE_SECONDS, ON_PENDING, RATE_SHARE];
 
 /// What the mapping must look like.
 const MAPPING_SHAPE: &str = r#"JSON of the form [{"secret":"<name or ARN>","services":["<cluster>/<service>"]}]"#;
@@ -142,6 +146,7 @@ impl Config {
                 "retry" => OnPending::Retry,
                 _ => OnPending::Ignore,
             },
+            rate_share: get(RATE_SHARE).share(0.5)?,
         })
     }
 }
@@ -170,6 +175,12 @@ impl<'a> Setting<'a> {
         let seconds = seconds.filter(|seconds| accepted.contains(seconds));
         let (least, most) = accepted.into_inner();
         seconds.map(Duration::from_secs).ok_or_else(|| self.invalid(&format!("a whole number from {least} to {most}")))
+    }
+
+    fn share(&self, default: f64) -> Result<f64, InvalidConfig> {
+        let share = self.value.map_or(Some(default), |value| value.parse().ok());
+        let share = share.filter(|share| *share > 0.0 && *share <= 1.0);
+        share.ok_or_else(|| self.invalid("a number more than 0 and at most 1"))
     }
 
     /// The elements of a comma-separated list, with none empty and none twice.
@@ -267,6 +278,7 @@ mod tests {
             dry_run: false,
             settle: Duration::from_secs(10),
             on_pending: OnPending::Retry,
+            rate_share: 0.5,
         };
         assert_eq!(read(&[("PATH", "/bin"), ("AWS_REGION", "eu-west-1")]), Ok(expected));
     }
@@ -281,6 +293,7 @@ mod tests {
             (DRY_RUN, "true"),
             (SETTLE_SECONDS, "1"),
             (ON_PENDING, "ignore"),
+            (RATE_SHARE, "0.25"),
         ])
         .unwrap();
         let service = |service: &str| MappedService { cluster: "prod".to_owned(), service: service.to_owned() };
@@ -296,6 +309,7 @@ mod tests {
             dry_run: true,
             settle: Duration::from_secs(1),
             on_pending: OnPending::Ignore,
+            rate_share: 0.25,
         };
         assert_eq!(config, expected);
     }
@@ -319,6 +333,10 @@ mod tests {
             (&[(SETTLE_SECONDS, "601")], "1 to 600"),
             (&[(SETTLE_SECONDS, "ten")], "1 to 600"),
             (&[(ON_PENDING, "fail")], "retry or ignore"),
+            (&[(RATE_SHARE, "0")], "at most 1"),
+            (&[(RATE_SHARE, "1.01")], "at most 1"),
+            (&[(RATE_SHARE, "NaN")], "at most 1"),
+            (&[(RATE_SHARE, "half")], "at most 1"),
             (&[(MAPPING, "[]")], "REDEPLOY_LOOKUP=config"),
             (&mapping("{}"), "JSON of the form"),
             (&mapping(r#"[{"secret":"a"}]"#), "services"),

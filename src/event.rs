@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::arn::Arn;
 use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, ParameterArn, Rotation, SecretArn, Subject};
 
 /// The longest identifier that is looked at; AWS accepts a `SecretId` of at most 2048 characters.
@@ -75,6 +76,13 @@ pub enum Hint {
         /// Whether only the plan is wanted.
         dry_run: bool,
     },
+    /// Every service in scope is to be examined.
+    Sweep,
+    /// One service is to be examined.
+    Service {
+        /// Its ARN.
+        arn: String,
+    },
 }
 
 /// A claim about a secret that `DescribeSecret` is to confirm.
@@ -111,6 +119,8 @@ pub struct SecretFacts {
     pub labels: BTreeMap<String, String>,
     /// When the secret was changed in any way, UTC; an upper bound of when a label moved.
     pub last_changed: Option<Timestamp>,
+    /// When a rotation last succeeded, UTC.
+    pub last_rotated: Option<Timestamp>,
 }
 
 /// What is left of a [`SecretHint`] in the light of [`SecretFacts`].
@@ -202,17 +212,15 @@ pub fn parse(payload: &Value) -> Result<Trigger, InvalidEvent> {
         }
         (Some("Parameter Store Change"), _) if is_from("aws.ssm") => parameter_change(&event(Kind::ParameterChange)),
         (Some("ECS Deployment State Change"), _) if is_from("aws.ecs") => {
-            ignored(Kind::DeploymentStateChange, "deployment state changes are not examined by this version")
+            deployment_state_change(&event(Kind::DeploymentStateChange))
         }
-        (Some("Scheduled Event"), _) | (None, Some("sweep")) => {
-            ignored(Kind::Sweep, "sweeps are not made by this version")
-        }
+        (Some("Scheduled Event"), _) | (None, Some("sweep")) => Ok(Trigger { kind: Kind::Sweep, hint: Hint::Sweep }),
         (Some(_), _) => ignored(Kind::Unknown, "no event of this source and detail-type changes a secret"),
         (None, Some(action @ ("redeploy" | "plan"))) => {
             let secret = event(Kind::Request).required_text("secret")?.to_owned();
             Ok(Trigger { kind: Kind::Request, hint: Hint::Request { secret, dry_run: action == "plan" } })
         }
-        (None, Some(_)) => ignored(Kind::Unknown, "the action is neither redeploy nor plan"),
+        (None, Some(_)) => ignored(Kind::Unknown, "the action is none of redeploy, plan and sweep"),
         (None, None) => ignored(Kind::Unknown, "the payload is neither an event, an SQS batch nor a request"),
     }
 }
@@ -235,7 +243,9 @@ fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
     // The name says whether the ARN is a full one, which its shape alone cannot.
     let name = event.text("detail.name")?;
     let hint = match SecretArn::parse(id).filter(|arn| name.is_none_or(|name| name == arn.name())) {
-        Some(arn) => Hint::Rotation(Rotation { subject: Subject::Secret { arn, label }, version, at }),
+        Some(arn) => {
+            Hint::Rotation(Rotation { subject: Subject::Secret { arn, label }, version, at, not_before: None })
+        }
         None => Hint::Secret(SecretHint {
             secret_id: id.to_owned(),
             region: event.text("region")?.map(str::to_owned),
@@ -244,6 +254,19 @@ fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
         }),
     };
     Ok(Trigger { kind: event.kind, hint })
+}
+
+/// `ECS Deployment State Change`
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>).
+fn deployment_state_change(event: &Fields) -> Result<Trigger, InvalidEvent> {
+    if event.required_text("detail.eventName")? == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
+        return ignored(event.kind, "the deployment is under way");
+    }
+    let arn = event.required_text("resources[0]")?.to_owned();
+    match Arn::parse(&arn).filter(|arn| arn.service == "ecs" && arn.resource.starts_with("service/")) {
+        Some(_) => Ok(Trigger { kind: event.kind, hint: Hint::Service { arn } }),
+        None => Err(event.invalid("resources[0]", Problem::MustBe("the ARN of a service"))),
+    }
 }
 
 /// `Parameter Store Change`
@@ -255,7 +278,7 @@ fn parameter_change(event: &Fields) -> Result<Trigger, InvalidEvent> {
     let arn = ParameterArn::parse(event.required_text("resources[0]")?)
         .ok_or_else(|| event.invalid("resources[0]", Problem::MustBe("the ARN of a parameter")))?;
     let at = event.end_of_second("time")?.ok_or_else(|| event.invalid("time", Problem::Missing))?;
-    let rotation = Rotation { subject: Subject::Parameter(arn), version: None, at };
+    let rotation = Rotation { subject: Subject::Parameter(arn), version: None, at, not_before: None };
     Ok(Trigger { kind: event.kind, hint: Hint::Rotation(rotation) })
 }
 
@@ -368,6 +391,7 @@ impl SecretHint {
             subject: Subject::Secret { arn: facts.arn.clone(), label: label.to_owned() },
             version: facts.labels.get(label).cloned(),
             at,
+            not_before: None,
         };
         let is_on = |version: &str, label: &str| facts.labels.get(label).is_some_and(|on| on == version);
         let was_promoted = |version| is_on(version, AWSCURRENT) || is_on(version, AWSPREVIOUS);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::secret::{Follows, Rotation};
-use crate::service::{Controller, Deployment, Rollout, Service, Use};
+use crate::service::{Controller, Rollout, Service, Use};
 
 /// What to do about one service that has to do with a changed secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The ARNs of the changed secrets and parameters that the decision is about, sorted.
     pub secrets: Vec<String>,
+    /// The upper bound of the last of their changes, UTC.
+    pub at: Timestamp,
 }
 
 /// What happens to a service.
@@ -45,6 +47,8 @@ pub enum Reason {
     NothingRunning,
     /// Deployed since the change.
     AlreadyFresh,
+    /// Deployed about when the change happened, and AWS cannot tell which came first.
+    Unknown,
     /// `CODE_DEPLOY` and EXTERNAL cannot be forced.
     UnsupportedController,
     /// A deployment since the change failed or was rolled back, and none succeeded after it.
@@ -65,7 +69,8 @@ impl Reason {
             | Self::PinnedVersion
             | Self::ImagePullOnly
             | Self::NothingRunning
-            | Self::AlreadyFresh => Action::Skip,
+            | Self::AlreadyFresh
+            | Self::Unknown => Action::Skip,
             Self::UnsupportedController | Self::RolledBack | Self::DeploymentInProgress => Action::Block,
             Self::Stale => Action::Redeploy,
         }
@@ -107,26 +112,44 @@ fn relation(service: &Service, rotation: &Rotation) -> Relation {
     each.max().unwrap_or(Relation::Unrelated)
 }
 
+/// How old a service's tasks are beside a change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    Fresh,
+    Unknown,
+    Stale,
+}
+
+fn age(service: &Service, rotation: &Rotation) -> Age {
+    match service.primary().filter(|deployment| deployment.rollout != Rollout::Failed) {
+        Some(deployment) if deployment.created_at >= fresh_from(rotation.at) => Age::Fresh,
+        Some(deployment) if rotation.not_before.is_some_and(|bound| deployment.created_at >= bound) => Age::Unknown,
+        _ => Age::Stale,
+    }
+}
+
 fn decide(rotations: &[Rotation], service: &Service) -> Option<Decision> {
     let relations: Vec<_> = rotations.iter().map(|rotation| (relation(service, rotation), rotation)).collect();
-    let strongest = relations.iter().map(|(relation, _)| *relation).max()?;
-    if strongest == Relation::Unrelated {
-        return None;
-    }
+    let strongest = relations.iter().map(|(relation, _)| *relation).max().filter(|r| *r != Relation::Unrelated)?;
     // Weaker relations say nothing beside a stronger one: one followed secret is enough for a new deployment.
-    let about: Vec<_> = relations.iter().filter(|(relation, _)| *relation == strongest).map(|(_, r)| *r).collect();
+    // Of several followed secrets, those count for which the tasks are oldest.
+    let about = relations.into_iter().filter(|(relation, _)| *relation == strongest);
+    let about: Vec<_> = about.map(|(_, rotation)| (age(service, rotation), rotation)).collect();
+    let oldest = about.iter().map(|(age, _)| *age).max()?;
+    let about: Vec<_> = about.into_iter().filter(|(age, _)| *age == oldest).map(|(_, rotation)| rotation).collect();
     // The latest change decides: what was deployed since then has all the values.
     let at = about.iter().map(|rotation| rotation.at).max()?;
     let secrets: BTreeSet<_> = about.iter().map(|rotation| rotation.subject.to_string()).collect();
     Some(Decision {
         service: service.arn.clone(),
-        reason: reason(service, strongest, fresh_from(at)),
+        reason: reason(service, strongest, oldest, fresh_from(at)),
         secrets: secrets.into_iter().collect(),
+        at,
     })
 }
 
 /// The table of decisions: the first line that holds.
-fn reason(service: &Service, relation: Relation, fresh_from: Timestamp) -> Reason {
+fn reason(service: &Service, relation: Relation, age: Age, fresh_from: Timestamp) -> Reason {
     if !service.active {
         Reason::NotActive
     } else if service.opted_out {
@@ -137,13 +160,15 @@ fn reason(service: &Service, relation: Relation, fresh_from: Timestamp) -> Reaso
         Reason::ImagePullOnly
     } else if service.desired <= 0 && service.running <= 0 && service.pending <= 0 {
         Reason::NothingRunning
-    } else if service.primary().is_some_and(|d| d.created_at >= fresh_from && d.rollout != Rollout::Failed) {
+    } else if age == Age::Fresh {
         Reason::AlreadyFresh
+    } else if age == Age::Unknown {
+        Reason::Unknown
     } else if service.controller != Controller::Ecs {
         Reason::UnsupportedController
-    } else if gave_up_since(&service.deployments, fresh_from) {
+    } else if gave_up_since(service, fresh_from) {
         Reason::RolledBack
-    } else if service.staged && under_way_since_before(&service.deployments, fresh_from) {
+    } else if service.staged && under_way_since_before(service, fresh_from) {
         Reason::DeploymentInProgress
     } else {
         Reason::Stale
@@ -151,23 +176,51 @@ fn reason(service: &Service, relation: Relation, fresh_from: Timestamp) -> Reaso
 }
 
 /// Whether a deployment created since `fresh_from` failed, and none created after it succeeded.
-fn gave_up_since(deployments: &[Deployment], fresh_from: Timestamp) -> bool {
-    let last = |rollout| deployments.iter().filter(|d| d.rollout == rollout).map(|d| d.created_at).max();
+fn gave_up_since(service: &Service, fresh_from: Timestamp) -> bool {
+    let all = || service.deployments.iter().chain(&service.history);
+    let last = |rollout| all().filter(|d| d.rollout == rollout).map(|d| d.created_at).max();
     last(Rollout::Failed).is_some_and(|failed| failed >= fresh_from && Some(failed) > last(Rollout::Completed))
 }
 
 /// Whether a deployment created before `fresh_from` still replaces tasks.
 ///
 /// ECS gives a staged deployment no `rolloutState` in some answers; then a second live deployment tells.
-fn under_way_since_before(deployments: &[Deployment], fresh_from: Timestamp) -> bool {
-    deployments.iter().any(|deployment| {
+fn under_way_since_before(service: &Service, fresh_from: Timestamp) -> bool {
+    service.deployments.iter().chain(&service.history).any(|deployment| {
         deployment.created_at < fresh_from
             && match deployment.rollout {
                 Rollout::InProgress => true,
-                Rollout::Unknown => deployment.primary && deployments.len() > 1,
+                Rollout::Unknown => deployment.primary && service.deployments.len() > 1,
                 Rollout::Completed | Rollout::Failed => false,
             }
     })
+}
+
+/// A rollout that began when the change had settled cannot have failed and been rolled back in a shorter time.
+const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(15);
+
+/// Since when a stale service's earlier deployments must be known before it is redeployed; `None` when none can have
+/// been made since the change, so that the question is not worth a call.
+///
+/// `deployed_before` says that this process itself redeployed the service at some time.
+#[must_use]
+pub fn needs_history(
+    decision: &Decision,
+    service: &Service,
+    now: Timestamp,
+    settle: SignedDuration,
+    deployed_before: bool,
+) -> Option<Timestamp> {
+    if decision.reason != Reason::Stale {
+        return None;
+    }
+    if service.staged {
+        return Some(Timestamp::UNIX_EPOCH);
+    }
+    let silent = service.last_event_at.is_some_and(|event| event < decision.at);
+    let too_soon = decision.at.saturating_add(settle + SHORTEST_ROLL_BACK).is_ok_and(|earliest| now < earliest);
+    let settled = !deployed_before && (silent || too_soon);
+    (!settled).then(|| fresh_from(decision.at))
 }
 
 #[cfg(test)]
@@ -177,6 +230,7 @@ mod tests {
     use super::*;
     use crate::arn::Home;
     use crate::secret::{AWSCURRENT, Reference, SecretArn, Subject};
+    use crate::service::Deployment;
 
     const DB: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
     const MAIL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/mail-Ef34Gh";
@@ -187,7 +241,7 @@ mod tests {
 
     fn rotation(arn: &str, at: i64) -> Rotation {
         let subject = Subject::Secret { arn: SecretArn::parse(arn).unwrap(), label: AWSCURRENT.to_owned() };
-        Rotation { subject, version: None, at: second(at) }
+        Rotation { subject, version: None, at: second(at), not_before: None }
     }
 
     fn deployment(at: i64, primary: bool, rollout: Rollout) -> Deployment {
@@ -208,6 +262,8 @@ mod tests {
             controller: Controller::Ecs,
             staged: false,
             deployments: vec![deployment(10, true, Rollout::Completed)],
+            history: Vec::new(),
+            last_event_at: None,
             uses: vec![Use::AtStart(Reference::parse(DB).unwrap())],
         }
     }
@@ -296,10 +352,8 @@ mod tests {
         let both = Service { uses, deployments: vec![deployment(150, true, Rollout::Completed)], ..service() };
         let decisions = plan(&[rotation(MAIL, 200), rotation(DB, 100)], &[both]);
         assert_eq!(decisions.len(), 1);
-        assert_eq!(
-            (decisions[0].reason, &decisions[0].secrets),
-            (Reason::Stale, &vec![DB.to_owned(), MAIL.to_owned()])
-        );
+        // Deployed between the two changes, so it is stale for the second only.
+        assert_eq!((decisions[0].reason, &decisions[0].secrets), (Reason::Stale, &vec![MAIL.to_owned()]));
     }
 
     fn any_service() -> impl Strategy<Value = Service> {

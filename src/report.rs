@@ -222,7 +222,8 @@ impl Report {
         // An invocation that fails before it knows its services must raise the alarm all the same.
         let failed = count(Done::Failed).max(usize::from(self.failure.is_some_and(Failure::is_an_alarm)));
         let mut metrics = Vec::from(
-            ["Redeployed", "Failed", "Skipped", "Blocked"].map(|name| json!({"Name": name, "Unit": "Count"})),
+            ["Redeployed", "Failed", "Skipped", "Blocked", "Unknown"]
+                .map(|name| json!({"Name": name, "Unit": "Count"})),
         );
         metrics.push(json!({"Name": "DurationMs", "Unit": "Milliseconds"}));
         let mut line = json!({
@@ -243,6 +244,7 @@ impl Report {
             "Failed": failed,
             "Skipped": count(Done::Skipped),
             "Blocked": count(Done::Blocked),
+            "Unknown": self.services.iter().filter(|service| service.reason == Why::Planned(Reason::Unknown)).count(),
             "DurationMs": context.duration_ms,
         });
         if let (Some(line), Value::Object(report)) = (line.as_object_mut(), json!(self)) {
@@ -337,7 +339,7 @@ mod tests {
     fn report(services: Vec<ServiceReport>) -> Report {
         let subject = Subject::Secret { arn: SecretArn::parse(SECRET).unwrap(), label: AWSCURRENT.to_owned() };
         let at = "2026-11-23T01:02:03Z".parse().unwrap();
-        let rotation = Rotation { subject, version: Some("v2".to_owned()), at };
+        let rotation = Rotation { subject, version: Some("v2".to_owned()), at, not_before: None };
         Report::of_services(Kind::SecretLabelUpdated, &[rotation], services, Vec::new())
     }
 

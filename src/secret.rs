@@ -147,6 +147,8 @@ pub struct Rotation {
     pub version: Option<String>,
     /// An upper bound of the moment of the change, UTC: the change was not later than this.
     pub at: Timestamp,
+    /// A lower bound, where `at` is not close to the moment: about tasks started between the two nothing is known.
+    pub not_before: Option<Timestamp>,
 }
 
 /// How a reference stands to a [`Rotation`].
@@ -299,6 +301,38 @@ impl Reference {
             }
             _ => Follows::No,
         }
+    }
+
+    /// The secret as `DescribeSecret` accepts it, and the label whose move makes tasks stale; `None` for a parameter and
+    /// for what is pinned to a version.
+    #[must_use]
+    pub fn secret_and_label(&self) -> Option<(String, &str)> {
+        let follows = |stage: &'_ str| stage.is_empty() || stage == AWSPREVIOUS;
+        let (id, stage) = match self {
+            Self::Secret(SecretReference { arn, fields, .. }) => match fields {
+                Some([_, _, version]) if !version.is_empty() => return None,
+                Some([_, stage, _]) => (arn.to_string(), stage.as_str()),
+                None => (arn.to_string(), AWSCURRENT),
+            },
+            Self::Parameter(reference) => {
+                let name = reference.bare_name().strip_prefix(SECRET_PARAMETER_PATH)?.to_owned();
+                match reference.selector.as_deref() {
+                    Some(version) if is_version_id(version) => return None,
+                    stage => (name, stage.unwrap_or(AWSCURRENT)),
+                }
+            }
+            Self::SecretName(name) => (name.clone(), AWSCURRENT),
+        };
+        Some((id, if follows(stage) { AWSCURRENT } else { stage }))
+    }
+
+    /// The name of a parameter that is not a secret in disguise, with the slash that a path begins with.
+    #[must_use]
+    pub fn parameter_name(&self) -> Option<String> {
+        let Self::Parameter(reference) = self else { return None };
+        let name = reference.bare_name();
+        let slash = if name.contains('/') { "/" } else { "" };
+        (reference.selector.is_none() && !name.starts_with(SECRET_PARAMETER_PATH)).then(|| format!("{slash}{name}"))
     }
 
     /// The ARN, when only AWS can tell whether this is `subject` by partial ARN or another secret by full ARN.

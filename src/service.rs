@@ -31,6 +31,10 @@ pub struct Service {
     pub staged: bool,
     /// The live deployments or, with a `CODE_DEPLOY` or EXTERNAL controller, the task sets.
     pub deployments: Vec<Deployment>,
+    /// What became of earlier deployments, as far as it was asked for; ECS remembers 90 days.
+    pub history: Vec<Deployment>,
+    /// When ECS last said anything about the service, UTC: nothing was deployed after that.
+    pub last_event_at: Option<Timestamp>,
     /// What its tasks read, from the task definitions of all live deployments and from the lookups in use.
     pub uses: Vec<Use>,
 }

@@ -82,7 +82,7 @@ run "scan_of_given_clusters" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_CLUSTERS == "arn:aws:ecs:eu-west-1:123456789012:cluster/stage,prod"
+    condition     = split(",", aws_lambda_function.this.environment[0].variables.REDEPLOY_CLUSTERS) == sort(var.clusters)
     error_message = "The function looks at these clusters only."
   }
 }
@@ -165,6 +165,11 @@ run "everything" {
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
     error_message = "These secrets only."
+  }
+
+  assert {
+    condition     = aws_iam_role.this.name == "redeploy-on-rotation-eu-west-1"
+    error_message = "Functions in two Regions need two roles."
   }
 
   assert {

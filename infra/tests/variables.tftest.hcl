@@ -262,6 +262,26 @@ run "settling_too_long" {
   expect_failures = [var.settle_seconds]
 }
 
+run "no_rate" {
+  command = plan
+
+  variables {
+    rate_share = 0
+  }
+
+  expect_failures = [var.rate_share]
+}
+
+run "more_than_the_whole_rate" {
+  command = plan
+
+  variables {
+    rate_share = 1.5
+  }
+
+  expect_failures = [var.rate_share]
+}
+
 run "secret_by_name" {
   command = plan
 
@@ -435,6 +455,7 @@ run "accepted" {
     memory_size    = 128
     tag_key        = "team:secrets/é"
     settle_seconds = 600
+    rate_share     = 0.25
     sweep_schedule = "rate(1440 minutes)"
     logs           = { level = "DEBUG", retention_days = 30, kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }
   }
@@ -442,5 +463,10 @@ run "accepted" {
   assert {
     condition     = aws_lambda_function.this.architectures == tolist(["x86_64"]) && aws_cloudwatch_log_group.this.kms_key_id == var.logs.kms_key_arn
     error_message = "The function is as it was chosen."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SETTLE_SECONDS == "600" && aws_lambda_function.this.environment[0].variables.REDEPLOY_RATE_SHARE == "0.25"
+    error_message = "The function does what was chosen."
   }
 }

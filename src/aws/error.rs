@@ -58,6 +58,13 @@ impl AwsError {
     }
 }
 
+impl AwsError {
+    /// A call that could not even be put together.
+    pub(super) fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
+        Self { action, class: Class::Refused, message: causes(error) }
+    }
+}
+
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 fn is_throttle(code: &str) -> bool {
     ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"].iter().any(|word| code.contains(word))

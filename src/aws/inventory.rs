@@ -12,6 +12,7 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
+use super::pace::Category;
 use super::{Aws, AwsError, CALLS_AT_ONCE, Class, READ_LAG, TaskDefinition, lock};
 use crate::arn::{Arn, Home};
 use crate::config::{Config, MappedService, cluster_name};
@@ -25,6 +26,27 @@ const IGNORE: &str = "ignore";
 const SERVICES_PER_CALL: usize = 10;
 /// The list calls of ECS and of the tagging API answer with at most this many.
 const PAGE_SIZE: i32 = 100;
+
+/// Which services are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// Those that may have to do with these changes.
+    Changed(&'a [Rotation]),
+    /// All.
+    All,
+    /// The one with this ARN.
+    One(&'a str),
+}
+
+impl Scope<'_> {
+    /// Whether something that names this reference is looked for.
+    fn includes(self, reference: &Reference, home: &Home) -> bool {
+        match self {
+            Self::Changed(rotations) => concerns(reference, rotations, home),
+            Self::All | Self::One(_) => true,
+        }
+    }
+}
 
 /// What the lookups found.
 #[derive(Clone, Debug, Default)]
@@ -67,23 +89,25 @@ struct Batch {
 }
 
 impl Aws {
-    /// Finds the services that may have to do with the rotations.
+    /// Finds the services.
     ///
-    /// With `scan` those are all services in scope; with `tags` and `config`, those that are named together with one of
-    /// the changed secrets.
+    /// With `scan` those are all services of the clusters in scope; with `tags` and `config`, those that are named
+    /// together with a secret that is looked for.
     ///
     /// # Errors
     /// When a call fails without which nothing can be found. Everything smaller is in the inventory.
-    pub async fn inventory(&self, config: &Config, rotations: &[Rotation]) -> Result<Inventory, AwsError> {
+    pub async fn inventory(&self, config: &Config, scope: Scope<'_>) -> Result<Inventory, AwsError> {
         let mut inventory = Inventory::default();
         let mut batches = Vec::new();
-        if config.scan {
+        if let Scope::One(service) = scope {
+            batches.extend(one_service(config, service));
+        } else if config.scan {
             batches.extend(self.all_services(config, &mut inventory).await?);
         } else if config.tags {
-            batches.extend(self.tagged_services(config, rotations).await?);
+            batches.extend(self.tagged_services(config, scope).await?);
         }
         let mut found = self.describe(config, batches, &mut inventory).await;
-        self.describe_mapped(config, rotations, &mut found, &mut inventory).await;
+        self.describe_mapped(config, scope, &mut found, &mut inventory).await;
         if config.tags {
             follow_tags(&mut found, &mut inventory);
         }
@@ -91,7 +115,6 @@ impl Aws {
             self.follow_task_definitions(&mut found, &mut inventory).await;
         }
         inventory.services = found.into_iter().map(|described| described.service).collect();
-        self.settle_partial_arns(rotations, &mut inventory).await;
         Ok(inventory)
     }
 
@@ -105,8 +128,8 @@ impl Aws {
         };
         let now = described.into_iter().next();
         // The tag and the task definitions were read a moment ago; only the deployments can have changed.
-        let (opted_out, uses) = (service.opted_out, service.uses.clone());
-        Ok(now.map(|now| Service { opted_out, uses, ..now.service }))
+        let Service { opted_out, uses, history, .. } = service.clone();
+        Ok(now.map(|now| Service { opted_out, history, uses, ..now.service }))
     }
 
     /// Every service of the clusters in scope, in batches.
@@ -141,53 +164,52 @@ impl Aws {
     }
 
     async fn all_clusters(&self) -> Result<Vec<String>, AwsError> {
-        let mut pages = self.ecs.list_clusters().max_results(PAGE_SIZE).into_paginator().send();
-        let mut clusters = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| AwsError::new("ecs:ListClusters", &error))?;
-            clusters.extend(page.cluster_arns.unwrap_or_default());
-        }
-        Ok(clusters)
+        let call = self.ecs.list_clusters().max_results(PAGE_SIZE);
+        pages(async |token| {
+            let page = async || call.clone().set_next_token(token.clone()).send().await;
+            let page = self.read(Category::ClusterRead, "ecs:ListClusters", page).await?;
+            Ok((page.cluster_arns.unwrap_or_default(), page.next_token))
+        })
+        .await
     }
 
     async fn services_of(&self, cluster: &str) -> Result<Vec<String>, AwsError> {
         let call = self.ecs.list_services().cluster(cluster).max_results(PAGE_SIZE);
-        let mut pages = call.into_paginator().send();
-        let mut services = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| AwsError::new("ecs:ListServices", &error))?;
-            services.extend(page.service_arns.unwrap_or_default());
-        }
-        Ok(services)
+        pages(async |token| {
+            let page = async || call.clone().set_next_token(token.clone()).send().await;
+            let page = self.read(Category::ServiceRead, "ecs:ListServices", page).await?;
+            Ok((page.service_arns.unwrap_or_default(), page.next_token))
+        })
+        .await
     }
 
     /// The services whose tag names one of the changed secrets, in batches.
-    async fn tagged_services(&self, config: &Config, rotations: &[Rotation]) -> Result<Vec<Batch>, AwsError> {
-        let scope: Option<BTreeSet<_>> =
+    async fn tagged_services(&self, config: &Config, scope: Scope<'_>) -> Result<Vec<Batch>, AwsError> {
+        let clusters: Option<BTreeSet<_>> =
             config.clusters.as_ref().map(|clusters| clusters.iter().map(|cluster| cluster_name(cluster)).collect());
         let call = self.tagging.get_resources().resource_type_filters("ecs:service").resources_per_page(PAGE_SIZE);
         let call = call.tag_filters(TagFilter::builder().key(&config.tag_key).build());
-        let mut pages = call.into_paginator().send();
+        let resources = pages(async |token| {
+            let page = async || call.clone().set_pagination_token(token.clone()).send().await;
+            let page = self.read(Category::Tagging, "tag:GetResources", page).await?;
+            Ok((page.resource_tag_mapping_list.unwrap_or_default(), page.pagination_token))
+        });
         let mut by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| AwsError::new("tag:GetResources", &error))?;
-            for resource in page.resource_tag_mapping_list.unwrap_or_default() {
-                let arn = resource.resource_arn.unwrap_or_default();
-                // A service without its cluster in its ARN cannot carry tags.
-                let Some((home, cluster)) = Arn::parse(&arn).and_then(|arn| {
-                    let cluster = arn.resource.strip_prefix("service/")?.split_once('/')?.0.to_owned();
-                    Some((arn.home(), cluster))
-                }) else {
-                    continue;
-                };
-                let in_scope = scope.as_ref().is_none_or(|scope| scope.contains(cluster.as_str()));
-                let tags = resource.tags.unwrap_or_default();
-                let tag = tags.iter().find(|tag| tag.key == config.tag_key).map(|tag| tag.value.as_str());
-                let named =
-                    tag.into_iter().flat_map(str::split_whitespace).filter_map(|n| Reference::parse_secret(n).ok());
-                if in_scope && named.into_iter().any(|reference| concerns(&reference, rotations, &home)) {
-                    by_cluster.entry(cluster).or_default().insert(arn);
-                }
+        for resource in resources.await? {
+            let arn = resource.resource_arn.unwrap_or_default();
+            // A service without its cluster in its ARN cannot carry tags.
+            let Some((home, cluster)) = Arn::parse(&arn).and_then(|arn| {
+                let cluster = arn.resource.strip_prefix("service/")?.split_once('/')?.0.to_owned();
+                Some((arn.home(), cluster))
+            }) else {
+                continue;
+            };
+            let in_scope = clusters.as_ref().is_none_or(|clusters| clusters.contains(cluster.as_str()));
+            let tags = resource.tags.unwrap_or_default();
+            let tag = tags.iter().find(|tag| tag.key == config.tag_key).map(|tag| tag.value.as_str());
+            let named = tag.into_iter().flat_map(str::split_whitespace).filter_map(|n| Reference::parse_secret(n).ok());
+            if in_scope && named.into_iter().any(|reference| scope.includes(&reference, &home)) {
+                by_cluster.entry(cluster).or_default().insert(arn);
             }
         }
         Ok(batches(by_cluster))
@@ -197,14 +219,20 @@ impl Aws {
     async fn describe_mapped(
         &self,
         config: &Config,
-        rotations: &[Rotation],
+        scope: Scope<'_>,
         found: &mut Vec<Described>,
         inventory: &mut Inventory,
     ) {
         let mut mapped = BTreeMap::<&MappedService, BTreeSet<&Reference>>::new();
         for line in &config.mapping {
-            // A name means a secret of this account and Region, which are those of the changed secret if of any.
-            if rotations.iter().any(|rotation| concerns(&line.secret, rotations, &rotation.subject.home())) {
+            let wanted = match scope {
+                // A name means a secret of this account and Region, which are those of the changed secret if of any.
+                Scope::Changed(rotations) => {
+                    rotations.iter().any(|rotation| concerns(&line.secret, rotations, &rotation.subject.home()))
+                }
+                Scope::All | Scope::One(_) => true,
+            };
+            if wanted {
                 line.services.iter().for_each(|service| {
                     mapped.entry(service).or_default().insert(&line.secret);
                 });
@@ -214,6 +242,9 @@ impl Aws {
             mapped.service == described.name && mapped.cluster == cluster_name(&described.service.cluster)
         };
         let mut by_cluster = BTreeMap::<_, BTreeSet<_>>::new();
+        if matches!(scope, Scope::One(_)) {
+            mapped.retain(|service, _| found.iter().any(|described| is(service, described)));
+        }
         for service in mapped.keys().filter(|mapped| !found.iter().any(|described| is(mapped, described))) {
             by_cluster.entry(service.cluster.clone()).or_default().insert(service.service.clone());
         }
@@ -279,7 +310,8 @@ impl Aws {
     ) -> Result<(Vec<Described>, Vec<(String, String)>), AwsError> {
         let call = self.ecs.describe_services().cluster(&batch.cluster).set_services(Some(batch.services.clone()));
         let call = call.set_include(tag_key.map(|_| vec![ServiceField::Tags]));
-        let answer = call.send().await.map_err(|error| AwsError::new("ecs:DescribeServices", &error))?;
+        let call = async || call.clone().send().await;
+        let answer = self.read(Category::ServiceRead, "ecs:DescribeServices", call).await?;
         let described = answer.services.unwrap_or_default();
         let described = described.iter().filter_map(|service| self.described(service, tag_key)).collect();
         let failures = answer.failures.unwrap_or_default().into_iter();
@@ -314,6 +346,8 @@ impl Aws {
             },
             staged: strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling),
             deployments: self.with_own_deployment(&arn, deployments(service)),
+            history: Vec::new(),
+            last_event_at: service.events().iter().filter_map(|event| timestamp(event.created_at()?)).max(),
             uses: Vec::new(),
             arn,
         };
@@ -371,8 +405,9 @@ impl Aws {
     }
 
     async fn task_definition(&self, arn: &str) -> Result<TaskDefinition, AwsError> {
-        let answer = self.ecs.describe_task_definition().task_definition(arn).send().await;
-        let answer = answer.map_err(|error| AwsError::new("ecs:DescribeTaskDefinition", &error))?;
+        let call = self.ecs.describe_task_definition().task_definition(arn);
+        let call = async || call.clone().send().await;
+        let answer = self.read(Category::TaskDefinitionRead, "ecs:DescribeTaskDefinition", call).await?;
         let mut read = TaskDefinition::default();
         let Some(definition) = answer.task_definition else {
             return Ok(read);
@@ -390,7 +425,7 @@ impl Aws {
     }
 
     /// Asks AWS about references that are either the partial ARN of a changed secret or the full ARN of another one.
-    async fn settle_partial_arns(&self, rotations: &[Rotation], inventory: &mut Inventory) {
+    pub async fn settle_partial_arns(&self, rotations: &[Rotation], inventory: &mut Inventory) {
         let doubtful = |reference: &Reference| rotations.iter().find_map(|r| reference.needs_lookup(&r.subject));
         let uses = inventory.services.iter().flat_map(|service| &service.uses);
         let arns: BTreeSet<_> = uses.filter_map(|used| doubtful(used.reference())).collect();
@@ -454,6 +489,14 @@ fn follow_tags(found: &mut [Described], inventory: &mut Inventory) {
     }
 }
 
+/// The one service, if it is in a cluster in scope.
+fn one_service(config: &Config, service: &str) -> Option<Batch> {
+    let arn = Arn::parse(service)?;
+    let (cluster, _) = arn.resource.strip_prefix("service/")?.split_once('/')?;
+    let in_scope = config.clusters.as_ref().is_none_or(|scope| scope.iter().any(|name| cluster_name(name) == cluster));
+    in_scope.then(|| Batch { cluster: cluster.to_owned(), services: vec![service.to_owned()] })
+}
+
 /// Whether a reference names something that changed.
 fn concerns(reference: &Reference, rotations: &[Rotation], home: &Home) -> bool {
     rotations.iter().any(|rotation| reference.follows(&rotation.subject, home) != Follows::No)
@@ -509,7 +552,25 @@ pub(super) fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Time
     Timestamp::from_nanosecond(time.as_nanos()).ok()
 }
 
+/// Reads page after page, from no token to no token.
+pub(super) async fn pages<T>(
+    page: impl AsyncFn(Option<String>) -> Result<(Vec<T>, Option<String>), AwsError>,
+) -> Result<Vec<T>, AwsError> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let (items, next) = page(token).await?;
+        all.extend(items);
+        token = next.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
 /// Runs a call for each item, [`CALLS_AT_ONCE`] at a time; the answers come in any order.
-async fn in_parallel<T, R, F: Future<Output = R>>(items: impl IntoIterator<Item = T>, call: impl Fn(T) -> F) -> Vec<R> {
+pub(super) async fn in_parallel<T, R, F: Future<Output = R>>(
+    items: impl IntoIterator<Item = T>,
+    call: impl Fn(T) -> F,
+) -> Vec<R> {
     stream::iter(items.into_iter().map(call)).buffer_unordered(CALLS_AT_ONCE).collect().await
 }

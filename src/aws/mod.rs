@@ -3,27 +3,35 @@
 //! No call here can return a secret's value.
 
 mod error;
+mod history;
 mod inventory;
+mod pace;
 mod redeploy;
 mod secrets;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use tokio::time::Instant;
+use aws_sdk_ecs::config::http::HttpResponse;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use tokio::time::{Instant, sleep};
 
 use crate::service::{Deployment, Use};
+use pace::{Category, Pace};
 
 pub use error::{AwsError, Class};
-pub use inventory::{Inventory, Unexamined};
+pub use inventory::{Inventory, Scope, Unexamined};
 pub use redeploy::Redeployed;
 
 /// How many calls are under way at once.
 const CALLS_AT_ONCE: usize = 8;
+
+/// How often a call is made before it counts as failed.
+const ATTEMPTS: u32 = 8;
 
 /// How long a read may lag behind a write.
 const READ_LAG: Duration = Duration::from_secs(5);
@@ -37,10 +45,15 @@ pub struct Aws {
     ecs: aws_sdk_ecs::Client,
     secrets: aws_sdk_secretsmanager::Client,
     tagging: aws_sdk_resourcegroupstagging::Client,
+    cloudtrail: aws_sdk_cloudtrail::Client,
+    ssm: aws_sdk_ssm::Client,
+    pace: Pace,
     /// What the tasks of a revision read, by its ARN.
     task_definitions: Mutex<HashMap<String, Arc<TaskDefinition>>>,
     /// The deployments that our own calls were answered with, by the ARN of the service.
     own_deployments: Mutex<HashMap<String, (Deployment, Instant)>>,
+    /// The services that this process redeployed: about these, ECS's history is always asked first.
+    redeployed: Mutex<HashSet<String>>,
 }
 
 /// What a task definition revision says about secrets.
@@ -53,27 +66,82 @@ struct TaskDefinition {
 
 impl Aws {
     /// Clients for the account, Region and endpoint that the environment names.
-    pub async fn from_env() -> Self {
-        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await)
+    pub async fn from_env(rate_share: f64) -> Self {
+        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await, rate_share)
     }
 
-    /// Clients for this account, Region and endpoint.
+    /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
     #[must_use]
-    pub fn new(config: &SdkConfig) -> Self {
+    pub fn new(config: &SdkConfig, rate_share: f64) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .operation_attempt_timeout(Duration::from_secs(15))
             .build();
-        let retries = RetryConfig::standard().with_max_attempts(8);
-        let config = config.to_builder().timeout_config(timeouts).retry_config(retries).build();
+        // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
+        let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
         Self {
             ecs: aws_sdk_ecs::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            cloudtrail: aws_sdk_cloudtrail::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            redeployed: Mutex::default(),
+            pace: Pace::new(rate_share),
             task_definitions: Mutex::default(),
             own_deployments: Mutex::default(),
         }
     }
+}
+
+impl Aws {
+    /// Reads, and repeats what was throttled or not answered.
+    async fn read<T, E>(
+        &self,
+        category: Category,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let mut attempt = 1;
+        loop {
+            self.pace.take(category).await;
+            match self.call(category, action, &call).await {
+                Err(error) if attempt < ATTEMPTS && matches!(error.class, Class::Throttled | Class::Unanswered) => {
+                    sleep(back_off(attempt)).await;
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Makes one call, whose turn it is, and learns from its answer how fast to go on.
+    async fn call<T, E>(
+        &self,
+        category: Category,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        // Boxed, because a future of the SDK is large and many wait at once.
+        let answer = Box::pin(call()).await.map_err(|error| AwsError::new(action, &error));
+        match &answer {
+            Ok(_) => self.pace.recover(category),
+            Err(AwsError { class: Class::Throttled, .. }) => self.pace.slow_down(category),
+            Err(_) => {}
+        }
+        answer
+    }
+}
+
+/// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
+fn back_off(attempt: u32) -> Duration {
+    let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    most.min(Duration::from_secs(20)).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Locks; a panic elsewhere leaves these maps whole.

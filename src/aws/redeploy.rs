@@ -1,18 +1,12 @@
 //! `UpdateService`: the only call that changes anything.
 
-use std::time::Duration;
-
-use aws_config::retry::RetryConfig;
-use aws_sdk_ecs::config::Builder;
 use tokio::time::{Instant, sleep};
 
-use super::{Aws, AwsError, Class, READ_LAG, inventory, lock};
+use super::pace::Category;
+use super::{ATTEMPTS, Aws, AwsError, Class, READ_LAG, back_off, inventory, lock};
 use crate::plan::{Reason, plan};
 use crate::secret::Rotation;
 use crate::service::{Deployment, Service};
-
-/// How often a call is made before the service counts as failed.
-const ATTEMPTS: u32 = 8;
 
 /// What came of redeploying one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +15,30 @@ pub enum Redeployed {
     Yes(Option<String>),
     /// It turned out not to need one, or not to accept one.
     No(Reason),
+    /// There was no time left for it.
+    NotStarted,
 }
 
 impl Aws {
-    /// Gives a stale service one new deployment.
+    /// Gives a stale service one new deployment, unless its turn comes only at `stop_at` or later.
     ///
     /// A call that was refused for being one too many is made again, later. After a call that may have had its effect
     /// the service is read again, and the plan decides anew: no rollout is ever started twice.
     ///
     /// # Errors
     /// When AWS refuses the call for good, or gives no usable answer in several attempts.
-    pub async fn redeploy(&self, service: &Service, rotations: &[Rotation]) -> Result<Redeployed, AwsError> {
+    pub async fn redeploy(
+        &self,
+        service: &Service,
+        rotations: &[Rotation],
+        stop_at: Option<Instant>,
+    ) -> Result<Redeployed, AwsError> {
         let mut attempt = 1;
         loop {
+            self.pace.take(Category::ServiceModify).await;
+            if stop_at.is_some_and(|stop| Instant::now() >= stop) {
+                return Ok(Redeployed::NotStarted);
+            }
             let error = match self.force_new_deployment(service).await {
                 Ok(deployment) => return Ok(Redeployed::Yes(deployment)),
                 Err(error) => error,
@@ -65,10 +70,9 @@ impl Aws {
     /// One call, with no parameter but these: whatever else could be sent would change the service.
     async fn force_new_deployment(&self, service: &Service) -> Result<Option<String>, AwsError> {
         let call = self.ecs.update_service().cluster(&service.cluster).service(&service.arn).force_new_deployment(true);
-        // The SDK would repeat the call after a time-out, and so start a second rollout.
-        let once = Builder::new().retry_config(RetryConfig::disabled());
-        let answer = call.customize().config_override(once).send().await;
-        let answer = answer.map_err(|error| AwsError::new("ecs:UpdateService", &error))?;
+        let call = async || call.clone().send().await;
+        lock(&self.redeployed).insert(service.arn.clone());
+        let answer = self.call(Category::ServiceModify, "ecs:UpdateService", call).await?;
         let deployments = answer.service.map(|service| inventory::deployments(&service)).unwrap_or_default();
         let primary = deployments.into_iter().find(|deployment| deployment.primary);
         Ok(primary.map(|deployment| self.remember(service, deployment)))
@@ -80,10 +84,4 @@ impl Aws {
         lock(&self.own_deployments).insert(service.arn.clone(), (deployment, Instant::now()));
         id
     }
-}
-
-/// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
-fn back_off(attempt: u32) -> Duration {
-    let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    most.min(Duration::from_secs(20)).mul_f64(0.5 + fastrand::f64() / 2.0)
 }

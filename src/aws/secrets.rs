@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::Region;
 use aws_sdk_secretsmanager::config::Builder;
 
+use super::pace::Category;
 use super::{Aws, AwsError, Class};
 use crate::arn::Arn;
 use crate::event::SecretFacts;
@@ -19,11 +20,10 @@ impl Aws {
     /// When the call fails.
     pub async fn describe_secret(&self, id: &str, region: Option<&str>) -> Result<Option<SecretFacts>, AwsError> {
         const ACTION: &str = "secretsmanager:DescribeSecret";
-        let region = Arn::parse(id).map(|arn| arn.region).or(region.map(str::to_owned));
-        let mut config = Builder::new();
-        config.set_region(region.map(Region::new).or(self.secrets.config().region().cloned()));
-        let answer = self.secrets.describe_secret().secret_id(id).customize().config_override(config).send().await;
-        let answer = match answer.map_err(|error| AwsError::new(ACTION, &error)) {
+        let config = self.secrets_in(Arn::parse(id).map(|arn| arn.region).or(region.map(str::to_owned)));
+        let call = self.secrets.describe_secret().secret_id(id);
+        let call = async || call.clone().customize().config_override(config.clone()).send().await;
+        let answer = match self.read(Category::Secrets, ACTION, call).await {
             Ok(answer) => answer,
             Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -38,7 +38,15 @@ impl Aws {
                 message: format!("the answer's ARN {arn:?} is not the ARN of a secret"),
             })?,
             labels: labels.collect::<BTreeMap<_, _>>(),
+            last_rotated: answer.last_rotated_date.as_ref().and_then(super::inventory::timestamp),
             last_changed: answer.last_changed_date.as_ref().and_then(super::inventory::timestamp),
         }))
+    }
+
+    /// The client's configuration for a Region, or for its own.
+    pub(super) fn secrets_in(&self, region: Option<String>) -> Builder {
+        let mut config = Builder::new();
+        config.set_region(region.map(Region::new).or(self.secrets.config().region().cloned()));
+        config
     }
 }

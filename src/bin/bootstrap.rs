@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let config = &Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-    let aws = &Aws::from_env().await;
+    let aws = &Aws::from_env(config.rate_share).await;
     lambda_runtime::run(service_fn(async |event| invoke(aws, config, event).await)).await
 }
 

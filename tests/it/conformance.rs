@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use redeploy_on_rotation::handler::{Clock, handle};
+use redeploy_on_rotation::plan::Reason;
+use redeploy_on_rotation::report::{Done, Failure, Outcome, Why};
+
 use crate::simulation::scene::{Delivery, Order, Step, config, deliveries, invoke, play, step};
 use crate::simulation::wire::Wire;
 use crate::simulation::world::{Family, Fault, World};
@@ -124,6 +128,73 @@ async fn s6_a_throttled_or_failing_update_redeploys_once() {
     }
 }
 
+/// The sweep, as its schedule sends it.
+fn sweep() -> serde_json::Value {
+    serde_json::json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_a_sweep_finds_what_no_event_told() {
+    let mut world = World::new();
+    let secret = world.make_secret("prod/db");
+    world.make_service("api", &format!("{secret}:password::"));
+    let wire = Wire::new(world);
+    let (aws, config) = (wire.clients(), config(&[]));
+    assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::NothingToDo);
+    for (number, story) in
+        [rotation(20), vec![step(600, |world| drop(world.put_value("prod/db")))]].into_iter().enumerate()
+    {
+        play(&wire, &config, Delivery { families: &[], order: Order::Once }, story).await;
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        let report = invoke(&aws, &wire, &config, &sweep()).await;
+        assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
+        for _ in 0..3 {
+            // Tagged afterwards, so that the secret looks as if it had changed again.
+            wire.world().describe("prod/db");
+            tokio::time::sleep(Duration::from_mins(60)).await;
+            let report = invoke(&aws, &wire, &config, &sweep()).await;
+            assert_eq!(report.outcome, Outcome::NothingToDo, "{report:#?}");
+            assert!(report.warnings.is_empty(), "{report:#?}");
+        }
+        assert_eq!(wire.world().redeploys.len(), number + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_a_sweep_finds_a_label_that_was_moved_back() {
+    let mut world = World::new();
+    let secret = world.make_secret("prod/db");
+    world.make_service("api", &secret);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let first = world.version("prod/db", "AWSCURRENT");
+    world.put_value("prod/db");
+    let wire = Wire::new(world);
+    let (aws, config) = (wire.clients(), config(&[]));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::Redeployed);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    wire.world().move_label("prod/db", "AWSCURRENT", &first);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::Redeployed);
+    assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::NothingToDo);
+    assert_eq!(wire.world().redeploys.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s7_what_cannot_be_known_is_reported_and_left_alone() {
+    let mut world = World::new();
+    let secret = world.make_secret("prod/db");
+    world.make_service("api", &secret);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    world.describe("prod/db");
+    world.trail.clear();
+    let wire = Wire::new(world);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep()).await;
+    assert_eq!(report.services[0].reason, Why::Planned(Reason::Unknown), "{report:#?}");
+    assert!(wire.world().redeploys.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn s8_a_deployment_by_ci_before_the_event_arrives_suffices() {
     let story = || {
@@ -149,6 +220,42 @@ async fn s9_a_service_scaled_to_zero_is_left_alone() {
         ]
     };
     check(Row { services: 1, story, redeploys: 0 }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s10_a_rollout_that_is_rolled_back_is_blocked_and_never_tried_again() {
+    for restarted in [false, true] {
+        let mut world = World::new();
+        let secret = world.make_secret("prod/db");
+        let service = world.make_service("api", &secret);
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        world.put_value("prod/db");
+        let (_, event) = world.events.remove(0);
+        let wire = Wire::new(world);
+        let (mut aws, config) = (wire.clients(), config(&[]));
+        assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::Redeployed);
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        wire.world().roll_back(&service);
+        let failed = serde_json::json!({
+            "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [service],
+            "detail": {"eventName": "SERVICE_DEPLOYMENT_FAILED"},
+        });
+        for payload in [&event, &failed, &sweep(), &sweep(), &sweep(), &sweep(), &sweep(), &event] {
+            if restarted {
+                aws = wire.clients();
+            }
+            let report = invoke(&aws, &wire, &config, payload).await;
+            assert_eq!(report.services[0].reason, Why::Planned(Reason::RolledBack), "{payload}: {report:#?}");
+            assert_eq!((report.failure, report.services[0].action), (None, Done::Blocked));
+            tokio::time::sleep(Duration::from_mins(60)).await;
+        }
+        assert_eq!(wire.world().redeploys.len(), 1);
+        // A later change clears it.
+        wire.world().put_value("prod/db");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::Redeployed);
+        assert_eq!(wire.world().redeploys.len(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,4 +355,65 @@ async fn s15_a_lost_answer_to_the_update_redeploys_once() {
             assert!(reports.iter().all(|report| report.failure.is_none()), "{fault:?} {delivery:?} {reports:#?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_thousand_services_at_the_documented_quota() {
+    let mut world = World::new();
+    let secret = world.make_secret("prod/db");
+    for number in 0..1000 {
+        let service = world.make_service(&format!("api-{number}"), "/unrelated");
+        world.tag(&service, "prod/db");
+    }
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    world.put_value("prod/db");
+    let (_, event) = world.events.remove(0);
+    assert!(event["resources"][0] == secret.as_str());
+    let wire = Wire::new(world);
+    let began = tokio::time::Instant::now();
+    let vars = [("REDEPLOY_LOOKUP", "tags"), ("REDEPLOY_RATE_SHARE", "1")];
+    let report = invoke(&wire.clients_with(1.0), &wire, &config(&vars), &event).await;
+    assert_eq!(report.outcome, Outcome::Redeployed);
+    let took = began.elapsed().as_secs();
+    assert!((180..=210).contains(&took), "{took} s");
+    let mut redeployed: Vec<_> = wire.world().redeploys.iter().map(|(_, service)| service.clone()).collect();
+    redeployed.sort();
+    redeployed.dedup();
+    assert_eq!((redeployed.len(), wire.world().redeploys.len()), (1000, 1000), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_next_goes_on() {
+    let mut world = World::new();
+    world.make_secret("prod/db");
+    for number in 0..100 {
+        let service = world.make_service(&format!("api-{number}"), "/unrelated");
+        world.tag(&service, "prod/db");
+    }
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    world.put_value("prod/db");
+    let (_, event) = world.events.remove(0);
+    let wire = Wire::new(world);
+    let config = config(&[("REDEPLOY_LOOKUP", "tags")]);
+    let mut invocations = 0;
+    loop {
+        let now = wire.world().now();
+        let clock = Clock::new(now, Some(now.saturating_add(Duration::from_secs(45)).unwrap()));
+        let before = wire.world().redeploys.len();
+        let report = handle(&wire.clients(), &config, &event, &clock).await;
+        assert!(clock.elapsed() < Duration::from_secs(45));
+        invocations += 1;
+        if report.failure.is_none() {
+            break;
+        }
+        assert_eq!(report.failure, Some(Failure::TimeLeft), "{report:#?}");
+        let done = wire.world().redeploys.len();
+        assert!(
+            done > before && report.reason.contains(&format!("{} of these are left", 100 - done)),
+            "{}",
+            report.reason
+        );
+    }
+    assert!(invocations > 1);
+    assert_eq!(wire.world().redeploys.len(), 100);
 }

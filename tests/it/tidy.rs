@@ -37,7 +37,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 fn only_the_aws_module_names_the_sdk() {
     for (path, code) in sources() {
         let names_sdk = ["aws_sdk_", "aws_config", "aws_smithy"].iter().any(|name| code.contains(name));
-        assert_eq!(names_sdk, path.starts_with("src/aws"), "{}", path.display());
+        assert!(!names_sdk || path.starts_with("src/aws"), "{}", path.display());
     }
 }
 
@@ -86,7 +86,7 @@ fn every_operation_has_its_permission_in_the_readme_and_none_is_for_nothing() {
         sources().into_iter().filter(|(path, _)| path.starts_with("src/aws")).map(|(_, code)| code).collect();
     let quoted = aws.split('"').skip(1).step_by(2);
     let is_action = |text: &&str| {
-        let name = text.split_once(':').filter(|(service, _)| ["ecs", "secretsmanager", "tag"].contains(service));
+        let name = text.split_once(':').filter(|(service, _)| ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"].contains(service));
         name.is_some_and(|(_, name)| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(' '))
     };
     let mut called: Vec<_> = quoted.filter(is_action).collect();

@@ -35,6 +35,11 @@ impl Wire {
 
     /// The clients of a process that just started.
     pub(crate) fn clients(&self) -> Aws {
+        self.clients_with(0.5)
+    }
+
+    /// The same, with another share of the account's quotas.
+    pub(crate) fn clients_with(&self, rate_share: f64) -> Aws {
         let credentials = Credentials::new("AKIAEXAMPLE", "secret", None, None, "simulation");
         Aws::new(
             &SdkConfig::builder()
@@ -43,6 +48,7 @@ impl Wire {
                 .credentials_provider(SharedCredentialsProvider::new(credentials))
                 .http_client(SharedHttpClient::new(self.clone()))
                 .build(),
+            rate_share,
         )
     }
 }
@@ -104,6 +110,10 @@ impl World {
             "DescribeTaskDefinition" => self.describe_task_definition(body),
             "UpdateService" => self.update_service(body),
             "DescribeSecret" => self.describe_secret(body),
+            "ListSecretVersionIds" => self.list_secret_version_ids(body),
+            "ListServiceDeployments" => self.list_service_deployments(body),
+            "LookupEvents" => Ok(self.lookup_events(body)),
+            "DescribeParameters" => Ok(self.describe_parameters(body)),
             "GetResources" => Ok(self.get_resources(body)),
             other => panic!("{other} is not among the operations that the function may call"),
         }
@@ -273,5 +283,48 @@ impl World {
             .collect();
         let token = if from + size < tagged.len() { (from + size).to_string() } else { String::new() };
         json!({"ResourceTagMappingList": page, "PaginationToken": token})
+    }
+
+    fn list_secret_version_ids(&self, body: &Value) -> Answer {
+        let id = body["SecretId"].as_str().unwrap();
+        let Some(secret) = self.secrets.values().find(|secret| secret.arn == id) else {
+            return refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+        };
+        let labelled = secret.versions.iter().filter(|(version, _)| secret.labels.values().any(|on| on == *version));
+        let versions: Vec<_> = labelled
+            .map(|(version, created)| json!({"VersionId": version, "CreatedDate": created.as_millisecond() as f64 / 1000.0}))
+            .collect();
+        Ok(json!({"ARN": id, "Versions": versions}))
+    }
+
+    fn list_service_deployments(&self, body: &Value) -> Answer {
+        self.cluster(body)?;
+        let service = &self.services[body["service"].as_str().unwrap()];
+        let after = body["createdAt"]["after"].as_f64().unwrap_or(0.0);
+        let seconds = |at: &jiff::Timestamp| at.as_millisecond() as f64 / 1000.0;
+        let listed = service.history.iter().filter(|(_, created, _)| seconds(created) >= after);
+        let briefs: Vec<_> = listed
+            .map(|(arn, created, status)| json!({"serviceDeploymentArn": arn, "createdAt": seconds(created), "status": status}))
+            .collect();
+        Ok(json!({"serviceDeployments": briefs}))
+    }
+
+    fn lookup_events(&self, body: &Value) -> Value {
+        let attribute = &body["LookupAttributes"][0];
+        assert_eq!(attribute["AttributeKey"], "EventName");
+        let (from, to) = (body["StartTime"].as_f64().unwrap(), body["EndTime"].as_f64().unwrap());
+        let within = |at: &jiff::Timestamp| (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
+        let found = self.trail.iter().filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
+        let events: Vec<_> = found.map(|(_, _, detail)| json!({"CloudTrailEvent": detail.to_string()})).collect();
+        json!({"Events": events})
+    }
+
+    fn describe_parameters(&self, body: &Value) -> Value {
+        let names = body["ParameterFilters"][0]["Values"].as_array().unwrap();
+        let found = self.parameters.iter().filter(|(name, _)| names.iter().any(|asked| asked == *name));
+        let parameters: Vec<_> = found
+            .map(|(name, at)| json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0}))
+            .collect();
+        json!({"Parameters": parameters})
     }
 }

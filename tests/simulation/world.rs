@@ -32,6 +32,10 @@ pub(crate) struct World {
     pub(crate) calls: Vec<(String, Value)>,
     /// Every deployment that `UpdateService` started: when, and of which service.
     pub(crate) redeploys: Vec<(Timestamp, String)>,
+    /// What CloudTrail keeps, whether or not its events arrive: time, name, detail.
+    pub(crate) trail: Vec<(Timestamp, String, Value)>,
+    /// When parameters changed, by name.
+    pub(crate) parameters: BTreeMap<String, Timestamp>,
     /// The events that the changes caused, with the trigger family of each.
     pub(crate) events: Vec<(Family, Value)>,
     next_id: u64,
@@ -64,6 +68,8 @@ pub(crate) struct Secret {
     pub(crate) arn: String,
     /// Version by label.
     pub(crate) labels: BTreeMap<String, String>,
+    /// When each version was created.
+    pub(crate) versions: BTreeMap<String, Timestamp>,
     pub(crate) last_changed: Timestamp,
 }
 
@@ -76,6 +82,8 @@ pub(crate) struct Service {
     pub(crate) strategy: &'static str,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) deployments: Vec<Deployment>,
+    /// Every deployment there was, with its status.
+    pub(crate) history: Vec<(String, Timestamp, &'static str)>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,6 +108,8 @@ impl World {
             read_lag: Duration::ZERO,
             calls: Vec::new(),
             redeploys: Vec::new(),
+            trail: Vec::new(),
+            parameters: BTreeMap::new(),
             events: Vec::new(),
             next_id: 0,
         }
@@ -128,8 +138,9 @@ impl World {
     pub(crate) fn make_secret(&mut self, name: &str) -> String {
         let version = self.id();
         let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
+        let versions = BTreeMap::from([(version.clone(), self.now())]);
         let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
-        let secret = Secret { arn: arn.clone(), labels, last_changed: self.now() };
+        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now() };
         self.secrets.insert(name.to_owned(), secret);
         arn
     }
@@ -157,6 +168,7 @@ impl World {
             strategy: "ROLLING",
             tags: BTreeMap::new(),
             deployments: Vec::new(),
+            history: Vec::new(),
         };
         self.services.insert(arn.clone(), service);
         self.deploy(&arn, &task_definition);
@@ -177,7 +189,16 @@ impl World {
             rollout: "COMPLETED",
         };
         service.deployments.insert(0, deployment);
+        service.history.insert(0, (format!("arn:deployment/{id}"), now, "SUCCESSFUL"));
         id
+    }
+
+    /// The newest deployment of the service failed, and ECS went back to the one before.
+    pub(crate) fn roll_back(&mut self, service: &str) {
+        let service = self.services.get_mut(service).unwrap();
+        service.deployments.remove(0);
+        service.deployments[0].primary = true;
+        service.history[0].2 = "ROLLBACK_SUCCESSFUL";
     }
 
     /// Tags the service with our key.
@@ -204,7 +225,8 @@ impl World {
 
     /// The rotation function's `createSecret` step.
     pub(crate) fn store_pending(&mut self, name: &str, version: &str) {
-        self.touch(name);
+        let now = self.now();
+        self.touch(name).versions.insert(version.to_owned(), now);
         let stages = json!(["AWSPENDING"]);
         let request = json!({"clientRequestToken": version, "versionStages": stages});
         self.api_event("PutSecretValue", name, request, json!({"versionId": version, "versionStages": stages}));
@@ -248,7 +270,9 @@ impl World {
     }
 
     fn promote(&mut self, name: &str, label: &str, version: &str) {
+        let now = self.now();
         let secret = self.touch(name);
+        secret.versions.entry(version.to_owned()).or_insert(now);
         let from = secret.labels.insert(label.to_owned(), version.to_owned());
         if let ("AWSCURRENT", Some(from)) = (label, from) {
             secret.labels.insert("AWSPREVIOUS".to_owned(), from);
@@ -285,6 +309,7 @@ impl World {
             "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": call,
             "awsRegion": REGION, "requestParameters": request, "responseElements": response,
         });
+        self.trail.push((self.now(), call.to_owned(), detail.clone()));
         let event = self.envelope("AWS API Call via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
@@ -295,6 +320,7 @@ impl World {
             "awsRegion": REGION, "requestParameters": null, "responseElements": null,
             "additionalEventData": {"SecretId": self.secrets[name].arn},
         });
+        self.trail.push((self.now(), event.to_owned(), detail.clone()));
         let event = self.envelope("AWS Service Event via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
