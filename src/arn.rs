@@ -44,8 +44,7 @@ impl Arn {
             && [&arn.partition, &arn.service, &arn.region].iter().all(|part| named(part))
             && arn.account.len() == 12
             && arn.account.bytes().all(|b| b.is_ascii_digit())
-            && !arn.resource.is_empty()
-            && !arn.resource.contains(|c: char| c.is_whitespace() || c.is_control());
+            && !arn.resource.is_empty();
         valid.then_some(arn)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::arn::Arn;
 use crate::secret::Reference;
 
 /// The settings of one process.
@@ -16,7 +17,7 @@ use crate::secret::Reference;
 /// | `REDEPLOY_TAG_KEY` | `redeploy-on-rotation` | a tag key |
 /// | `REDEPLOY_MAPPING` | none | `[{"secret": "<name or ARN>", "services": ["<cluster>/<service>"]}]` |
 /// | `REDEPLOY_DRY_RUN` | `false` | `true`, `false` |
-/// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 600 |
+/// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 900 |
 /// | `REDEPLOY_ON_PENDING` | `retry` | `retry`, `ignore` |
 /// | `REDEPLOY_RATE_SHARE` | `0.5` | more than 0, at most 1 |
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +142,7 @@ impl Config {
             clusters: get(CLUSTERS).clusters()?,
             tag_key: get(TAG_KEY).tag_key()?,
             dry_run: get(DRY_RUN).one_of(&["false", "true"])? == "true",
-            settle: get(SETTLE_SECONDS).seconds(10, 1..=600)?,
+            settle: get(SETTLE_SECONDS).seconds(10, 1..=900)?,
             on_pending: match get(ON_PENDING).one_of(&["retry", "ignore"])? {
                 "retry" => OnPending::Retry,
                 _ => OnPending::Ignore,
@@ -171,7 +172,8 @@ impl<'a> Setting<'a> {
     }
 
     fn seconds(&self, default: u64, accepted: std::ops::RangeInclusive<u64>) -> Result<Duration, InvalidConfig> {
-        let seconds = self.value.map_or(Some(default), |value| value.parse().ok());
+        let number = |value: &str| value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+        let seconds = self.value.map_or(Some(default), number);
         let seconds = seconds.filter(|seconds| accepted.contains(seconds));
         let (least, most) = accepted.into_inner();
         seconds.map(Duration::from_secs).ok_or_else(|| self.invalid(&format!("a whole number from {least} to {most}")))
@@ -200,7 +202,10 @@ impl<'a> Setting<'a> {
         let Some(clusters) = self.list()? else {
             return Ok(None);
         };
-        if !clusters.iter().all(|cluster| is_ecs_name(cluster_name(cluster))) {
+        let is_cluster = |cluster: &&str| {
+            is_ecs_name(cluster_name(cluster)) && (!cluster.starts_with("arn:") || Arn::parse(cluster).is_some())
+        };
+        if !clusters.iter().all(is_cluster) {
             return Err(self.invalid("names or ARNs of clusters, comma-separated"));
         }
         Ok(Some(clusters.into_iter().map(str::to_owned).collect()))
@@ -227,6 +232,9 @@ impl<'a> Setting<'a> {
         }
         let lines: Vec<Line> = serde_json::from_str(self.value.unwrap_or_default())
             .map_err(|error| self.invalid(&format!("{MAPPING_SHAPE} ({error})")))?;
+        if lines.is_empty() {
+            return Err(self.invalid(MAPPING_SHAPE));
+        }
         let line = |line: Line| {
             let secret = Reference::parse_secret(&line.secret).map_err(|error| {
                 self.invalid(&format!("the name or ARN of a secret in place of {:?}: {error}", line.secret))
@@ -325,13 +333,14 @@ mod tests {
             (&[(CLUSTERS, "")], "comma-separated"),
             (&[(CLUSTERS, "a,,b")], "comma-separated"),
             (&[(CLUSTERS, "a b")], "names or ARNs"),
+            (&[(CLUSTERS, "arn:aws:cluster/prod")], "names or ARNs"),
             (&[(TAG_KEY, "")], "a tag key"),
             (&[(TAG_KEY, "aws:x")], "a tag key"),
             (&[(TAG_KEY, "a!b")], "a tag key"),
             (&[(DRY_RUN, "yes")], "false or true"),
-            (&[(SETTLE_SECONDS, "0")], "1 to 600"),
-            (&[(SETTLE_SECONDS, "601")], "1 to 600"),
-            (&[(SETTLE_SECONDS, "ten")], "1 to 600"),
+            (&[(SETTLE_SECONDS, "0")], "1 to 900"),
+            (&[(SETTLE_SECONDS, "901")], "1 to 900"),
+            (&[(SETTLE_SECONDS, "+5")], "1 to 900"),
             (&[(ON_PENDING, "fail")], "retry or ignore"),
             (&[(RATE_SHARE, "0")], "at most 1"),
             (&[(RATE_SHARE, "1.01")], "at most 1"),
@@ -339,6 +348,8 @@ mod tests {
             (&[(RATE_SHARE, "half")], "at most 1"),
             (&[(MAPPING, "[]")], "REDEPLOY_LOOKUP=config"),
             (&mapping("{}"), "JSON of the form"),
+            (&mapping("[]"), "JSON of the form"),
+            (&mapping(r#"[{"secret":"a b","services":[]}]"#), "name or ARN"),
             (&mapping(r#"[{"secret":"a"}]"#), "services"),
             (&mapping(r#"[{"secret":"a","services":["api"]}]"#), "<cluster>/<service>"),
             (&mapping(r#"[{"secret":"a","services":["a/b/c"]}]"#), "<cluster>/<service>"),

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::arn::Arn;
-use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, ParameterArn, Rotation, SecretArn, Subject};
+use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, ParameterArn, Reference, Rotation, SecretArn, Subject};
 
 /// The longest identifier that is looked at; AWS accepts a `SecretId` of at most 2048 characters.
 const MAX_IDENTIFIER_LENGTH: usize = 2048;
@@ -240,6 +240,9 @@ fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
     if label == AWSPENDING {
         return ignored(event.kind, "AWSPENDING moved, which no task reads");
     }
+    if !matches!(Reference::parse(id), Ok(Reference::Secret(_))) {
+        return Err(event.invalid("resources[0]", Problem::MustBe("the ARN of a secret")));
+    }
     // The name says whether the ARN is a full one, which its shape alone cannot.
     let name = event.text("detail.name")?;
     let hint = match SecretArn::parse(id).filter(|arn| name.is_none_or(|name| name == arn.name())) {
@@ -355,9 +358,9 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
             }
         }
         // CloudTrail never shows whether a value was sent. Secrets Manager answers with a version id if it stored one;
-        // where the answer is missing, DescribeSecret knows whether there is a version of the request's token.
+        // where the answer was cut, DescribeSecret knows whether there is a version of the request's token.
         Kind::UpdateSecret => match stored {
-            None if !event.at("detail.responseElements")?.is_null() => {
+            None if event.first_text(&["detail.responseElements.name", "detail.responseElements.Name"])?.is_some() => {
                 Err("only the description or the settings of the secret changed")
             }
             stored => Ok(Claim::Stored(stored.or(token).ok_or_else(missing)?.to_owned())),
@@ -410,11 +413,21 @@ impl SecretHint {
             Claim::Requested(version) if was_promoted(version) => {
                 Verdict::Rotations(vec![rotation(AWSCURRENT, facts.last_changed.unwrap_or(now))])
             }
+            Claim::Requested(_) if self.is_past(now) && !facts.labels.contains_key(AWSPENDING) => {
+                Verdict::Nothing("the rotation ended without making its version current".to_owned())
+            }
             Claim::Requested(version) => Verdict::Pending(format!(
                 "the rotation of {} is under way: its version {version} is not AWSCURRENT yet",
                 Subject::Secret { arn: facts.arn.clone(), label: String::new() }
             )),
         }
+    }
+}
+
+impl SecretHint {
+    /// Whether Secrets Manager's answers certainly show by now what the event was about.
+    fn is_past(&self, now: Timestamp) -> bool {
+        self.at.and_then(|at| at.saturating_add(SignedDuration::from_mins(5)).ok()).is_some_and(|past| past < now)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::aws::{Aws, AwsError, Class, Inventory, Redeployed, Scope, Unexamined};
@@ -23,7 +24,7 @@ const REDEPLOYS_AT_ONCE: usize = 5;
 /// How many histories are asked for at once.
 const CALLS_AT_ONCE: usize = 8;
 /// What a service's report says when its turn did not come.
-const NO_TIME: &str = "the invocation's time ran out before its turn; the next attempt goes on with it";
+const NO_TIME: &str = "the invocation's time ran out before it was done; the next attempt goes on with it";
 /// With less time than this left, nothing new is started.
 const TIME_FOR_THE_REST: Duration = Duration::from_secs(20);
 /// An event cannot have happened later than now, unless clocks differ by this much.
@@ -35,13 +36,15 @@ pub struct Clock {
     began_at: Timestamp,
     began: Instant,
     deadline: Option<Timestamp>,
+    /// When this invocation was first attempted, UTC: what a request means by "now".
+    pub asked_at: Timestamp,
 }
 
 impl Clock {
     /// An invocation that begins `now` and must be done by the deadline, if there is one.
     #[must_use]
     pub fn new(now: Timestamp, deadline: Option<Timestamp>) -> Self {
-        Self { began_at: now, began: Instant::now(), deadline }
+        Self { began_at: now, began: Instant::now(), deadline, asked_at: now }
     }
 
     /// The time, UTC.
@@ -82,8 +85,14 @@ pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) 
         Err(report) => return report,
     };
     let decisions = recall(aws, config, &rotations, &mut inventory, clock).await;
-    let mut services: Vec<_> = inventory.unexamined.into_iter().map(unexamined).collect();
-    services.extend(act(aws, &rotations, &inventory.services, decisions, dry_run, clock).await);
+    // Of a service that could not be read whole, what was read may be enough: it cannot become less stale.
+    let suffices = |decision: &Decision| !matches!(decision.reason, Reason::PinnedVersion | Reason::ImagePullOnly);
+    let decided: BTreeSet<_> = decisions.iter().filter(|d| suffices(d)).map(|d| d.service.clone()).collect();
+    inventory.unexamined.retain(|unexamined| !decided.contains(&unexamined.name));
+    let unread: BTreeSet<_> = inventory.unexamined.iter().map(|unexamined| &unexamined.name).collect();
+    let decisions = decisions.into_iter().filter(|decision| !unread.contains(&decision.service)).collect();
+    let mut services = act(aws, &rotations, &inventory.services, decisions, dry_run, clock).await;
+    services.extend(inventory.unexamined.into_iter().map(unexamined));
     let left = services.iter().filter(|service| service.error.as_deref() == Some(NO_TIME)).count();
     let report = Report::of_services(kind, &rotations, services, inventory.warnings);
     if left == 0 {
@@ -233,9 +242,9 @@ pub async fn handle_batch(
     let mut failed = Vec::new();
     for record in records {
         let report = if let Some(body) = record.body {
-            match serde_json::from_str(body) {
+            match read(body) {
                 Ok(payload) => handle(aws, config, &payload, clock).await,
-                Err(_) => Report::new(Kind::Unknown, Outcome::Ignored, "the body is not JSON"),
+                Err(report) => report,
             }
         } else {
             let field = format!("Records[{}].body", record.index);
@@ -249,6 +258,20 @@ pub async fn handle_batch(
     failed
 }
 
+/// Reads JSON.
+///
+/// # Errors
+/// The report of a text that is no JSON and is ignored, or of JSON that cannot be read and may have been an event.
+pub fn read(text: &str) -> Result<Value, Report> {
+    if serde_json::from_str::<&RawValue>(text).is_err() {
+        return Err(Report::new(Kind::Unknown, Outcome::Ignored, "the payload is not JSON"));
+    }
+    serde_json::from_str(text).map_err(|_| {
+        let reason = "the payload is JSON that is nested too deeply, or that holds a number or text that cannot be";
+        Report::failed(Kind::Unknown, Failure::InvalidEvent, reason)
+    })
+}
+
 /// What changed, or the report that ends the invocation.
 async fn rotations(aws: &Aws, config: &Config, kind: Kind, hint: Hint, clock: &Clock) -> Result<Vec<Rotation>, Report> {
     let ignored = |reason: String| Report::new(kind, Outcome::Ignored, reason);
@@ -260,7 +283,12 @@ async fn rotations(aws: &Aws, config: &Config, kind: Kind, hint: Hint, clock: &C
         Hint::Rotation(rotation) => vec![rotation],
         Hint::Secret(hint) => {
             let facts = aws.describe_secret(&hint.secret_id, hint.region.as_deref()).await;
-            let facts = facts.map_err(|error| unavailable(kind, &error))?;
+            let facts = facts.map_err(|error| match error.class {
+                Class::Invalid => {
+                    invalid_event(kind, "detail.requestParameters.secretId", "the name or ARN of a secret")
+                }
+                _ => unavailable(kind, &error),
+            })?;
             let facts = facts.ok_or_else(|| ignored("the secret no longer exists".to_owned()))?;
             match hint.confirm(&facts, clock.now()) {
                 Verdict::Rotations(rotations) => rotations,
@@ -273,7 +301,7 @@ async fn rotations(aws: &Aws, config: &Config, kind: Kind, hint: Hint, clock: &C
             }
         }
         Hint::Sweep | Hint::Service { .. } => Vec::new(),
-        Hint::Request { secret, .. } => vec![requested(aws, kind, &secret, clock.now()).await?],
+        Hint::Request { secret, .. } => vec![requested(aws, kind, &secret, clock.asked_at).await?],
     };
     let latest = clock.now().saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
     if rotations.iter().any(|rotation| rotation.at > latest) {
@@ -282,21 +310,20 @@ async fn rotations(aws: &Aws, config: &Config, kind: Kind, hint: Hint, clock: &C
     Ok(rotations)
 }
 
-/// The secret or parameter of a request, as if it had changed now.
-async fn requested(aws: &Aws, kind: Kind, secret: &str, now: Timestamp) -> Result<Rotation, Report> {
+/// The secret or parameter of a request, as if it had changed when it was made.
+async fn requested(aws: &Aws, kind: Kind, secret: &str, at: Timestamp) -> Result<Rotation, Report> {
     if let Some(arn) = ParameterArn::parse(secret) {
-        return Ok(Rotation { subject: Subject::Parameter(arn), version: None, at: now, not_before: None });
+        return Ok(Rotation { subject: Subject::Parameter(arn), version: None, at, not_before: None });
     }
-    let facts = aws.describe_secret(secret, None).await.map_err(|error| unavailable(kind, &error))?;
-    let facts =
-        facts.ok_or_else(|| invalid_event(kind, "secret", "the name or ARN of a secret that exists in this Region"))?;
+    let unknown = || invalid_event(kind, "secret", "the name or ARN of a secret that exists in this Region");
+    let facts = aws.describe_secret(secret, None).await.map_err(|error| match error.class {
+        Class::Invalid => unknown(),
+        _ => unavailable(kind, &error),
+    })?;
+    let facts = facts.ok_or_else(unknown)?;
     let version = facts.labels.get(AWSCURRENT).cloned();
-    Ok(Rotation {
-        subject: Subject::Secret { arn: facts.arn, label: AWSCURRENT.to_owned() },
-        version,
-        at: now,
-        not_before: None,
-    })
+    let subject = Subject::Secret { arn: facts.arn, label: AWSCURRENT.to_owned() };
+    Ok(Rotation { subject, version, at, not_before: None })
 }
 
 /// Waits until whatever is started is certainly newer than the changes, and Secrets Manager's readers see them.
@@ -304,7 +331,9 @@ async fn settle(config: &Config, rotations: &[Rotation], clock: &Clock) -> Resul
     let Some(at) = rotations.iter().map(|rotation| rotation.at).max() else {
         return Ok(());
     };
-    let until = at.saturating_add(config.settle).unwrap_or(Timestamp::MAX);
+    // From the end of the second, because the same change has whole seconds in another event, and must settle there, too.
+    let second = Timestamp::from_second(at.as_second() + i64::from(at.subsec_nanosecond() > 0)).unwrap_or(at);
+    let until = second.saturating_add(config.settle).unwrap_or(Timestamp::MAX);
     let wait = Duration::try_from(until.duration_since(clock.now())).unwrap_or_default();
     if clock.stop_at().is_some_and(|stop| Instant::now() + wait > stop) {
         return Err(format!("nothing may be redeployed before {until}, and the invocation ends too soon after that"));
@@ -330,7 +359,9 @@ async fn act(
         let service = services.get(decision.service.as_str());
         let (action, deployment, error) = match (decision.reason.action(), service) {
             (Action::Redeploy, Some(service)) if !dry_run => {
-                match aws.redeploy(service, rotations, clock.stop_at()).await {
+                let stop = clock.stop_at();
+                let redeploy = aws.redeploy(service, rotations, stop);
+                match in_time(stop, redeploy).await {
                     Ok(Redeployed::Yes(deployment)) => (Done::Redeployed, deployment, None),
                     Ok(Redeployed::No(reason)) => return decided(Decision { reason, ..decision }),
                     Ok(Redeployed::NotStarted) => (Done::Failed, None, Some(NO_TIME.to_owned())),
@@ -342,6 +373,19 @@ async fn act(
         ServiceReport { action, deployment, error, ..decided(decision) }
     };
     stream::iter(decisions.into_iter().map(act)).buffer_unordered(REDEPLOYS_AT_ONCE).collect().await
+}
+
+/// What is started in time gets most of the rest of the time to end.
+async fn in_time(
+    stop: Option<Instant>,
+    redeploy: impl Future<Output = Result<Redeployed, AwsError>>,
+) -> Result<Redeployed, AwsError> {
+    match stop {
+        None => redeploy.await,
+        Some(stop) => {
+            timeout_at(stop + TIME_FOR_THE_REST * 3 / 4, redeploy).await.unwrap_or(Ok(Redeployed::NotStarted))
+        }
+    }
 }
 
 /// The report of a decision that is not carried out.

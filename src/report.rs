@@ -145,6 +145,8 @@ pub enum LookupProblem {
 
 /// The errors of Lambda are cut by readers of queues and logs; this much of the report is put into one.
 const MAX_ERROR_BYTES: usize = 2048;
+/// What is left of the error of one service where many have to be named.
+const MAX_BRIEF_ERROR_BYTES: usize = 60;
 /// CloudWatch Logs keeps at most 256 KiB of a line where an account has not raised it; the rest is for the envelope.
 const MAX_LINE_BYTES: usize = 250 * 1024;
 
@@ -259,10 +261,21 @@ impl Report {
         line.to_string()
     }
 
-    /// The message of the error with which the invocation fails: the report as compact JSON, cut to 2 KiB.
+    /// The message of the error with which the invocation fails: the report as compact JSON, cut to 2 KiB; where it is
+    /// longer, with the failed services only, and their errors in brief.
     #[must_use]
     pub fn error_message(&self) -> String {
-        let mut message = serde_json::to_string(self).unwrap_or_else(|_| self.reason.clone());
+        let mut message = json!(self).to_string();
+        if message.len() > MAX_ERROR_BYTES {
+            // Room for as many failed services as possible.
+            let mut short = self.clone();
+            short.warnings.clear();
+            short.services.retain(|service| service.action == Done::Failed);
+            for error in short.services.iter_mut().filter_map(|service| service.error.as_mut()) {
+                error.truncate(error.floor_char_boundary(MAX_BRIEF_ERROR_BYTES));
+            }
+            message = json!(short).to_string();
+        }
         message.truncate(message.floor_char_boundary(MAX_ERROR_BYTES));
         message
     }
@@ -389,13 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn the_error_message_is_cut_to_2_kib_and_names_what_failed_first() {
-        let mut services: Vec<_> =
-            (0..50).map(|n| service(&format!("é{n:02}"), Done::Skipped, Reason::AlreadyFresh)).collect();
-        services.push(service("z", Done::Failed, Reason::Stale));
-        let message = report(services).error_message();
-        assert!(message.len() <= 2048 && message.len() > 2040, "{}", message.len());
-        assert!(message.contains("service/prod/z"), "{message}");
+    fn the_error_message_is_cut_to_2_kib_and_names_what_failed() {
+        let services = |failed: usize| {
+            let mut services: Vec<_> =
+                (0..50).map(|n| service(&format!("é{n:02}"), Done::Skipped, Reason::AlreadyFresh)).collect();
+            services.extend((0..failed).map(|n| service(&format!("z{n:02}"), Done::Failed, Reason::Stale)));
+            services
+        };
+        let message = report(services(7)).error_message();
+        assert!(message.len() <= 2048, "{}", message.len());
+        let whole: Value = serde_json::from_str(&message).unwrap();
+        assert_eq!(whole["services"].as_array().unwrap().len(), 7);
+        let message = report(services(50)).error_message();
+        assert!((2040..=2048).contains(&message.len()), "{}", message.len());
+        assert!(message.contains("service/prod/z05"), "{message}");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl ParameterArn {
 
 /// The part of a parameter's ARN behind `parameter/`.
 fn parameter_name(arn: &Arn) -> Option<&str> {
-    let name = arn.resource.strip_prefix("parameter/")?;
+    let name = arn.resource.strip_prefix("parameter/")?.trim_start_matches('/');
     (arn.service == "ssm" && !name.is_empty()).then_some(name)
 }
 
@@ -213,6 +213,9 @@ pub enum InvalidReference {
     /// Nothing is there.
     #[error("it is empty")]
     Empty,
+    /// It has a space in it.
+    #[error("a secret's name has no spaces")]
+    Name,
     /// It starts like an ARN and is none.
     #[error("it is not an ARN of six fields")]
     Arn,
@@ -262,6 +265,8 @@ impl Reference {
     pub fn parse_secret(text: &str) -> Result<Self, InvalidReference> {
         if text.is_empty() {
             Err(InvalidReference::Empty)
+        } else if text.contains(char::is_whitespace) && !text.starts_with("arn:") {
+            Err(InvalidReference::Name)
         } else if text.starts_with("arn:") {
             Self::parse(text)
         } else {
@@ -374,7 +379,7 @@ impl ParameterReference {
     fn bare_name(&self) -> &str {
         match &self.arn {
             Some(arn) => parameter_name(arn).unwrap_or_default(),
-            None => self.name.strip_prefix('/').unwrap_or(&self.name),
+            None => self.name.trim_start_matches('/'),
         }
     }
 

@@ -41,6 +41,22 @@ KNOWN_GAPS = {
     "aws_security_group": {"egress"},
 }
 
+# Added to the example: the emulator holds the function to its role, but knows no condition on ecs:cluster.
+EMULATOR_TF = {
+    "resource": {
+        "aws_iam_role_policy": {
+            "emulator": {
+                "name": "emulator",
+                "role": "${reverse(split(\"/\", module.redeploy_on_rotation.role_arn))[0]}",
+                "policy": json.dumps({
+                    "Version": "2012-10-17",
+                    "Statement": [{"Effect": "Allow", "Action": "ecs:ListServices", "Resource": "*"}],
+                }),
+            },
+        },
+    },
+}
+
 
 def say(text):
     print(f"e2e: {text}", flush=True)
@@ -61,7 +77,7 @@ def emulator(log):
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         # The function may do what its role allows, and no more.
-        "AUTH": "1",
+        "AUTH": "true",
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": REGION,
     }
@@ -115,6 +131,7 @@ class Terraform:
         ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
         shutil.copytree(INFRA, directory / "infra", ignore=ignored)
         self.directory = directory / "infra/examples/complete"
+        (self.directory / "emulator.tf.json").write_text(json.dumps(EMULATOR_TF))
         architecture = {"x86_64": "x86_64", "AMD64": "x86_64"}.get(platform.machine(), "arm64")
         self.environment = os.environ | CREDENTIALS | {
             "AWS_ENDPOINT_URL": endpoint,
@@ -133,7 +150,7 @@ class Terraform:
         command = ["terraform", *arguments, *([] if arguments[0] in ("show", "output", "state") else ["-no-color"])]
         done = subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, text=True)
         if done.returncode not in accepted:
-            print(done.stdout, done.stderr, sep="\n")
+            print(done.stderr)
             fail(f"{' '.join(command)} ended with {done.returncode}")
         return done
 
@@ -221,7 +238,10 @@ def check_rotation(aws, output):
 
     def redeployed():
         seen.add(aws.primary(cluster, service))
-        return [report for report in aws.reports(function) if report["outcome"] == "redeployed"]
+        reports = aws.reports(function)
+        if failed := [report for report in reports if report["outcome"] == "failed"]:
+            fail(f"the function failed: {failed[0]}")
+        return [report for report in reports if report["outcome"] == "redeployed"]
 
     report = wait_for(redeployed, "the report of a redeploy")[0]
     until = time.monotonic() + 5

@@ -24,6 +24,8 @@ pub enum Class {
     Gone,
     /// No answer, or the answer that the server failed: it may have had its effect.
     Unanswered,
+    /// Refused because of what it named; it had no effect.
+    Invalid,
     /// Refused for good; it had no effect.
     Refused,
 }
@@ -40,6 +42,7 @@ impl AwsError {
             (Some(code), _) if is_throttle(code) => Class::Throttled,
             (_, Some(429)) => Class::Throttled,
             (Some(code), _) if is_gone(code) => Class::Gone,
+            (Some("ValidationException" | "InvalidParameterException"), _) => Class::Invalid,
             (Some("ServerException"), _) | (_, Some(500..=599)) => Class::Unanswered,
             (Some(_), _) => Class::Refused,
             (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,

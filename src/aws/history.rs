@@ -15,9 +15,8 @@ use serde_json::json;
 use super::inventory::{in_parallel, pages, timestamp};
 use super::pace::Category;
 use super::{Aws, AwsError};
-use crate::arn::Home;
 use crate::event::{self, Claim, Hint, SecretFacts};
-use crate::secret::{AWSCURRENT, ParameterArn, Reference, Rotation, Subject};
+use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
 use crate::service::{Deployment, Rollout, Service, Use};
 
 /// `DescribeParameters` accepts this many names in a filter.
@@ -179,7 +178,7 @@ impl Aws {
             }
         }
         for rotation in rotations {
-            let of_this = moves.iter().filter(|hint| is_move(hint, &rotation.subject));
+            let of_this = moves.iter().filter(|hint| is_move(hint, rotation));
             if let Some(at) = of_this.filter_map(|hint| hint.at).max() {
                 rotation.at = rotation.at.min(at);
                 rotation.not_before = None;
@@ -230,18 +229,17 @@ fn last_move(facts: &SecretFacts, label: &str, now: Timestamp) -> Option<(Subjec
     Some((subject, rotation))
 }
 
-/// Whether a past event moved the subject's label.
-fn is_move(hint: &event::SecretHint, subject: &Subject) -> bool {
-    let Subject::Secret { arn, label } = subject else { return false };
+/// Whether a past event moved the label.
+fn is_move(hint: &event::SecretHint, rotation: &Rotation) -> bool {
+    let Subject::Secret { arn, label } = &rotation.subject else { return false };
     let moved = match &hint.claim {
         Claim::Moved(labels) => labels.contains(label),
-        Claim::Stored(_) => label == AWSCURRENT,
+        Claim::Stored(version) => label == AWSCURRENT && rotation.version.as_ref() == Some(version),
         Claim::Requested(_) => false,
     };
     let current = Subject::Secret { arn: arn.clone(), label: AWSCURRENT.to_owned() };
     let named = Reference::parse_secret(&hint.secret_id).ok();
-    let home: Home = subject.home();
-    moved && named.is_some_and(|named| named.follows(&current, &home) == crate::secret::Follows::Yes)
+    moved && named.is_some_and(|named| named.follows(&current, &current.home()) == Follows::Yes)
 }
 
 /// The ARN of a parameter that a service names, in the service's partition.

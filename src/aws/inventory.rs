@@ -17,11 +17,13 @@ use super::{Aws, AwsError, CALLS_AT_ONCE, Class, READ_LAG, TaskDefinition, lock}
 use crate::arn::{Arn, Home};
 use crate::config::{Config, MappedService, cluster_name};
 use crate::report::LookupProblem;
-use crate::secret::{Follows, Reference, Rotation};
+use crate::secret::{Follows, Reference, Rotation, Subject};
 use crate::service::{Controller, Deployment, Rollout, Service, Use};
 
 /// The word in our tag that opts a service out.
 const IGNORE: &str = "ignore";
+/// Why `DescribeServices` leaves out a service that does not exist.
+const MISSING: &str = "MISSING";
 /// `DescribeServices` accepts this many names.
 const SERVICES_PER_CALL: usize = 10;
 /// The list calls of ECS and of the tagging API answer with at most this many.
@@ -44,6 +46,19 @@ impl Scope<'_> {
         match self {
             Self::Changed(rotations) => concerns(reference, rotations, home),
             Self::All | Self::One(_) => true,
+        }
+    }
+
+    /// The secrets that these references mean: the changed ones by ARN, else as they are named.
+    fn subjects(self, references: &BTreeSet<&Reference>) -> Vec<String> {
+        match self {
+            Self::Changed(rotations) => {
+                let named = |subject: &Subject| {
+                    references.iter().any(|reference| reference.follows(subject, &subject.home()) != Follows::No)
+                };
+                rotations.iter().map(|r| &r.subject).filter(|subject| named(subject)).map(ToString::to_string).collect()
+            }
+            Self::All | Self::One(_) => references.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -122,10 +137,13 @@ impl Aws {
     pub(super) async fn read_again(&self, service: &Service) -> Result<Option<Service>, AwsError> {
         let batch = Batch { cluster: service.cluster.clone(), services: vec![service.arn.clone()] };
         let answer = self.describe_batch(&batch, None).await;
-        let (described, _) = match answer {
+        let (described, failures) = match answer {
             Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
             answer => answer?,
         };
+        if let Some((_, reason)) = failures.into_iter().find(|(_, reason)| reason != MISSING) {
+            return Err(AwsError { action: "ecs:DescribeServices", class: Class::Refused, message: reason });
+        }
         let now = described.into_iter().next();
         // The tag and the task definitions were read a moment ago; only the deployments can have changed.
         let Service { opted_out, uses, history, .. } = service.clone();
@@ -255,13 +273,15 @@ impl Aws {
             let name = format!("{}/{}", service.cluster, service.service);
             match found.iter_mut().find(|described| is(service, described)) {
                 Some(described) => described.service.uses.extend(secrets.into_iter().cloned().map(Use::AtStart)),
-                None if inventory.unexamined.iter().any(|unexamined| unexamined.name == name) => {}
+                None if inventory.unexamined.iter().any(|unexamined| {
+                    unexamined.name == name || unexamined.name.ends_with(&format!(":service/{name}"))
+                }) => {}
                 None => inventory.unexamined.push(Unexamined {
                     name,
                     problem: LookupProblem::NotFound,
                     error: "REDEPLOY_MAPPING names this service, and it does not exist; create it or take it out"
                         .to_owned(),
-                    secrets: secrets.into_iter().map(ToString::to_string).collect(),
+                    secrets: scope.subjects(&secrets),
                 }),
             }
         }
@@ -277,7 +297,7 @@ impl Aws {
                 Ok((described, failures)) => {
                     found.extend(described.into_iter().map(|described| (described.service.arn.clone(), described)));
                     for (service, reason) in failures {
-                        if reason == "MISSING" {
+                        if reason == MISSING {
                             inventory.warnings.push(format!("the service {service} was deleted while it was read"));
                         } else {
                             let error = format!("ecs:DescribeServices failed: {reason}");
@@ -313,20 +333,35 @@ impl Aws {
         let call = async || call.clone().send().await;
         let answer = self.read(Category::ServiceRead, "ecs:DescribeServices", call).await?;
         let described = answer.services.unwrap_or_default();
-        let described = described.iter().filter_map(|service| self.described(service, tag_key)).collect();
+        let described: Vec<_> =
+            described.iter().filter_map(|service| self.described(&batch.cluster, service, tag_key)).collect();
         let failures = answer.failures.unwrap_or_default().into_iter();
         let failures = failures.map(|failure| (failure.arn.unwrap_or_default(), failure.reason.unwrap_or_default()));
-        Ok((described, failures.collect()))
+        let mut failures: Vec<_> = failures.collect();
+        for asked in &batch.services {
+            let is = |arn: &str| arn == asked || arn.ends_with(&format!("/{asked}"));
+            let answered = described.iter().any(|described| is(&described.service.arn));
+            if !answered && !failures.iter().any(|(arn, _)| is(arn)) {
+                failures.push((asked.clone(), "the answer leaves the service out".to_owned()));
+            }
+        }
+        Ok((described, failures))
     }
 
     /// The facts of one answer; `None` for an answer without an ARN.
-    fn described(&self, service: &aws_sdk_ecs::types::Service, tag_key: Option<&str>) -> Option<Described> {
+    fn described(
+        &self,
+        cluster: &str,
+        service: &aws_sdk_ecs::types::Service,
+        tag_key: Option<&str>,
+    ) -> Option<Described> {
         let arn = service.service_arn.clone()?;
         let tags = service.tags().iter();
         let tag = tags.filter(|tag| tag.key() == tag_key).find_map(Tag::value).map(str::to_owned);
         let controller = service.deployment_controller().map(DeploymentController::r#type);
         let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
-        let live = service.deployments().iter().filter_map(|deployment| deployment.task_definition());
+        let live = service.deployments().iter().filter(|deployment| deployment.status() != Some("INACTIVE"));
+        let live = live.filter_map(|deployment| deployment.task_definition());
         let live = live.chain(service.task_sets().iter().filter_map(|set| set.task_definition()));
         let mut task_definitions: BTreeSet<_> = live.map(str::to_owned).collect();
         if task_definitions.is_empty() {
@@ -334,7 +369,7 @@ impl Aws {
         }
         let facts = Service {
             home: Arn::parse(&arn)?.home(),
-            cluster: service.cluster_arn.clone()?,
+            cluster: service.cluster_arn.clone().unwrap_or_else(|| cluster.to_owned()),
             active: service.status() == Some("ACTIVE"),
             opted_out: tag.iter().flat_map(|tag| tag.split_whitespace()).any(|word| word == IGNORE),
             desired: service.desired_count,
@@ -371,7 +406,7 @@ impl Aws {
     }
 
     /// Adds what the tasks of each service read. Each revision is read once per process, because it never changes.
-    async fn follow_task_definitions(&self, found: &mut Vec<Described>, inventory: &mut Inventory) {
+    async fn follow_task_definitions(&self, found: &mut [Described], inventory: &mut Inventory) {
         let unread: BTreeSet<_> = {
             let read = lock(&self.task_definitions);
             let all = found.iter().flat_map(|described| &described.task_definitions);
@@ -389,18 +424,16 @@ impl Aws {
         }
         let read = lock(&self.task_definitions);
         let mut warnings = BTreeSet::new();
-        found.retain_mut(|described| {
+        for described in found {
             for arn in &described.task_definitions {
                 if let Some(definition) = read.get(arn) {
                     described.service.uses.extend(definition.uses.iter().cloned());
                     warnings.extend(definition.warnings.iter().cloned());
                 } else if let Some(error) = failed.get(arn).filter(|_| described.service.active) {
                     inventory.unexamined.push(unreadable(described.service.arn.clone(), format!("{arn}: {error}")));
-                    return false;
                 }
             }
-            true
-        });
+        }
         inventory.warnings.extend(warnings);
     }
 
@@ -547,9 +580,10 @@ pub(super) fn deployments(service: &aws_sdk_ecs::types::Service) -> Vec<Deployme
     deployments.chain(task_sets).collect()
 }
 
-/// A time of the SDK as one of ours; `None` beyond the year 9999.
+/// A time of the SDK as one of ours, which has milliseconds and went through a float; `None` beyond the year 9999.
 pub(super) fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Timestamp> {
-    Timestamp::from_nanosecond(time.as_nanos()).ok()
+    let nearest = (time.as_nanos() + 500_000).div_euclid(1_000_000);
+    Timestamp::from_millisecond(i64::try_from(nearest).ok()?).ok()
 }
 
 /// Reads page after page, from no token to no token.

@@ -15,7 +15,7 @@ pub enum Redeployed {
     Yes(Option<String>),
     /// It turned out not to need one, or not to accept one.
     No(Reason),
-    /// There was no time left for it.
+    /// There was not enough time for it.
     NotStarted,
 }
 
@@ -45,7 +45,7 @@ impl Aws {
             };
             match error.class {
                 Class::Gone => return Ok(Redeployed::No(Reason::NotActive)),
-                Class::Refused => return Err(error),
+                Class::Invalid | Class::Refused => return Err(error),
                 Class::Throttled | Class::Unanswered if attempt == ATTEMPTS => return Err(error),
                 Class::Throttled => sleep(back_off(attempt)).await,
                 Class::Unanswered => {

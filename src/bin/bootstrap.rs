@@ -1,17 +1,22 @@
 //! The Lambda function: reads the configuration, makes the clients, and answers invocations.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
-use jiff::Timestamp;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::config::Config;
-use redeploy_on_rotation::event::{self, Kind};
-use redeploy_on_rotation::handler::{Clock, handle, handle_batch};
-use redeploy_on_rotation::report::{Failure, LogContext, Outcome, Report};
+use redeploy_on_rotation::event;
+use redeploy_on_rotation::handler::{Clock, handle, handle_batch, read};
+use redeploy_on_rotation::report::{Failure, LogContext, Report};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tower::util::MapRequestLayer;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,48 +36,72 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let config = &Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-    let aws = &Aws::from_env(config.rate_share).await;
-    lambda_runtime::run(service_fn(async |event| invoke(aws, config, event).await)).await
+    let config = Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
+    let function = &Function { aws: Aws::from_env(config.rate_share).await, config, attempts: Mutex::default() };
+    let runtime = Runtime::new(service_fn(async |event| function.invoke(event).await));
+    runtime.layer(MapRequestLayer::new(json_or_null)).layer(TracingLayer::new()).run().await
 }
 
-/// Answers with the report, or with the failed records of an SQS batch.
-async fn invoke(aws: &Aws, config: &Config, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
-    let now = Timestamp::now();
-    let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    // A deadline in the past is what a Runtime API sends that knows of none.
-    let clock = &Clock::new(now, deadline.filter(|deadline| *deadline > now));
-    let log = |report: &Report| {
-        let context = LogContext {
-            timestamp: clock.now(),
-            request_id: &event.context.request_id,
-            function_name: &event.context.env_config.function_name,
-            duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
+/// Lambda sends JSON only. Whatever else arrives is replaced, because the runtime would answer it with an error of its
+/// own, without a report.
+fn json_or_null(mut invocation: LambdaInvocation) -> LambdaInvocation {
+    if serde_json::from_slice::<&RawValue>(&invocation.body).is_err() {
+        invocation.body = b"null".as_slice().into();
+    }
+    invocation
+}
+
+struct Function {
+    config: Config,
+    aws: Aws,
+    /// When each failed invocation was first attempted, by its id, which a retry carries again.
+    /// A new process knows none, and takes a request's "now" for its own.
+    attempts: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+impl Function {
+    /// Answers with the report, or with the failed records of an SQS batch.
+    async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
+        let id = &event.context.request_id;
+        let now = Timestamp::now();
+        let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        // A deadline in the past is what a Runtime API sends that knows of none.
+        let mut clock = Clock::new(now, deadline.filter(|deadline| *deadline > now));
+        clock.asked_at = self.attempts().remove(id).unwrap_or(now);
+        let mut reported = Duration::ZERO;
+        let mut log = |report: &Report| {
+            let took = clock.elapsed().saturating_sub(std::mem::replace(&mut reported, clock.elapsed()));
+            let context = LogContext {
+                timestamp: clock.now(),
+                request_id: id,
+                function_name: &event.context.env_config.function_name,
+                duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            };
+            println!("{}", report.log_line(&context));
         };
-        println!("{}", report.log_line(&context));
-    };
-    // The text is parsed here, and not by the runtime, because only nesting beyond all reason can fail by now.
-    let Ok(payload) = serde_json::from_str::<Value>(event.payload.get()) else {
-        let report = Report::new(Kind::Unknown, Outcome::Ignored, "the payload is nested too deeply to be an event");
+        let report = match read(event.payload.get()) {
+            Err(report) => report,
+            Ok(payload) => match event::sqs_batch(&payload) {
+                Ok(Some(records)) => {
+                    let mut answer = SqsBatchResponse::default();
+                    answer.set_failures(handle_batch(&self.aws, &self.config, &records, &clock, log).await);
+                    return Ok(json!(answer));
+                }
+                Ok(None) => handle(&self.aws, &self.config, &payload, &clock).await,
+                Err(invalid) => Report::failed(invalid.kind, Failure::InvalidEvent, invalid.to_string()),
+            },
+        };
         log(&report);
-        return Ok(json!(report));
-    };
-    let report = match event::sqs_batch(&payload) {
-        Ok(Some(records)) => {
-            let failed = handle_batch(aws, config, &records, clock, log).await;
-            let mut answer = SqsBatchResponse::default();
-            answer.set_failures(failed);
-            return Ok(json!(answer));
-        }
-        Ok(None) => handle(aws, config, &payload, clock).await,
-        Err(invalid) => Report::failed(invalid.kind, Failure::InvalidEvent, invalid.to_string()),
-    };
-    log(&report);
-    match report.failure {
-        None => Ok(json!(report)),
-        Some(failure) => {
-            Err(Diagnostic { error_type: failure.error_type().to_owned(), error_message: report.error_message() })
-        }
+        let Some(failure) = report.failure else { return Ok(json!(report)) };
+        let mut attempts = self.attempts();
+        // Lambda gives up on an event after six hours at the latest.
+        attempts.retain(|_, asked_at| now.duration_since(*asked_at) < SignedDuration::from_hours(6));
+        attempts.insert(id.clone(), clock.asked_at);
+        Err(Diagnostic { error_type: failure.error_type().to_owned(), error_message: report.error_message() })
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,6 +115,8 @@ fn log_as_json() {
         .with_default(level.min(LevelFilter::INFO))
         .with_target("redeploy_on_rotation", level)
         .with_target("bootstrap", level)
+        // It would repeat the report of each failed invocation, and cry over a rotation that is only pending.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         // The span that carries the request id.
         .with_target("lambda_runtime::layers::trace", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_span_list(false);

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use redeploy_on_rotation::event::{Hint, parse, sqs_batch};
+use redeploy_on_rotation::handler::read;
 use redeploy_on_rotation::report::{Failure, Outcome};
 use serde_json::{Value, json};
 
@@ -58,6 +59,8 @@ fn a_needed_field_that_is_missing_or_of_another_type_is_named() {
         ("rotation-succeeded", "detail.eventName", "detail.eventName"),
         ("rotate-secret-by-name", "detail", "detail"),
         ("parameter-change-update", "detail.operation", "detail.operation"),
+        ("deployment-failed", "resources", "resources"),
+        ("deployment-failed", "detail.eventName", "detail.eventName"),
         ("parameter-change-update", "resources", "resources"),
         ("parameter-change-update", "time", "time"),
         ("request-redeploy", "secret", "secret"),
@@ -175,6 +178,25 @@ async fn an_event_from_the_future_is_refused_rather_than_waited_for() {
     let report = invoke(&wire.clients(), &wire, &config(&[]), &future).await;
     assert_eq!(report.failure, Some(Failure::InvalidEvent));
     assert!(report.reason.contains("`time`"), "{}", report.reason);
+}
+
+#[test]
+fn a_resource_that_is_no_secret_is_named() {
+    for resource in ["not an ARN", "arn:aws:s3:::bucket", "arn:aws:sqs:eu-west-1:123456789012:queue"] {
+        let event = with(sample("secret-label-updated"), "resources", Some(json!([resource])));
+        assert_eq!(parse(&event).unwrap_err().field, "resources[0]");
+    }
+}
+
+#[test]
+fn json_that_cannot_be_read_fails_and_what_is_no_json_is_ignored() {
+    let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+    for text in ["{\"x\": 1e999}", "{\"name\": \"\\ud800\"}", &deep] {
+        assert_eq!(read(text).unwrap_err().failure, Some(Failure::InvalidEvent), "{text}");
+    }
+    for text in ["", "not JSON", "{\"a\": "] {
+        assert_eq!(read(text).unwrap_err().outcome, Outcome::Ignored, "{text}");
+    }
 }
 
 /// The table of `events/README.md`: file, trigger, outcome in an account without secrets and services.

@@ -86,7 +86,9 @@ fn every_operation_has_its_permission_in_the_readme_and_none_is_for_nothing() {
         sources().into_iter().filter(|(path, _)| path.starts_with("src/aws")).map(|(_, code)| code).collect();
     let quoted = aws.split('"').skip(1).step_by(2);
     let is_action = |text: &&str| {
-        let name = text.split_once(':').filter(|(service, _)| ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"].contains(service));
+        let name = text
+            .split_once(':')
+            .filter(|(service, _)| ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"].contains(service));
         name.is_some_and(|(_, name)| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(' '))
     };
     let mut called: Vec<_> = quoted.filter(is_action).collect();

@@ -100,7 +100,10 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
     let mut failed: Vec<_> = report.services.iter().filter(|s| s.action == Done::Failed).collect();
     failed.sort_by_key(|service| &service.service);
     assert_eq!(failed.iter().map(|s| s.service.as_str()).collect::<Vec<_>>(), ["nowhere/api", "prod/gone"]);
-    assert!(failed.iter().all(|s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING") && s.secrets == ["prod/db"]));
+    assert!(
+        failed.iter().all(|s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING")
+            && s.secrets[0].ends_with("secret:prod/db-Ab12Cd"))
+    );
     assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
     assert_eq!(wire.world().redeploys.len(), 1);
 }
@@ -385,4 +388,143 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     let expected = [Outcome::Redeployed, Outcome::Failed, Outcome::NothingToDo, Outcome::Ignored, Outcome::Failed];
     assert_eq!(outcomes, expected);
     assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_shortest_settle() {
+    for first in [0, 1] {
+        let mut world = World::new();
+        let secret = world.make_secret("prod/db");
+        world.make_service("api", &secret);
+        tokio::time::sleep(Duration::from_millis(600_150)).await;
+        let version = world.begin_scheduled_rotation("prod/db");
+        world.events.clear();
+        world.finish_rotation("prod/db", &version);
+        let wire = Wire::new(world);
+        let (aws, config) = (wire.clients(), config(&[("REDEPLOY_SETTLE_SECONDS", "1")]));
+        let events: Vec<_> = wire.world().events.drain(..).map(|(_, event)| event).collect();
+        assert_eq!(events.len(), 3);
+        for event in events.iter().skip(first).chain(&events).chain(&events) {
+            invoke(&aws, &wire, &config, event).await;
+        }
+        assert_eq!(wire.world().redeploys.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_json_key_with_a_space_is_a_key_like_any_other() {
+    let (wire, event) =
+        changed(|world, secret| drop(world.make_service("api", &format!("{secret}:db password::")))).await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_of_a_service_is_enough_when_it_is_stale_by_that() {
+    let (wire, event) = changed(|world, secret| {
+        let service = world.make_service("api", secret);
+        let service = world.services.get_mut(&service).unwrap();
+        let mut old = service.deployments[0].clone();
+        old.primary = false;
+        old.task_definition = "arn:aws:ecs:eu-west-1:123456789012:task-definition/api:0".to_owned();
+        service.deployments.push(old);
+    })
+    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_attempted_again_touches_only_what_is_left() {
+    let (wire, _) = changed(|world, secret| {
+        for name in ["a", "b"] {
+            world.make_service(name, secret);
+        }
+    })
+    .await;
+    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    let request = json!({"action": "redeploy", "secret": "prod/db"});
+    let asked_at = wire.world().now();
+    for failure in [Some(Failure::PartialFailure), None] {
+        let mut clock = Clock::new(wire.world().now(), None);
+        clock.asked_at = asked_at;
+        let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock).await;
+        assert_eq!(report.failure, failure);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+    assert_eq!(wire.world().redeploys.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret() {
+    let mut world = World::new();
+    for number in 0..20 {
+        world.make_secret(&format!("prod/{number}"));
+    }
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    for number in 0..120 {
+        let secret = world.secrets[&format!("prod/{}", number % 20)].arn.clone();
+        world.make_service(&format!("api-{number}"), &secret);
+    }
+    let wire = Wire::new(world);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let aws = wire.clients();
+    let sweep = json!({"action": "sweep"});
+    let report = invoke(&aws, &wire, &config(&[]), &sweep).await;
+    assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 120));
+    assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20);
+    invoke(&aws, &wire, &config(&[]), &sweep).await;
+    assert_eq!(wire.world().calls.len(), 2 * (1 + 2 + 12 + 20) + 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_follows_parameters_tags_and_mappings() {
+    let mapping = json!([{"secret": "prod/db", "services": ["prod/by-mapping"]}]).to_string();
+    let (wire, _) = changed(|world, _| {
+        let tagged = world.make_service("by-tag", "/unrelated");
+        world.tag(&tagged, "prod/db");
+        world.make_service("by-mapping", "/unrelated");
+        world.make_service("by-parameter", "/app/limit");
+        world.make_service("other", "/app/other");
+    })
+    .await;
+    let now = wire.world().now();
+    wire.world().parameters.insert("/app/limit".to_owned(), now);
+    wire.world().parameters.insert("/app/other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let vars = [("REDEPLOY_LOOKUP", "scan,tags,config"), ("REDEPLOY_MAPPING", &mapping)];
+    let report = invoke(&wire.clients(), &wire, &config(&vars), &json!({"action": "sweep"})).await;
+    let mut expected: Vec<_> =
+        ["by-mapping", "by-parameter", "by-tag"].map(|name| row(name, "redeployed", "stale")).into();
+    expected.push(row("other", "skipped", "already-fresh"));
+    assert_eq!(actions(&report), expected, "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_ends_has_its_service_examined_and_no_other() {
+    let (wire, _) = changed(|world, secret| {
+        world.make_service("api", secret);
+        world.make_service("other", secret);
+    })
+    .await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let event = json!({
+        "source": "aws.ecs", "detail-type": "ECS Deployment State Change",
+        "resources": ["arn:aws:ecs:eu-west-1:123456789012:service/prod/api"],
+        "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"},
+    });
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
+    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_history_a_service_that_was_touched_before_is_not_touched_again() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
+    assert!(report.services[0].error.as_ref().unwrap().contains("ecs:ListServiceDeployments"));
+    assert!(wire.world().redeploys.is_empty());
 }
