@@ -3,10 +3,10 @@
 VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
 
-.PHONY: help fmt lint doc test unit emulator demo package deny ci clean .venv
+.PHONY: help fmt lint doc test unit emulator demo package tf e2e deny ci clean .venv
 
 help:  ## Lists the targets.
-	@sed -n 's/^\([a-z.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
 
 fmt:  ## Formats the code.
 	cargo fmt
@@ -34,6 +34,12 @@ demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 package:  ## Builds the zip for Lambda, for this machine's architecture.
 	cargo build --locked --release --bin bootstrap
 	.ci/package target/release/bootstrap $(PACKAGE)
+
+tf: $(VENV)  ## Checks the Terraform module: format, validity, tests, security.
+	.ci/terraform
+
+e2e: package $(VENV)  ## Applies the Terraform module to an emulator, and rotates a secret through it.
+	.venv/bin/python infra/e2e/e2e.py $(PACKAGE)
 
 deny:  ## Checks the dependencies' licences and sources.
 	.ci/deny

@@ -13,6 +13,9 @@ locals {
     [for service in flatten(var.mapping[*].services) : "${local.ecs_arn}:service/${service}"],
   )))
 
+  # What is examined without an event must be told by its times.
+  examines = var.sweep_schedule != null || contains(var.triggers, "deployment-state-change")
+
   secret_arns = length(var.secret_arns) > 0 ? sort(var.secret_arns) : ["arn:${local.partition}:secretsmanager:*:${local.account_id}:secret:*"]
 
   statements = [
@@ -26,7 +29,7 @@ locals {
     {
       Sid      = "ReadServices"
       Effect   = "Allow"
-      Action   = ["ecs:DescribeServices"]
+      Action   = ["ecs:DescribeServices", "ecs:ListServiceDeployments"]
       Resource = local.service_arns
     },
     # Labels and times; the value is another action, denied below.
@@ -35,6 +38,19 @@ locals {
       Effect   = "Allow"
       Action   = ["secretsmanager:DescribeSecret"]
       Resource = local.secret_arns
+    },
+    !local.examines ? null : {
+      Sid      = "ReadTimesOfVersions"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:ListSecretVersionIds"]
+      Resource = local.secret_arns
+    },
+    # AWS knows no resource for these actions. They show when parameters and labels changed, and no values.
+    !local.examines ? null : {
+      Sid      = "ReadTimesOfChanges"
+      Effect   = "Allow"
+      Action   = ["cloudtrail:LookupEvents", "ssm:DescribeParameters"]
+      Resource = ["*"]
     },
     # AWS knows no resource for this action, but the condition on the cluster.
     !contains(var.lookup, "scan") ? null : {

@@ -13,8 +13,9 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "ecs:UpdateService",
-      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListClusters", "ecs:ListServiceDeployments",
+      "ecs:ListServices", "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a scan."
   }
@@ -49,7 +50,7 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
-      "ListClusters", "ListServices", "ReadTaskDefinitions",
+      "ListClusters", "ListServices", "ReadTaskDefinitions", "ReadTimesOfChanges",
     ])
     error_message = "Only what AWS cannot scope is given for every resource."
   }
@@ -91,15 +92,17 @@ run "tags" {
   command = plan
 
   variables {
-    lookup = ["tags"]
+    lookup         = ["tags"]
+    triggers       = ["secret-label-updated"]
+    sweep_schedule = null
   }
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "ecs:DescribeServices", "ecs:UpdateService", "tag:GetResources",
+      "ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService", "tag:GetResources",
       "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
     ])
-    error_message = "The actions of a look at tags."
+    error_message = "The actions of a look at tags, on events only."
   }
 }
 
@@ -113,8 +116,9 @@ run "config" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "ecs:DescribeServices", "ecs:UpdateService",
-      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds",
+      "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a fixed mapping."
   }
@@ -148,8 +152,9 @@ run "everything" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListServices", "events:PutEvents",
-      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListServiceDeployments",
+      "ecs:ListServices", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
       "xray:PutTelemetryRecords", "xray:PutTraceSegments",
     ])
     error_message = "A dry run may change nothing, and a scan sees the tags itself."

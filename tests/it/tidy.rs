@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redeploy_on_rotation::config::VARIABLES;
+use redeploy_on_rotation::event::Kind;
+use redeploy_on_rotation::report::{LogContext, Outcome, Report};
+use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,25 +83,56 @@ fn every_variable_is_in_the_readme() {
     }
 }
 
-#[test]
-fn every_operation_has_its_permission_in_the_readme_and_none_is_for_nothing() {
-    let aws: String =
-        sources().into_iter().filter(|(path, _)| path.starts_with("src/aws")).map(|(_, code)| code).collect();
-    let quoted = aws.split('"').skip(1).step_by(2);
+/// What a text has between quotes, as far as it is an action of AWS that the function might call.
+fn actions<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let is_action = |text: &&str| {
-        let name = text
-            .split_once(':')
-            .filter(|(service, _)| ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"].contains(service));
+        let services = ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"];
+        let name = text.split_once(':').filter(|(service, _)| services.contains(service));
         name.is_some_and(|(_, name)| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(' '))
     };
-    let mut called: Vec<_> = quoted.filter(is_action).collect();
-    let readme = read("README.md");
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let mut granted: Vec<_> = rows.filter(is_action).collect();
-    called.sort_unstable();
+    let mut actions: Vec<_> = texts.filter(is_action).collect();
+    actions.sort_unstable();
+    actions
+}
+
+#[test]
+fn every_operation_has_its_permission_and_none_is_for_nothing() {
+    let aws = sources().into_iter().filter(|(path, _)| path.starts_with("src/aws"));
+    let aws: String = aws.map(|(_, code)| code).collect();
+    let mut called = actions(aws.split('"').skip(1).step_by(2));
     called.dedup();
-    granted.sort_unstable();
-    assert_eq!(called, granted);
+    let readme = read("README.md");
+    assert_eq!(actions(readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next())), called);
+    let iam = read("infra/iam.tf");
+    let allowed = iam
+        .split("Effect")
+        .filter(|statement| statement.trim_start().trim_start_matches(['=', ' ']).starts_with("\"Allow"));
+    assert_eq!(actions(allowed.flat_map(|statement| statement.split('"').skip(1).step_by(2))), called);
+}
+
+#[test]
+fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
+    let report = Report::new(Kind::Sweep, Outcome::NothingToDo, "");
+    let context =
+        LogContext { timestamp: jiff::Timestamp::UNIX_EPOCH, request_id: "", function_name: "", duration_ms: 0 };
+    let line: Value = serde_json::from_str(&report.log_line(&context)).unwrap();
+    let emitted = &line["_aws"]["CloudWatchMetrics"][0];
+    let emitted: Vec<_> = emitted["Metrics"].as_array().unwrap().iter().map(|metric| &metric["Name"]).collect();
+    let dashboard: Value = serde_json::from_str(&read("infra/dashboard.json")).unwrap();
+    let widgets = dashboard["widgets"].as_array().unwrap().iter();
+    let metrics: Vec<_> = widgets.filter_map(|widget| widget["properties"]["metrics"].as_array()).flatten().collect();
+    for metric in &metrics {
+        assert_eq!((&metric[0], &metric[2]), (&"RedeployOnRotation".into(), &"FunctionName".into()));
+        assert!(emitted.contains(&&metric[1]) && line[metric[1].as_str().unwrap()].is_number(), "{metric}");
+    }
+    assert!(metrics.len() >= emitted.len());
+    let observability = read("infra/observability.tf");
+    let alarms: Vec<_> = observability.split("\"RedeployOnRotation\"\n").skip(1).collect();
+    assert!(alarms.len() >= 2);
+    for alarm in alarms {
+        let metric = alarm.split('"').nth(1).unwrap();
+        assert!(emitted.iter().any(|name| *name == metric), "{metric}");
+    }
 }
 
 #[test]

@@ -58,7 +58,6 @@ resource "aws_kms_key" "this" {
         Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
       },
     ]
   })
@@ -75,6 +74,7 @@ resource "aws_sns_topic" "chat" {
   kms_master_key_id = aws_kms_key.this.id
 }
 
+# No condition on the account: EventBridge does not send it to every kind of target.
 resource "aws_sns_topic_policy" "this" {
   for_each = {
     "cloudwatch.amazonaws.com" = aws_sns_topic.pager.arn
@@ -89,7 +89,6 @@ resource "aws_sns_topic_policy" "this" {
       Principal = { Service = each.key }
       Action    = "sns:Publish"
       Resource  = each.value
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
     }]
   })
 }
