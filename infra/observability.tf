@@ -75,16 +75,17 @@ locals {
           responsePayload = { outcome = ["redeployed", "dry-run"] }
         }
       })
-      # A path that an event lacks would stop the message, so these are fields that every such report has.
+      # A path that an event lacks would stop the message, so these are fields that every such report has. What needs
+      # attention stands first in a report; its rotations may be those of a whole sweep.
       paths = {
         outcome = "$.detail.responsePayload.outcome"
         reason  = "$.detail.responsePayload.reason"
-        secret  = "$.detail.responsePayload.rotations[0].secret"
-        changed = "$.detail.responsePayload.rotations[0].at"
         trigger = "$.detail.responsePayload.trigger"
+        service = "$.detail.responsePayload.services[0].service"
+        secret  = "$.detail.responsePayload.services[0].secrets[0]"
       }
       title       = "${var.name}: <outcome>"
-      description = "`<secret>` changed at <changed> (<trigger>): <reason>."
+      description = "After <trigger>: <reason>. First of them is `<service>`, which uses `<secret>`."
       thread      = "<secret>"
     }
     alarm = {

@@ -6,7 +6,6 @@ finds nothing to change, and leaves nothing behind. Before that, holds every sam
 Exits non-zero if anything is not so. Usage: e2e.py <bootstrap.zip>
 """
 
-import glob
 import json
 import os
 import platform
@@ -22,6 +21,8 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from mirror import mirror
 
 INFRA = Path(__file__).resolve().parents[1]
 REGION = "eu-west-1"
@@ -93,18 +94,6 @@ def wait_for(condition, what, seconds=60, process=None):
             return value
         time.sleep(0.25)
     fail(f"waited {seconds} s for {what}")
-
-
-def mirror():
-    """A directory of providers on this machine, where there is one."""
-    roots = [Path.home() / ".terraform.d", "/opt", "/usr/local/lib", "/usr/local/share", "/usr/share", "/var/lib"]
-    for root in roots:
-        for depth in range(4):
-            # <mirror>/<registry>/hashicorp/aws/<version>/<platform>/<program>
-            pattern = f"{root}{'/*' * depth}/*/hashicorp/aws/*/*/terraform-provider-aws_*"
-            if found := sorted(glob.glob(pattern)):
-                return str(Path(found[0]).parents[5])
-    return None
 
 
 class Terraform:
@@ -302,7 +291,7 @@ def check_notification(aws, report):
     aws.sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     aws.sqs.delete_queue(QueueUrl=queue)
     content = message["content"]
-    said = content["title"].endswith(": redeployed") and f"({report['trigger']}): {report['reason']}." in content["description"]
+    said = content["title"].endswith(": redeployed") and f"After {report['trigger']}: {report['reason']}." in content["description"]
     if (message["version"], message["source"], content["textType"]) != ("1.0", "custom", "client-markdown") or not said:
         fail(f"expected a custom notification of the redeploy, and got {message}")
     say(f"the chat would show: {content['title']}: {content['description']}")

@@ -111,7 +111,7 @@ run "config" {
 
   variables {
     lookup  = ["config"]
-    mapping = [{ secret = "rds!db-1", services = ["prod/api", "stage/worker"] }]
+    mapping = [{ secret = "rds!db-1", services = ["prod/api", "stage/api"] }]
   }
 
   assert {
@@ -125,13 +125,13 @@ run "config" {
 
   assert {
     condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
-      "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/worker",
+      "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/api",
     ]
     error_message = "The services of the mapping only."
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.REDEPLOY_MAPPING) == [{ secret = "rds!db-1", services = ["prod/api", "stage/worker"] }]
+    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.REDEPLOY_MAPPING) == [{ secret = "rds!db-1", services = ["prod/api", "stage/api"] }]
     error_message = "The function knows the mapping."
   }
 }
