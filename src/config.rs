@@ -19,7 +19,7 @@ use crate::secret::Reference;
 /// | `REDEPLOY_DRY_RUN` | `false` | `true`, `false` |
 /// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 900 |
 /// | `REDEPLOY_ON_PENDING` | `retry` | `retry`, `ignore` |
-/// | `REDEPLOY_RATE_SHARE` | `0.5` | more than 0, at most 1 |
+/// | `REDEPLOY_RATE_SHARE` | `0.5` | 0.01 to 1 |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Read the task definitions of all services in scope.
@@ -38,7 +38,7 @@ pub struct Config {
     pub settle: Duration,
     /// What to make of a rotation that is still under way.
     pub on_pending: OnPending,
-    /// The share of the account's documented API quotas that may be used, more than 0 and at most 1.
+    /// The share of the account's documented API quotas that may be used, 0.01 to 1.
     pub rate_share: f64,
 }
 
@@ -181,8 +181,8 @@ impl<'a> Setting<'a> {
 
     fn share(&self, default: f64) -> Result<f64, InvalidConfig> {
         let share = self.value.map_or(Some(default), |value| value.parse().ok());
-        let share = share.filter(|share| *share > 0.0 && *share <= 1.0);
-        share.ok_or_else(|| self.invalid("a number more than 0 and at most 1"))
+        let share = share.filter(|share| (0.01..=1.0).contains(share));
+        share.ok_or_else(|| self.invalid("a number from 0.01 to 1"))
     }
 
     /// The elements of a comma-separated list, with none empty and none twice.
@@ -342,10 +342,10 @@ mod tests {
             (&[(SETTLE_SECONDS, "901")], "1 to 900"),
             (&[(SETTLE_SECONDS, "+5")], "1 to 900"),
             (&[(ON_PENDING, "fail")], "retry or ignore"),
-            (&[(RATE_SHARE, "0")], "at most 1"),
-            (&[(RATE_SHARE, "1.01")], "at most 1"),
-            (&[(RATE_SHARE, "NaN")], "at most 1"),
-            (&[(RATE_SHARE, "half")], "at most 1"),
+            (&[(RATE_SHARE, "0")], "0.01 to 1"),
+            (&[(RATE_SHARE, "1.01")], "0.01 to 1"),
+            (&[(RATE_SHARE, "NaN")], "0.01 to 1"),
+            (&[(RATE_SHARE, "half")], "0.01 to 1"),
             (&[(MAPPING, "[]")], "REDEPLOY_LOOKUP=config"),
             (&mapping("{}"), "JSON of the form"),
             (&mapping("[]"), "JSON of the form"),

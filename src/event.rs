@@ -101,8 +101,13 @@ pub struct SecretHint {
 /// What an event says about a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// These labels moved.
-    Moved(Vec<String>),
+    /// These labels moved, to this version where the event tells.
+    Moved {
+        /// The labels.
+        labels: Vec<String>,
+        /// The version that they are on since then.
+        version: Option<String>,
+    },
     /// AWSCURRENT moved if this version was stored.
     Stored(String),
     /// AWSCURRENT will move to this version, if the rotation succeeds.
@@ -166,6 +171,8 @@ pub struct SqsRecord<'a> {
     pub body: Option<&'a str>,
     /// Where it stands in the batch.
     pub index: usize,
+    /// When it was put into the queue, UTC, where the record tells.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// The records, when the payload is an SQS batch
@@ -188,7 +195,9 @@ pub fn sqs_batch(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, InvalidE
         let batch = Fields { kind: Kind::Unknown, payload: record };
         let invalid = |_| batch.invalid(&format!("Records[{index}].messageId"), Problem::MustBe("a string"));
         let message_id = batch.required_text("messageId").map_err(invalid)?;
-        Ok(SqsRecord { message_id, body: record.get("body").and_then(Value::as_str), index })
+        let sent_at = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
+        let sent_at = sent_at.and_then(|sent_at| Timestamp::from_millisecond(sent_at.parse().ok()?).ok());
+        Ok(SqsRecord { message_id, body: record.get("body").and_then(Value::as_str), index, sent_at })
     };
     records.iter().enumerate().map(record).collect::<Result<_, _>>().map(Some)
 }
@@ -252,7 +261,7 @@ fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
         None => Hint::Secret(SecretHint {
             secret_id: id.to_owned(),
             region: event.text("region")?.map(str::to_owned),
-            claim: Claim::Moved(vec![label]),
+            claim: Claim::Moved { labels: vec![label], version },
             at: Some(at),
         }),
     };
@@ -354,7 +363,7 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
             if stages.is_empty() {
                 Err("the version was stored as AWSPENDING, which no task reads")
             } else {
-                Ok(Claim::Moved(stages))
+                Ok(Claim::Moved { labels: stages, version: stored.or(token).map(str::to_owned) })
             }
         }
         // CloudTrail never shows whether a value was sent. Secrets Manager answers with a version id if it stored one;
@@ -362,6 +371,9 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
         Kind::UpdateSecret => match stored {
             None if event.first_text(&["detail.responseElements.name", "detail.responseElements.Name"])?.is_some() => {
                 Err("only the description or the settings of the secret changed")
+            }
+            None if token.is_none() && event.at("detail.responseElements")?.is_object() => {
+                Err("the answer names no version, so none was stored")
             }
             stored => Ok(Claim::Stored(stored.or(token).ok_or_else(missing)?.to_owned())),
         },
@@ -375,10 +387,10 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
             } else if to == event.text(&request("removeFromVersionId"))? {
                 Err("the label was moved to the version that it was on")
             } else {
-                Ok(Claim::Moved(vec![stage.to_owned()]))
+                Ok(Claim::Moved { labels: vec![stage.to_owned()], version: to.map(str::to_owned) })
             }
         }
-        _ => Ok(Claim::Moved(vec![AWSCURRENT.to_owned()])),
+        _ => Ok(Claim::Moved { labels: vec![AWSCURRENT.to_owned()], version: None }),
     })
 }
 
@@ -399,7 +411,7 @@ impl SecretHint {
         let is_on = |version: &str, label: &str| facts.labels.get(label).is_some_and(|on| on == version);
         let was_promoted = |version| is_on(version, AWSCURRENT) || is_on(version, AWSPREVIOUS);
         match &self.claim {
-            Claim::Moved(labels) => {
+            Claim::Moved { labels, .. } => {
                 let moved: Vec<_> = labels.iter().filter(|label| facts.labels.contains_key(*label)).collect();
                 if moved.is_empty() {
                     Verdict::Nothing("no version of the secret carries the label any more".to_owned())
@@ -409,9 +421,12 @@ impl SecretHint {
             }
             Claim::Stored(version) if was_promoted(version) => Verdict::Rotations(vec![rotation(AWSCURRENT, at)]),
             Claim::Stored(_) => Verdict::Nothing("the call stored no version that became AWSCURRENT".to_owned()),
-            // The request came before the move, so only the secret's own time is a bound of it.
+            // The request came before the move, so only the secret's own times are bounds of it; and of these,
+            // LastRotatedDate only when it is not that of an earlier rotation.
             Claim::Requested(version) if was_promoted(version) => {
-                Verdict::Rotations(vec![rotation(AWSCURRENT, facts.last_changed.unwrap_or(now))])
+                let rotated = facts.last_rotated.filter(|rotated| self.at.is_some_and(|at| *rotated >= at));
+                let at = facts.last_changed.into_iter().chain(rotated).min().unwrap_or(now);
+                Verdict::Rotations(vec![rotation(AWSCURRENT, at)])
             }
             Claim::Requested(_) if self.is_past(now) && !facts.labels.contains_key(AWSPENDING) => {
                 Verdict::Nothing("the rotation ended without making its version current".to_owned())
@@ -425,6 +440,12 @@ impl SecretHint {
 }
 
 impl SecretHint {
+    /// Whether what it tells of had happened by its time; a rotation that was asked for is still to come.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        !matches!(self.claim, Claim::Requested(_))
+    }
+
     /// Whether Secrets Manager's answers certainly show by now what the event was about.
     fn is_past(&self, now: Timestamp) -> bool {
         self.at.and_then(|at| at.saturating_add(SignedDuration::from_mins(5)).ok()).is_some_and(|past| past < now)

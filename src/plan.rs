@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::arn::Home;
 use crate::secret::{Follows, Rotation};
-use crate::service::{Controller, Rollout, Service, Use};
+use crate::service::{Controller, Deployment, Rollout, Service, Task, Use};
 
 /// What to do about one service that has to do with a changed secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The service's ARN.
+    /// The service's ARN, or that of a task outside services.
     pub service: String,
     /// Why; the [`Action`] follows from it.
     pub reason: Reason,
@@ -45,6 +46,8 @@ pub enum Reason {
     ImagePullOnly,
     /// Desired, running and pending are all 0.
     NothingRunning,
+    /// Deployed since the change, but tasks from before it still run; or a task outside services does.
+    StaleTasks,
     /// Deployed since the change.
     AlreadyFresh,
     /// Deployed about when the change happened, and AWS cannot tell which came first.
@@ -71,7 +74,9 @@ impl Reason {
             | Self::NothingRunning
             | Self::AlreadyFresh
             | Self::Unknown => Action::Skip,
-            Self::UnsupportedController | Self::RolledBack | Self::DeploymentInProgress => Action::Block,
+            Self::StaleTasks | Self::UnsupportedController | Self::RolledBack | Self::DeploymentInProgress => {
+                Action::Block
+            }
             Self::Stale => Action::Redeploy,
         }
     }
@@ -92,7 +97,20 @@ pub fn fresh_from(at: Timestamp) -> Timestamp {
     at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)
 }
 
-/// How a service stands to a rotation, the strongest of its uses.
+/// Finds the tasks outside services that certainly hold the old value of something that they follow.
+///
+/// A new deployment cannot replace them, so there is only one thing to say about them.
+#[must_use]
+pub fn plan_tasks(rotations: &[Rotation], tasks: &[Task]) -> Vec<Decision> {
+    let decide = |task: &Task| {
+        let follows = |rotation: &&Rotation| relation(&task.uses, &task.home, rotation) == Relation::Follows;
+        let about = rotations.iter().filter(follows).filter(|rotation| task.created_at < earliest(rotation));
+        decision(&task.arn, Reason::StaleTasks, &about.collect::<Vec<_>>())
+    };
+    tasks.iter().filter_map(decide).collect()
+}
+
+/// How a service or task stands to a rotation, the strongest of its uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Relation {
     Unrelated,
@@ -101,15 +119,19 @@ enum Relation {
     Follows,
 }
 
-fn relation(service: &Service, rotation: &Rotation) -> Relation {
-    let each =
-        service.uses.iter().map(|used| match (used, used.reference().follows(&rotation.subject, &service.home)) {
-            (_, Follows::No) => Relation::Unrelated,
-            (Use::AtImagePull(_), _) => Relation::ImagePullOnly,
-            (Use::AtStart(_), Follows::Pinned) => Relation::Pinned,
-            (Use::AtStart(_), Follows::Yes) => Relation::Follows,
-        });
+fn relation(uses: &[Use], home: &Home, rotation: &Rotation) -> Relation {
+    let each = uses.iter().map(|used| match (used, used.reference().follows(&rotation.subject, home)) {
+        (_, Follows::No) => Relation::Unrelated,
+        (Use::AtImagePull(_), _) => Relation::ImagePullOnly,
+        (Use::AtStart(_), Follows::Pinned) => Relation::Pinned,
+        (Use::AtStart(_), Follows::Yes) => Relation::Follows,
+    });
     each.max().unwrap_or(Relation::Unrelated)
+}
+
+/// The first moment at which the change can have happened.
+fn earliest(rotation: &Rotation) -> Timestamp {
+    rotation.not_before.unwrap_or(rotation.at)
 }
 
 /// How old a service's tasks are beside a change.
@@ -128,8 +150,15 @@ fn age(service: &Service, rotation: &Rotation) -> Age {
     }
 }
 
+/// Whether a service has the values of all these changes, whether it follows them or not.
+#[must_use]
+pub fn is_fresh(service: &Service, rotations: &[Rotation]) -> bool {
+    rotations.iter().all(|rotation| age(service, rotation) == Age::Fresh)
+}
+
 fn decide(rotations: &[Rotation], service: &Service) -> Option<Decision> {
-    let relations: Vec<_> = rotations.iter().map(|rotation| (relation(service, rotation), rotation)).collect();
+    let related = |rotation| (relation(&service.uses, &service.home, rotation), rotation);
+    let relations: Vec<_> = rotations.iter().map(related).collect();
     let strongest = relations.iter().map(|(relation, _)| *relation).max().filter(|r| *r != Relation::Unrelated)?;
     // Weaker relations say nothing beside a stronger one: one followed secret is enough for a new deployment.
     // Of several followed secrets, those count for which the tasks are oldest.
@@ -138,18 +167,26 @@ fn decide(rotations: &[Rotation], service: &Service) -> Option<Decision> {
     let oldest = about.iter().map(|(age, _)| *age).max()?;
     let about: Vec<_> = about.into_iter().filter(|(age, _)| *age == oldest).map(|(_, rotation)| rotation).collect();
     // The latest change decides: what was deployed since then has all the values.
+    let reason = reason(service, strongest, oldest, about.iter().map(|rotation| earliest(rotation)).max()?);
+    if reason == Reason::AlreadyFresh {
+        let outlived = |rotation: &&&Rotation| service.oldest_task.is_some_and(|task| task < earliest(rotation));
+        let outlived: Vec<_> = about.iter().filter(outlived).copied().collect();
+        if let Some(decision) = decision(&service.arn, Reason::StaleTasks, &outlived) {
+            return Some(decision);
+        }
+    }
+    decision(&service.arn, reason, &about)
+}
+
+/// The decision about these rotations; `None` when there are none.
+fn decision(arn: &str, reason: Reason, about: &[&Rotation]) -> Option<Decision> {
     let at = about.iter().map(|rotation| rotation.at).max()?;
     let secrets: BTreeSet<_> = about.iter().map(|rotation| rotation.subject.to_string()).collect();
-    Some(Decision {
-        service: service.arn.clone(),
-        reason: reason(service, strongest, oldest, fresh_from(at)),
-        secrets: secrets.into_iter().collect(),
-        at,
-    })
+    Some(Decision { service: arn.to_owned(), reason, secrets: secrets.into_iter().collect(), at })
 }
 
 /// The table of decisions: the first line that holds.
-fn reason(service: &Service, relation: Relation, age: Age, fresh_from: Timestamp) -> Reason {
+fn reason(service: &Service, relation: Relation, age: Age, changed: Timestamp) -> Reason {
     if !service.active {
         Reason::NotActive
     } else if service.opted_out {
@@ -158,7 +195,7 @@ fn reason(service: &Service, relation: Relation, age: Age, fresh_from: Timestamp
         Reason::PinnedVersion
     } else if relation == Relation::ImagePullOnly {
         Reason::ImagePullOnly
-    } else if service.desired <= 0 && service.running <= 0 && service.pending <= 0 {
+    } else if !service.may_be_redeployed() {
         Reason::NothingRunning
     } else if age == Age::Fresh {
         Reason::AlreadyFresh
@@ -166,19 +203,23 @@ fn reason(service: &Service, relation: Relation, age: Age, fresh_from: Timestamp
         Reason::Unknown
     } else if service.controller != Controller::Ecs {
         Reason::UnsupportedController
-    } else if gave_up_since(service, fresh_from) {
+    } else if gave_up_since(service, fresh_from(changed)) {
         Reason::RolledBack
-    } else if service.staged && under_way_since_before(service, fresh_from) {
+    } else if service.staged && under_way_since_before(service, fresh_from(changed)) {
         Reason::DeploymentInProgress
     } else {
         Reason::Stale
     }
 }
 
+/// All that is known of the service's deployments.
+fn deployments(service: &Service) -> impl Iterator<Item = &Deployment> {
+    service.deployments.iter().chain(service.history.iter().flatten())
+}
+
 /// Whether a deployment created since `fresh_from` failed, and none created after it succeeded.
 fn gave_up_since(service: &Service, fresh_from: Timestamp) -> bool {
-    let all = || service.deployments.iter().chain(&service.history);
-    let last = |rollout| all().filter(|d| d.rollout == rollout).map(|d| d.created_at).max();
+    let last = |rollout| deployments(service).filter(|d| d.rollout == rollout).map(|d| d.created_at).max();
     last(Rollout::Failed).is_some_and(|failed| failed >= fresh_from && Some(failed) > last(Rollout::Completed))
 }
 
@@ -186,7 +227,7 @@ fn gave_up_since(service: &Service, fresh_from: Timestamp) -> bool {
 ///
 /// ECS gives a staged deployment no `rolloutState` in some answers; then a second live deployment tells.
 fn under_way_since_before(service: &Service, fresh_from: Timestamp) -> bool {
-    service.deployments.iter().chain(&service.history).any(|deployment| {
+    deployments(service).any(|deployment| {
         deployment.created_at < fresh_from
             && match deployment.rollout {
                 Rollout::InProgress => true,
@@ -196,32 +237,27 @@ fn under_way_since_before(service: &Service, fresh_from: Timestamp) -> bool {
     })
 }
 
-/// A rollout that began when the change had settled cannot have failed and been rolled back in a shorter time.
-const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(15);
-
-/// Since when a stale service's earlier deployments must be known before it is redeployed; `None` when none can have
-/// been made since the change, so that the question is not worth a call.
-///
-/// `deployed_before` says that this process itself redeployed the service at some time.
+/// Since when a service's earlier deployments must be known before it is redeployed; `None` when it is not to be
+/// redeployed, or when they are known.
 #[must_use]
-pub fn needs_history(
-    decision: &Decision,
-    service: &Service,
-    now: Timestamp,
-    settle: SignedDuration,
-    deployed_before: bool,
-) -> Option<Timestamp> {
-    if decision.reason != Reason::Stale {
-        return None;
-    }
-    if service.staged {
-        return Some(Timestamp::UNIX_EPOCH);
-    }
-    let silent = service.last_event_at.is_some_and(|event| event < decision.at);
-    let too_soon = decision.at.saturating_add(settle + SHORTEST_ROLL_BACK).is_ok_and(|earliest| now < earliest);
-    let settled = !deployed_before && (silent || too_soon);
-    (!settled).then(|| fresh_from(decision.at))
+pub fn needs_history(rotations: &[Rotation], service: &Service) -> Option<Timestamp> {
+    let decision = decide(rotations, service).filter(|decision| decision.reason == Reason::Stale)?;
+    let of_these = rotations.iter().filter(|rotation| decision.secrets.contains(&rotation.subject.to_string()));
+    // A staged deployment that is under way may have begun at any time.
+    let since = if service.staged { None } else { of_these.map(earliest).min() };
+    service.history.is_none().then(|| since.map_or(Timestamp::UNIX_EPOCH, fresh_from))
 }
+
+/// Whether nothing can have been deployed, and rolled back, on account of a change that settled a moment ago.
+///
+/// A rollout that began when the change had settled cannot have failed in a shorter time.
+#[must_use]
+pub fn is_first_attempt(at: Timestamp, settle: SignedDuration, now: Timestamp) -> bool {
+    fresh_from(at).saturating_add(settle + SHORTEST_ROLL_BACK).is_ok_and(|earliest| now < earliest)
+}
+
+/// How long a deployment lives at least before it is rolled back.
+const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -245,7 +281,7 @@ mod tests {
     }
 
     fn deployment(at: i64, primary: bool, rollout: Rollout) -> Deployment {
-        Deployment { id: format!("ecs-svc/{at}"), created_at: second(at), primary, rollout }
+        Deployment { id: format!("ecs-svc/{at}"), created_at: second(at), primary, running: 2, rollout }
     }
 
     /// A service of two tasks that follows `prod/db` and was deployed long ago.
@@ -262,8 +298,8 @@ mod tests {
             controller: Controller::Ecs,
             staged: false,
             deployments: vec![deployment(10, true, Rollout::Completed)],
-            history: Vec::new(),
-            last_event_at: None,
+            history: None,
+            oldest_task: None,
             uses: vec![Use::AtStart(Reference::parse(DB).unwrap())],
         }
     }

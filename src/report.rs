@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::event::Kind;
+use crate::event::{InvalidEvent, Kind};
 use crate::plan::Reason;
 use crate::secret::Rotation;
 
@@ -77,6 +77,13 @@ pub struct RotationReport {
     pub at: Timestamp,
 }
 
+/// An event that cannot be handled ends its invocation.
+impl From<InvalidEvent> for Report {
+    fn from(invalid: InvalidEvent) -> Self {
+        Self::failed(invalid.kind, Failure::InvalidEvent, invalid.to_string())
+    }
+}
+
 impl From<&Rotation> for RotationReport {
     fn from(rotation: &Rotation) -> Self {
         Self {
@@ -133,14 +140,23 @@ pub enum Why {
     Lookup(LookupProblem),
 }
 
+impl Why {
+    /// Whether nobody can tell if the service is stale.
+    fn is_unknown(self) -> bool {
+        matches!(self, Self::Planned(Reason::Unknown) | Self::Lookup(LookupProblem::Unknown))
+    }
+}
+
 /// Why a service could not be examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LookupProblem {
     /// The configuration names it, and it does not exist.
     NotFound,
-    /// AWS did not answer the question what it is or uses.
+    /// AWS did not answer the question what it is or uses, or when that changed.
     LookupFailed,
+    /// AWS refuses to tell when something that it uses changed.
+    Unknown,
 }
 
 /// The errors of Lambda are cut by readers of queues and logs; this much of the report is put into one.
@@ -246,7 +262,7 @@ impl Report {
             "Failed": failed,
             "Skipped": count(Done::Skipped),
             "Blocked": count(Done::Blocked),
-            "Unknown": self.services.iter().filter(|service| service.reason == Why::Planned(Reason::Unknown)).count(),
+            "Unknown": self.services.iter().filter(|service| service.reason.is_unknown()).count(),
             "DurationMs": context.duration_ms,
         });
         if let (Some(line), Value::Object(report)) = (line.as_object_mut(), json!(self)) {

@@ -331,6 +331,17 @@ impl Reference {
         Some((id, if follows(stage) { AWSCURRENT } else { stage }))
     }
 
+    /// The Region that it names; `None` for a bare name.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Secret(SecretReference { arn, .. }) | Self::Parameter(ParameterReference { arn: Some(arn), .. }) => {
+                Some(&arn.region)
+            }
+            Self::Parameter(_) | Self::SecretName(_) => None,
+        }
+    }
+
     /// The name of a parameter that is not a secret in disguise, with the slash that a path begins with.
     #[must_use]
     pub fn parameter_name(&self) -> Option<String> {

@@ -1,6 +1,6 @@
 //! An ECS service as plain facts: what it names, what runs, and when that was deployed. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::Home;
 use crate::secret::Reference;
@@ -31,10 +31,10 @@ pub struct Service {
     pub staged: bool,
     /// The live deployments or, with a `CODE_DEPLOY` or EXTERNAL controller, the task sets.
     pub deployments: Vec<Deployment>,
-    /// What became of earlier deployments, as far as it was asked for; ECS remembers 90 days.
-    pub history: Vec<Deployment>,
-    /// When ECS last said anything about the service, UTC: nothing was deployed after that.
-    pub last_event_at: Option<Timestamp>,
+    /// What became of earlier deployments, where it was asked for; ECS remembers 90 days.
+    pub history: Option<Vec<Deployment>>,
+    /// When the oldest of its tasks was created that are not of the PRIMARY deployment, UTC, where it was asked for.
+    pub oldest_task: Option<Timestamp>,
     /// What its tasks read, from the task definitions of all live deployments and from the lookups in use.
     pub uses: Vec<Use>,
 }
@@ -45,6 +45,42 @@ impl Service {
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| deployment.primary)
     }
+
+    /// Whether anything is to be done about it if it is stale.
+    #[must_use]
+    pub fn may_be_redeployed(&self) -> bool {
+        self.active && !self.opted_out && (self.desired > 0 || self.running > 0 || self.pending > 0)
+    }
+
+    /// Whether tasks run beside those of the PRIMARY deployment, which is done with its rollout or had the time for it.
+    ///
+    /// Scale-in protection and a deferred clean-up keep such tasks alive for hours or weeks
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>).
+    #[must_use]
+    pub fn is_outlived(&self, now: Timestamp) -> bool {
+        let had_time = |deployment: &Deployment| now.duration_since(deployment.created_at) >= ROLLOUT_TIME;
+        self.controller == Controller::Ecs
+            && self.primary().is_some_and(|primary| {
+                self.running > primary.running && (primary.rollout == Rollout::Completed || had_time(primary))
+            })
+    }
+}
+
+/// After this a rollout has replaced all tasks that it may replace.
+const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// A running task that belongs to no service, such as one of `RunTask`
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// The task's ARN.
+    pub arn: String,
+    /// The account and Region of the task, where bare names are looked up.
+    pub home: Home,
+    /// When it was created, UTC. It read its values then or later.
+    pub created_at: Timestamp,
+    /// What it reads.
+    pub uses: Vec<Use>,
 }
 
 /// Who carries out deployments
@@ -66,6 +102,8 @@ pub struct Deployment {
     pub created_at: Timestamp,
     /// Whether it is the PRIMARY one.
     pub primary: bool,
+    /// How many of its tasks run, as far as ECS says.
+    pub running: i32,
     /// How far it came.
     pub rollout: Rollout,
 }

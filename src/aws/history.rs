@@ -6,16 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_config::Region;
 use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
 use aws_sdk_ecs::types::{CreatedAt, ServiceDeploymentStatus};
-use aws_sdk_ssm::types::ParameterStringFilter;
+use aws_sdk_ssm::types::{ParameterMetadata, ParameterStringFilter};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::inventory::{in_parallel, pages, timestamp};
 use super::pace::Category;
-use super::{Aws, AwsError};
+use super::{Aws, AwsError, Class, Inventory, Unexamined};
 use crate::event::{self, Claim, Hint, SecretFacts};
+use crate::report::LookupProblem;
 use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
 use crate::service::{Deployment, Rollout, Service, Use};
 
@@ -23,10 +25,23 @@ use crate::service::{Deployment, Rollout, Service, Use};
 const PARAMETERS_PER_CALL: usize = 50;
 /// CloudTrail's event history reaches this far back.
 const CLOUDTRAIL_REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// A search of CloudTrail's event history ends after this many pages of 50 events, the newest first: at two calls a
+/// second, four searches of a busy account would otherwise take the whole invocation.
+const CLOUDTRAIL_PAGES: usize = 40;
 /// `LastRotatedDate` may be later than the promotion by less than this.
 const ROTATION_CLEAN_UP: SignedDuration = SignedDuration::from_mins(1);
 /// The calls and events by which a label moves.
 const MOVES: [&str; 4] = ["UpdateSecretVersionStage", "PutSecretValue", "UpdateSecret", "RotationSucceeded"];
+
+/// Who follows a secret or parameter, by its Region and its name or ARN.
+type Followed = BTreeMap<(String, String), Followers>;
+
+/// Which of its labels are followed, and by which services.
+#[derive(Clone, Debug, Default)]
+struct Followers {
+    labels: BTreeSet<String>,
+    services: BTreeSet<String>,
+}
 
 impl Aws {
     /// Whether this process redeployed the service.
@@ -34,12 +49,13 @@ impl Aws {
         super::lock(&self.redeployed).contains(service)
     }
 
-    /// The deployments of a service that were created since then, and what became of them.
+    /// Adds to a service what became of its deployments that were created since then.
     ///
     /// # Errors
     /// When the call fails.
-    pub async fn deployments_since(&self, service: &Service, since: Timestamp) -> Result<Vec<Deployment>, AwsError> {
-        let since = aws_sdk_ecs::primitives::DateTime::from_secs(since.as_second());
+    pub async fn recall(&self, service: Service, since: Timestamp) -> Result<Service, AwsError> {
+        // A little earlier, because where times are cut to the second the first moment may be left out.
+        let since = aws_sdk_ecs::primitives::DateTime::from_secs(since.as_second() - 2);
         let call = self.ecs.list_service_deployments().cluster(&service.cluster).service(&service.arn);
         let call = call.created_at(CreatedAt::builder().after(since).build()).max_results(100);
         let listed = pages(async |token| {
@@ -52,80 +68,118 @@ impl Aws {
                 created_at: timestamp(brief.created_at.as_ref().or(brief.started_at.as_ref())?)?,
                 id: brief.service_deployment_arn.unwrap_or_default(),
                 primary: false,
+                running: 0,
                 rollout: brief.status.as_ref().map_or(Rollout::Unknown, rollout),
             })
         };
-        Ok(listed.await?.into_iter().filter_map(deployment).collect())
+        let history = listed.await?.into_iter().filter_map(deployment).collect();
+        Ok(Service { history: Some(history), ..service })
     }
 
     /// When each secret and parameter that running tasks follow last changed: between the bounds of each rotation.
     ///
-    /// What could not be read is in the warnings, and counts as changed at an unknown time.
-    pub async fn last_changes(&self, services: &[Service], now: Timestamp) -> (Vec<Rotation>, Vec<String>) {
-        let (mut secrets, mut parameters) = (BTreeMap::<_, BTreeSet<&str>>::new(), BTreeMap::<_, &Service>::new());
-        for service in services.iter().filter(|service| service.active && !service.opted_out) {
+    /// Services of which that could not be read for something that they follow are noted as not examined.
+    pub async fn last_changes(&self, inventory: &mut Inventory, now: Timestamp) -> Vec<Rotation> {
+        let (mut secrets, mut parameters) = (Followed::new(), Followed::new());
+        for service in inventory.services.iter().filter(|service| service.may_be_redeployed()) {
             for used in &service.uses {
                 let Use::AtStart(reference) = used else { continue };
-                if let Some((id, label)) = reference.secret_and_label() {
-                    secrets.entry((id, service.home.clone())).or_default().insert(label);
+                let region = reference.region().unwrap_or(&service.home.region).to_owned();
+                let (followed, key, label) = if let Some((id, label)) = reference.secret_and_label() {
+                    (&mut secrets, (region, id), label)
                 } else if let Some(name) = reference.parameter_name() {
-                    parameters.entry(name).or_insert(service);
-                }
+                    (&mut parameters, (region, name), "")
+                } else {
+                    continue;
+                };
+                let followers = followed.entry(key).or_default();
+                followers.labels.insert(label.to_owned());
+                followers.services.insert(service.arn.clone());
             }
         }
-        let mut warnings = Vec::new();
-        let answers = in_parallel(secrets, async |((id, home), labels)| {
-            (self.describe_secret(&id, Some(&home.region)).await, id, labels)
+        let mut rotations = self.last_label_moves(secrets, inventory, now).await;
+        rotations.extend(self.last_parameter_changes(parameters, inventory).await);
+        rotations.into_values().collect()
+    }
+
+    /// The last moves of labels, by the subject.
+    async fn last_label_moves(
+        &self,
+        secrets: Followed,
+        inventory: &mut Inventory,
+        now: Timestamp,
+    ) -> BTreeMap<Subject, Rotation> {
+        let answers = in_parallel(secrets, async |((region, id), followers)| {
+            (self.describe_secret(&id, Some(&region)).await, id, followers)
         });
         let mut rotations = BTreeMap::new();
-        for (facts, id, labels) in answers.await {
+        for (facts, id, followers) in answers.await {
             match facts {
                 Ok(Some(facts)) => {
-                    rotations.extend(labels.into_iter().filter_map(|label| last_move(&facts, label, now)));
+                    rotations.extend(followers.labels.iter().filter_map(|label| last_move(&facts, label, now)));
                 }
-                Ok(None) => warnings.push(format!("a service names the secret {id}, which does not exist")),
-                Err(error) => warnings.push(format!("when {id} changed is not known: {error}")),
+                Ok(None) => inventory.warnings.push(format!("a service names the secret {id}, which does not exist")),
+                Err(error) => inventory.unexamined.extend(undated(&id, &followers, &error)),
             }
         }
-        rotations.extend(self.last_parameter_changes(&parameters, &mut warnings).await);
-        (rotations.into_values().collect(), warnings)
+        rotations
     }
 
     /// The last changes of parameters, by the subject.
     async fn last_parameter_changes(
         &self,
-        parameters: &BTreeMap<String, &Service>,
-        warnings: &mut Vec<String>,
-    ) -> Vec<(Subject, Rotation)> {
-        let names: Vec<_> = parameters.keys().cloned().collect();
-        let chunks: Vec<_> = names.chunks(PARAMETERS_PER_CALL).map(<[_]>::to_vec).collect();
-        let answers = in_parallel(chunks, async |names| {
-            let filter = ParameterStringFilter::builder().key("Name").option("Equals").set_values(Some(names));
-            let filter = filter.build().map_err(|error| AwsError::not_made("ssm:DescribeParameters", &error))?;
-            let call = self.ssm.describe_parameters().parameter_filters(filter).max_results(50);
-            pages(async |token| {
-                let page = async || call.clone().set_next_token(token.clone()).send().await;
-                let page = self.read(Category::Parameters, "ssm:DescribeParameters", page).await?;
-                Ok((page.parameters.unwrap_or_default(), page.next_token))
-            })
-            .await
+        parameters: Followed,
+        inventory: &mut Inventory,
+    ) -> BTreeMap<Subject, Rotation> {
+        let mut by_region = BTreeMap::<_, Vec<_>>::new();
+        for ((region, name), followers) in parameters {
+            by_region.entry(region).or_default().push((name, followers));
+        }
+        let chunks = by_region.into_iter().flat_map(|(region, parameters)| {
+            let chunks: Vec<_> = parameters.chunks(PARAMETERS_PER_CALL).map(<[_]>::to_vec).collect();
+            chunks.into_iter().map(move |chunk| (region.clone(), chunk))
         });
-        let mut rotations = Vec::new();
-        for answer in answers.await {
-            let found = answer.unwrap_or_else(|error| {
-                warnings.push(format!("when parameters changed is not known: {error}"));
-                Vec::new()
-            });
-            for parameter in found {
-                let name = parameter.name.unwrap_or_default();
-                let arn = parameters.get(&name).and_then(|service| parameter_arn(&service.arn, &name));
-                if let Some((arn, at)) = arn.zip(parameter.last_modified_date.as_ref().and_then(timestamp)) {
+        let answers = in_parallel(chunks, async |(region, parameters)| {
+            let names = parameters.iter().map(|(name, _)| name.clone()).collect();
+            (self.describe_parameters(&region, names).await, region, parameters)
+        });
+        let mut rotations = BTreeMap::new();
+        for (answer, region, parameters) in answers.await {
+            let found = match answer {
+                Ok(found) => found,
+                Err(error) => {
+                    let undated = parameters.iter().flat_map(|(name, followers)| undated(name, followers, &error));
+                    inventory.unexamined.extend(undated);
+                    continue;
+                }
+            };
+            for (name, followers) in parameters {
+                let parameter = found.iter().find(|parameter| parameter.name.as_ref() == Some(&name));
+                let at = parameter.and_then(|parameter| timestamp(parameter.last_modified_date.as_ref()?));
+                let arn = followers.services.first().and_then(|service| parameter_arn(service, &region, &name));
+                if let Some((arn, at)) = arn.zip(at) {
                     let subject = Subject::Parameter(arn);
-                    rotations.push((subject.clone(), Rotation { subject, version: None, at, not_before: None }));
+                    rotations.insert(subject.clone(), Rotation { subject, version: None, at, not_before: None });
+                } else {
+                    inventory.warnings.push(format!("a service names the parameter {name}, which does not exist"));
                 }
             }
         }
         rotations
+    }
+
+    async fn describe_parameters(&self, region: &str, names: Vec<String>) -> Result<Vec<ParameterMetadata>, AwsError> {
+        let filter = ParameterStringFilter::builder().key("Name").option("Equals").set_values(Some(names));
+        let filter = filter.build().map_err(|error| AwsError::not_made("ssm:DescribeParameters", &error))?;
+        let call = self.ssm.describe_parameters().parameter_filters(filter).max_results(50);
+        let region = aws_sdk_ssm::config::Builder::new().region(Region::new(region.to_owned()));
+        pages(async |token| {
+            let call = call.clone().set_next_token(token);
+            let page = async || call.clone().customize().config_override(region.clone()).send().await;
+            let page = self.read(Category::Parameters, "ssm:DescribeParameters", page).await?;
+            Ok((page.parameters.unwrap_or_default(), page.next_token))
+        })
+        .await
     }
 
     /// Adds lower bounds to these rotations: the label did not move before its version was created.
@@ -173,36 +227,53 @@ impl Aws {
         let mut moves = Vec::new();
         for name in MOVES {
             match self.lookup_events(name, from.max(reach), to).await {
-                Ok(found) => moves.extend(found),
+                Ok((found, whole)) => {
+                    moves.extend(found);
+                    if !whole {
+                        warnings.push(format!(
+                            "CloudTrail has more {name} events than were read, so some moves may be unknown"
+                        ));
+                    }
+                }
                 Err(error) => warnings.push(format!("when secrets changed is not known to the second: {error}")),
             }
         }
         for rotation in rotations {
-            let of_this = moves.iter().filter(|hint| is_move(hint, rotation));
-            if let Some(at) = of_this.filter_map(|hint| hint.at).max() {
+            let of_this = moves.iter().filter_map(|hint| Some((moved(hint, rotation)?, hint.at?)));
+            // What is older than the bound was the move before this one; then this one is not in the history yet.
+            let of_this = of_this.filter(|(_, at)| rotation.not_before.is_none_or(|bound| *at >= bound));
+            // `RotationSucceeded` comes some time after the move, and only bounds it.
+            if let Some((exactness, at)) = of_this.max() {
                 rotation.at = rotation.at.min(at);
-                rotation.not_before = None;
+                rotation.not_before = rotation.not_before.filter(|_| exactness == Exactness::Bound);
             }
         }
         warnings
     }
 
+    /// The newest events of a name in that time, and whether these are all of them.
     async fn lookup_events(
         &self,
         name: &str,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<event::SecretHint>, AwsError> {
+    ) -> Result<(Vec<event::SecretHint>, bool), AwsError> {
         let seconds = aws_sdk_cloudtrail::primitives::DateTime::from_secs;
         let attribute = LookupAttribute::builder().attribute_key(LookupAttributeKey::EventName).attribute_value(name);
         let attribute = attribute.build().map_err(|error| AwsError::not_made("cloudtrail:LookupEvents", &error))?;
         let call = self.cloudtrail.lookup_events().lookup_attributes(attribute).max_results(50);
         let call = call.start_time(seconds(from.as_second())).end_time(seconds(to.as_second() + 1));
-        let events = pages(async |token| {
+        let mut events = Vec::new();
+        let mut token = None;
+        for _ in 0..CLOUDTRAIL_PAGES {
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self.read(Category::CloudTrail, "cloudtrail:LookupEvents", page).await?;
-            Ok((page.events.unwrap_or_default(), page.next_token))
-        });
+            events.extend(page.events.unwrap_or_default());
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                break;
+            }
+        }
         let hint = |event: aws_sdk_cloudtrail::types::Event| {
             let detail: serde_json::Value = serde_json::from_str(&event.cloud_trail_event?).ok()?;
             let kind = "AWS API Call via CloudTrail";
@@ -212,7 +283,7 @@ impl Aws {
                 _ => None,
             }
         };
-        Ok(events.await?.into_iter().filter_map(hint).collect())
+        Ok((events.into_iter().filter_map(hint).collect(), token.is_none()))
     }
 }
 
@@ -229,24 +300,56 @@ fn last_move(facts: &SecretFacts, label: &str, now: Timestamp) -> Option<(Subjec
     Some((subject, rotation))
 }
 
-/// Whether a past event moved the label.
-fn is_move(hint: &event::SecretHint, rotation: &Rotation) -> bool {
-    let Subject::Secret { arn, label } = &rotation.subject else { return false };
-    let moved = match &hint.claim {
-        Claim::Moved(labels) => labels.contains(label),
-        Claim::Stored(version) => label == AWSCURRENT && rotation.version.as_ref() == Some(version),
-        Claim::Requested(_) => false,
-    };
-    let current = Subject::Secret { arn: arn.clone(), label: AWSCURRENT.to_owned() };
-    let named = Reference::parse_secret(&hint.secret_id).ok();
-    moved && named.is_some_and(|named| named.follows(&current, &current.home()) == Follows::Yes)
+/// How close the time of a past event is to a move.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Exactness {
+    /// The label had moved by then.
+    Bound,
+    /// The label moved then.
+    Moment,
 }
 
-/// The ARN of a parameter that a service names, in the service's partition.
-fn parameter_arn(service: &str, name: &str) -> Option<ParameterArn> {
+/// Whether a past event tells of the move by which the label came to where it is.
+fn moved(hint: &event::SecretHint, rotation: &Rotation) -> Option<Exactness> {
+    let Subject::Secret { arn, label } = &rotation.subject else { return None };
+    let exactness = match &hint.claim {
+        Claim::Moved { labels, version: None } => labels.contains(label).then_some(Exactness::Bound),
+        Claim::Moved { labels, version } => {
+            (labels.contains(label) && rotation.version == *version).then_some(Exactness::Moment)
+        }
+        Claim::Stored(version) => {
+            (label == AWSCURRENT && rotation.version.as_ref() == Some(version)).then_some(Exactness::Moment)
+        }
+        Claim::Requested(_) => None,
+    };
+    let current = Subject::Secret { arn: arn.clone(), label: AWSCURRENT.to_owned() };
+    let named = Reference::parse_secret(&hint.secret_id).ok()?;
+    exactness.filter(|_| named.follows(&current, &current.home()) == Follows::Yes)
+}
+
+/// The services that follow something of which AWS does not tell when it changed.
+///
+/// What may not be read stays unknown; what was not answered is asked again by the next attempt.
+fn undated(id: &str, followers: &Followers, error: &AwsError) -> Vec<Unexamined> {
+    let problem = match error.class {
+        Class::Throttled | Class::Unanswered => LookupProblem::LookupFailed,
+        Class::Gone | Class::Invalid | Class::Refused => LookupProblem::Unknown,
+    };
+    let undated = |service: &String| Unexamined {
+        name: service.clone(),
+        problem,
+        error: format!("when {id} changed is not known: {error}"),
+        secrets: vec![id.to_owned()],
+    };
+    followers.services.iter().map(undated).collect()
+}
+
+/// The ARN of a parameter of that Region, in a service's account and partition.
+fn parameter_arn(service: &str, region: &str, name: &str) -> Option<ParameterArn> {
     let service = crate::arn::Arn::parse(service)?;
     let resource = format!("parameter/{}", name.strip_prefix('/').unwrap_or(name));
-    ParameterArn::parse(&crate::arn::Arn { service: "ssm".to_owned(), resource, ..service }.to_string())
+    let arn = crate::arn::Arn { service: "ssm".to_owned(), region: region.to_owned(), resource, ..service };
+    ParameterArn::parse(&arn.to_string())
 }
 
 /// What a status says about the deployment.

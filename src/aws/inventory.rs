@@ -68,6 +68,8 @@ impl Scope<'_> {
 pub struct Inventory {
     /// The services, each once.
     pub services: Vec<Service>,
+    /// The clusters that were scanned, by name or ARN.
+    pub clusters: Vec<String>,
     /// What should have been examined and could not be.
     pub unexamined: Vec<Unexamined>,
     /// What was not understood or vanished, in sentences.
@@ -85,6 +87,14 @@ pub struct Unexamined {
     pub error: String,
     /// The secrets for which it was to be examined, where that is known.
     pub secrets: Vec<String>,
+}
+
+impl Unexamined {
+    /// A service about which AWS gave no answer.
+    #[must_use]
+    pub fn unreadable(service: String, error: String) -> Self {
+        Self { name: service, problem: LookupProblem::LookupFailed, error, secrets: Vec::new() }
+    }
 }
 
 /// A service as described, before its task definitions are read.
@@ -115,11 +125,11 @@ impl Aws {
         let mut inventory = Inventory::default();
         let mut batches = Vec::new();
         if let Scope::One(service) = scope {
-            batches.extend(one_service(config, service));
+            batches.extend(one_service(config, service, &mut inventory));
         } else if config.scan {
             batches.extend(self.all_services(config, &mut inventory).await?);
         } else if config.tags {
-            batches.extend(self.tagged_services(config, scope).await?);
+            batches.extend(self.tagged_services(config, scope, &mut inventory).await?);
         }
         let mut found = self.describe(config, batches, &mut inventory).await;
         self.describe_mapped(config, scope, &mut found, &mut inventory).await;
@@ -133,21 +143,21 @@ impl Aws {
         Ok(inventory)
     }
 
-    /// The same service as it is now; `None` when it is gone.
-    pub(super) async fn read_again(&self, service: &Service) -> Result<Option<Service>, AwsError> {
+    /// The same service as it is now.
+    ///
+    /// # Errors
+    /// When the call fails, and when the service is gone.
+    pub async fn read_again(&self, service: &Service) -> Result<Service, AwsError> {
         let batch = Batch { cluster: service.cluster.clone(), services: vec![service.arn.clone()] };
-        let answer = self.describe_batch(&batch, None).await;
-        let (described, failures) = match answer {
-            Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
-            answer => answer?,
-        };
-        if let Some((_, reason)) = failures.into_iter().find(|(_, reason)| reason != MISSING) {
-            return Err(AwsError { action: "ecs:DescribeServices", class: Class::Refused, message: reason });
-        }
-        let now = described.into_iter().next();
+        let (described, failures) = self.describe_batch(&batch, None).await?;
+        let now = described.into_iter().next().ok_or_else(|| {
+            let message = failures.into_iter().map(|(_, reason)| reason).next().unwrap_or_default();
+            let class = if message == MISSING { Class::Gone } else { Class::Refused };
+            AwsError { action: "ecs:DescribeServices", class, message }
+        })?;
         // The tag and the task definitions were read a moment ago; only the deployments can have changed.
-        let Service { opted_out, uses, history, .. } = service.clone();
-        Ok(now.map(|now| Service { opted_out, history, uses, ..now.service }))
+        let Service { opted_out, uses, history, oldest_task, .. } = service.clone();
+        Ok(Service { opted_out, uses, history, oldest_task, ..now.service })
     }
 
     /// Every service of the clusters in scope, in batches.
@@ -160,7 +170,10 @@ impl Aws {
         let mut batches = Vec::new();
         for (services, cluster) in lists {
             match services {
-                Ok(services) => batches.extend(in_tens(&cluster, &services)),
+                Ok(services) => {
+                    batches.extend(in_tens(&cluster, &services));
+                    inventory.clusters.push(cluster);
+                }
                 Err(AwsError { class: Class::Gone, .. }) if config.clusters.is_none() => {
                     inventory.warnings.push(format!("the cluster {cluster} was deleted while it was read"));
                 }
@@ -202,7 +215,12 @@ impl Aws {
     }
 
     /// The services whose tag names one of the changed secrets, in batches.
-    async fn tagged_services(&self, config: &Config, scope: Scope<'_>) -> Result<Vec<Batch>, AwsError> {
+    async fn tagged_services(
+        &self,
+        config: &Config,
+        scope: Scope<'_>,
+        inventory: &mut Inventory,
+    ) -> Result<Vec<Batch>, AwsError> {
         let clusters: Option<BTreeSet<_>> =
             config.clusters.as_ref().map(|clusters| clusters.iter().map(|cluster| cluster_name(cluster)).collect());
         let call = self.tagging.get_resources().resource_type_filters("ecs:service").resources_per_page(PAGE_SIZE);
@@ -225,9 +243,12 @@ impl Aws {
             let in_scope = clusters.as_ref().is_none_or(|clusters| clusters.contains(cluster.as_str()));
             let tags = resource.tags.unwrap_or_default();
             let tag = tags.iter().find(|tag| tag.key == config.tag_key).map(|tag| tag.value.as_str());
-            let named = tag.into_iter().flat_map(str::split_whitespace).filter_map(|n| Reference::parse_secret(n).ok());
-            if in_scope && named.into_iter().any(|reference| scope.includes(&reference, &home)) {
+            let (named, wrong) = tag.map(tag_words).unwrap_or_default();
+            if in_scope && named.iter().any(|reference| scope.includes(reference, &home)) {
                 by_cluster.entry(cluster).or_default().insert(arn);
+            } else if in_scope {
+                // Of the others, the same is said once they are described.
+                inventory.warnings.extend(wrong.iter().map(|wrong| format!("the tag of {arn} names {wrong}")));
             }
         }
         Ok(batches(by_cluster))
@@ -301,7 +322,7 @@ impl Aws {
                             inventory.warnings.push(format!("the service {service} was deleted while it was read"));
                         } else {
                             let error = format!("ecs:DescribeServices failed: {reason}");
-                            inventory.unexamined.push(unreadable(service, error));
+                            inventory.unexamined.push(Unexamined::unreadable(service, error));
                         }
                     }
                 }
@@ -314,7 +335,9 @@ impl Aws {
                         if is_arn { service } else { format!("{}/{service}", batch.cluster) }
                     };
                     let services = batch.services.iter().cloned().map(name);
-                    inventory.unexamined.extend(services.map(|service| unreadable(service, error.to_string())));
+                    inventory
+                        .unexamined
+                        .extend(services.map(|service| Unexamined::unreadable(service, error.to_string())));
                 }
             }
         }
@@ -367,9 +390,10 @@ impl Aws {
         if task_definitions.is_empty() {
             task_definitions.extend(service.task_definition.clone());
         }
+        let cluster = service.cluster_arn.as_deref().unwrap_or(cluster);
         let facts = Service {
             home: Arn::parse(&arn)?.home(),
-            cluster: service.cluster_arn.clone().unwrap_or_else(|| cluster.to_owned()),
+            cluster: cluster.to_owned(),
             active: service.status() == Some("ACTIVE"),
             opted_out: tag.iter().flat_map(|tag| tag.split_whitespace()).any(|word| word == IGNORE),
             desired: service.desired_count,
@@ -381,8 +405,8 @@ impl Aws {
             },
             staged: strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling),
             deployments: self.with_own_deployment(&arn, deployments(service)),
-            history: Vec::new(),
-            last_event_at: service.events().iter().filter_map(|event| timestamp(event.created_at()?)).max(),
+            history: None,
+            oldest_task: None,
             uses: Vec::new(),
             arn,
         };
@@ -405,23 +429,10 @@ impl Aws {
         deployments
     }
 
-    /// Adds what the tasks of each service read. Each revision is read once per process, because it never changes.
+    /// Adds what the tasks of each service read.
     async fn follow_task_definitions(&self, found: &mut [Described], inventory: &mut Inventory) {
-        let unread: BTreeSet<_> = {
-            let read = lock(&self.task_definitions);
-            let all = found.iter().flat_map(|described| &described.task_definitions);
-            all.filter(|arn| !read.contains_key(*arn)).cloned().collect()
-        };
-        let answers = in_parallel(unread, async |arn| (self.task_definition(&arn).await, arn)).await;
-        let mut failed = BTreeMap::new();
-        for (answer, arn) in answers {
-            match answer {
-                Ok(definition) => {
-                    drop(lock(&self.task_definitions).insert(arn, Arc::new(definition)));
-                }
-                Err(error) => drop(failed.insert(arn, error)),
-            }
-        }
+        let named = found.iter().flat_map(|described| described.task_definitions.iter().cloned());
+        let failed = self.read_task_definitions(named).await;
         let read = lock(&self.task_definitions);
         let mut warnings = BTreeSet::new();
         for described in found {
@@ -429,12 +440,31 @@ impl Aws {
                 if let Some(definition) = read.get(arn) {
                     described.service.uses.extend(definition.uses.iter().cloned());
                     warnings.extend(definition.warnings.iter().cloned());
-                } else if let Some(error) = failed.get(arn).filter(|_| described.service.active) {
-                    inventory.unexamined.push(unreadable(described.service.arn.clone(), format!("{arn}: {error}")));
+                } else if let Some(error) = failed.get(arn).filter(|_| described.service.may_be_redeployed()) {
+                    inventory
+                        .unexamined
+                        .push(Unexamined::unreadable(described.service.arn.clone(), format!("{arn}: {error}")));
                 }
             }
         }
         inventory.warnings.extend(warnings);
+    }
+
+    /// Reads each revision once per process, because it never changes; gives those that could not be read.
+    pub(super) async fn read_task_definitions(&self, arns: impl Iterator<Item = String>) -> BTreeMap<String, AwsError> {
+        let unread: BTreeSet<_> = {
+            let read = lock(&self.task_definitions);
+            arns.filter(|arn| !read.contains_key(arn)).collect()
+        };
+        let answers = in_parallel(unread, async |arn| (self.task_definition(&arn).await, arn)).await;
+        let mut failed = BTreeMap::new();
+        for (answer, arn) in answers {
+            match answer {
+                Ok(definition) => drop(lock(&self.task_definitions).insert(arn, Arc::new(definition))),
+                Err(error) => drop(failed.insert(arn, error)),
+            }
+        }
+        failed
     }
 
     async fn task_definition(&self, arn: &str) -> Result<TaskDefinition, AwsError> {
@@ -443,7 +473,8 @@ impl Aws {
         let answer = self.read(Category::TaskDefinitionRead, "ecs:DescribeTaskDefinition", call).await?;
         let mut read = TaskDefinition::default();
         let Some(definition) = answer.task_definition else {
-            return Ok(read);
+            let message = "the answer has no task definition".to_owned();
+            return Err(AwsError { action: "ecs:DescribeTaskDefinition", class: Class::Refused, message });
         };
         for container in definition.container_definitions() {
             read.add_container(arn, container);
@@ -508,35 +539,43 @@ impl TaskDefinition {
 /// Adds what the tags name.
 fn follow_tags(found: &mut [Described], inventory: &mut Inventory) {
     for described in found {
-        for word in described.tag.iter().flat_map(|tag| tag.split_whitespace()).filter(|word| *word != IGNORE) {
-            match Reference::parse_secret(word) {
-                Ok(reference) => described.service.uses.push(Use::AtStart(reference)),
-                Err(error) => {
-                    let service = &described.service.arn;
-                    inventory
-                        .warnings
-                        .push(format!("the tag of {service} names {word:?}, which is no secret: {error}"));
-                }
-            }
-        }
+        let (named, wrong) = described.tag.as_deref().map(tag_words).unwrap_or_default();
+        described.service.uses.extend(named.into_iter().map(Use::AtStart));
+        let service = &described.service.arn;
+        inventory.warnings.extend(wrong.iter().map(|wrong| format!("the tag of {service} names {wrong}")));
     }
 }
 
-/// The one service, if it is in a cluster in scope.
-fn one_service(config: &Config, service: &str) -> Option<Batch> {
+/// The secrets that a tag names, and what it names that is none.
+fn tag_words(tag: &str) -> (Vec<Reference>, Vec<String>) {
+    let (mut named, mut wrong) = (Vec::new(), Vec::new());
+    for word in tag.split_whitespace().filter(|word| *word != IGNORE) {
+        match Reference::parse_secret(word) {
+            Ok(reference) => named.push(reference),
+            Err(error) => wrong.push(format!("{word:?}, which is no secret: {error}")),
+        }
+    }
+    (named, wrong)
+}
+
+/// The one service, if a lookup in use could find it.
+fn one_service(config: &Config, service: &str, inventory: &mut Inventory) -> Option<Batch> {
     let arn = Arn::parse(service)?;
-    let (cluster, _) = arn.resource.strip_prefix("service/")?.split_once('/')?;
-    let in_scope = config.clusters.as_ref().is_none_or(|scope| scope.iter().any(|name| cluster_name(name) == cluster));
+    let Some((cluster, name)) = arn.resource.strip_prefix("service/").and_then(|path| path.split_once('/')) else {
+        inventory.warnings.push(format!("{service} does not name its cluster, so it is left to the next sweep"));
+        return None;
+    };
+    let is_this = |scope: &String| cluster_name(scope) == cluster;
+    let in_clusters = config.clusters.as_ref().is_none_or(|scope| scope.iter().any(is_this));
+    let mut mapped = config.mapping.iter().flat_map(|line| &line.services);
+    let in_scope = (config.scan || config.tags) && in_clusters
+        || mapped.any(|mapped| mapped.cluster == cluster && mapped.service == name);
     in_scope.then(|| Batch { cluster: cluster.to_owned(), services: vec![service.to_owned()] })
 }
 
 /// Whether a reference names something that changed.
 fn concerns(reference: &Reference, rotations: &[Rotation], home: &Home) -> bool {
     rotations.iter().any(|rotation| reference.follows(&rotation.subject, home) != Follows::No)
-}
-
-fn unreadable(service: String, error: String) -> Unexamined {
-    Unexamined { name: service, problem: LookupProblem::LookupFailed, error, secrets: Vec::new() }
 }
 
 fn batches(by_cluster: BTreeMap<String, BTreeSet<String>>) -> Vec<Batch> {
@@ -561,6 +600,7 @@ pub(super) fn deployments(service: &aws_sdk_ecs::types::Service) -> Vec<Deployme
             id: deployment.id.clone().unwrap_or_default(),
             created_at: timestamp(deployment.created_at()?)?,
             primary: deployment.status() == Some("PRIMARY"),
+            running: deployment.running_count,
             rollout: match deployment.rollout_state() {
                 Some(DeploymentRolloutState::InProgress) => Rollout::InProgress,
                 Some(DeploymentRolloutState::Completed) => Rollout::Completed,
@@ -574,6 +614,7 @@ pub(super) fn deployments(service: &aws_sdk_ecs::types::Service) -> Vec<Deployme
             id: set.id.clone().unwrap_or_default(),
             created_at: timestamp(set.created_at()?)?,
             primary: set.status() == Some("PRIMARY"),
+            running: set.running_count,
             rollout: Rollout::Unknown,
         })
     });

@@ -8,6 +8,7 @@ mod inventory;
 mod pace;
 mod redeploy;
 mod secrets;
+mod tasks;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

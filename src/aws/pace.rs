@@ -16,6 +16,7 @@ pub(super) enum Category {
     ServiceModify,
     TaskDefinitionRead,
     ServiceDeployment,
+    ClusterResourceRead,
     /// <https://docs.aws.amazon.com/general/latest/gr/arg.html>
     Tagging,
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
@@ -33,7 +34,7 @@ impl Category {
     fn quota(self) -> (f64, f64) {
         match self {
             Self::ClusterRead | Self::TaskDefinitionRead | Self::ServiceDeployment => (50.0, 20.0),
-            Self::ServiceRead => (100.0, 20.0),
+            Self::ServiceRead | Self::ClusterResourceRead => (100.0, 20.0),
             Self::ServiceModify => (50.0, 5.0),
             Self::Tagging => (15.0, 15.0),
             // ListSecretVersionIds has the lowest limit of what is called.
@@ -67,7 +68,7 @@ const LEAST_FACTOR: f64 = 1.0 / 16.0;
 const RECOVERY: f64 = 0.05;
 
 impl Pace {
-    /// Takes this share of every quota, more than 0 and at most 1.
+    /// Takes this share of every quota, 0.01 to 1.
     pub(super) fn new(share: f64) -> Self {
         Self { share, buckets: Mutex::new([None; CATEGORIES]) }
     }

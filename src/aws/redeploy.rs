@@ -8,6 +8,9 @@ use crate::plan::{Reason, plan};
 use crate::secret::Rotation;
 use crate::service::{Deployment, Service};
 
+/// What AWS says of a service whose controller it is not to force, in a sentence that ends with the controller.
+const FORCE_REFUSED: &str = "Cannot force a new deployment on services with a";
+
 /// What came of redeploying one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redeployed {
@@ -45,14 +48,19 @@ impl Aws {
             };
             match error.class {
                 Class::Gone => return Ok(Redeployed::No(Reason::NotActive)),
+                // Its controller was changed since it was read; no retry can help.
+                Class::Invalid if error.message.contains(FORCE_REFUSED) => {
+                    return Ok(Redeployed::No(Reason::UnsupportedController));
+                }
                 Class::Invalid | Class::Refused => return Err(error),
                 Class::Throttled | Class::Unanswered if attempt == ATTEMPTS => return Err(error),
                 Class::Throttled => sleep(back_off(attempt)).await,
                 Class::Unanswered => {
                     // If the call took effect, a read shows it by then.
                     sleep(READ_LAG).await;
-                    let Some(service) = self.read_again(service).await? else {
-                        return Ok(Redeployed::No(Reason::NotActive));
+                    let service = match self.read_again(service).await {
+                        Err(AwsError { class: Class::Gone, .. }) => return Ok(Redeployed::No(Reason::NotActive)),
+                        answer => answer?,
                     };
                     match plan(rotations, std::slice::from_ref(&service)).first().map(|decision| decision.reason) {
                         Some(Reason::Stale) | None => {}

@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use redeploy_on_rotation::aws::Aws;
+use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::event;
-use redeploy_on_rotation::handler::{Clock, handle, handle_batch, read};
-use redeploy_on_rotation::report::{Failure, LogContext, Report};
+use redeploy_on_rotation::handler::{handle, handle_batch, read};
+use redeploy_on_rotation::report::{LogContext, Report};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
@@ -88,7 +89,7 @@ impl Function {
                     return Ok(json!(answer));
                 }
                 Ok(None) => handle(&self.aws, &self.config, &payload, &clock).await,
-                Err(invalid) => Report::failed(invalid.kind, Failure::InvalidEvent, invalid.to_string()),
+                Err(invalid) => invalid.into(),
             },
         };
         log(&report);
@@ -109,8 +110,10 @@ impl Function {
 ///
 /// `AWS_LAMBDA_LOG_LEVEL` is for this program; libraries never log below INFO, where they would print whole payloads.
 fn log_as_json() {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse::<LevelFilter>().ok());
-    let level = level.unwrap_or(LevelFilter::INFO);
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    // Lambda knows one level more than `tracing`.
+    let level = if level.eq_ignore_ascii_case("FATAL") { "ERROR" } else { &level };
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target("redeploy_on_rotation", level)

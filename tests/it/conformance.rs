@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use redeploy_on_rotation::handler::{Clock, handle};
+use redeploy_on_rotation::clock::Clock;
+use redeploy_on_rotation::handler::handle;
 use redeploy_on_rotation::plan::Reason;
 use redeploy_on_rotation::report::{Done, Failure, Outcome, Why};
 

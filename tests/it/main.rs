@@ -7,5 +7,6 @@ mod simulation;
 
 mod conformance;
 mod events;
+mod seeds;
 mod tidy;
 mod wire;

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use redeploy_on_rotation::aws::Aws;
+use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::event::sqs_batch;
-use redeploy_on_rotation::handler::{Clock, handle_batch};
+use redeploy_on_rotation::handler::handle_batch;
 use redeploy_on_rotation::report::{Done, Failure, Outcome, Report};
 use serde_json::{Value, json};
 
 use crate::simulation::scene::{config, invoke};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, World};
+use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, Task, World};
 
 /// A world with `prod/db`, changed ten minutes after these services were made, and its native event.
 async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
@@ -43,7 +44,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
         }
     })
     .await;
-    let aws = wire.clients();
+    let aws = wire.clients_with(1.0);
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:?}");
     {
@@ -472,9 +473,10 @@ async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret(
     let sweep = json!({"action": "sweep"});
     let report = invoke(&aws, &wire, &config(&[]), &sweep).await;
     assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 120));
-    assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20);
+    // One more for the tasks outside services: their number alone tells that there are none.
+    assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
     invoke(&aws, &wire, &config(&[]), &sweep).await;
-    assert_eq!(wire.world().calls.len(), 2 * (1 + 2 + 12 + 20) + 120);
+    assert_eq!(wire.world().calls.len(), 2 * (1 + 2 + 12 + 20 + 1) + 120);
 }
 
 #[tokio::test(start_paused = true)]
@@ -527,4 +529,137 @@ async fn without_the_history_a_service_that_was_touched_before_is_not_touched_ag
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
     assert!(report.services[0].error.as_ref().unwrap().contains("ecs:ListServiceDeployments"));
     assert!(wire.world().redeploys.is_empty());
+}
+
+/// A running task that is not made by one of the services' current deployments.
+fn old_task(world: &mut World, number: u32, group: &str, started_by: &str, task_definition: &str) {
+    let task = Task {
+        cluster: CLUSTER.to_owned(),
+        group: group.to_owned(),
+        started_by: started_by.to_owned(),
+        task_definition: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{task_definition}:1"),
+        created_at: world.now(),
+    };
+    world.tasks.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"), task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services() {
+    let (wire, event) = changed(|world, secret| {
+        let protected = world.make_service("protected", secret);
+        let started_by = world.services[&protected].deployments[0].id.clone();
+        old_task(world, 1, "service:protected", &started_by, "protected");
+        world.make_service("api", secret);
+        world.make_service("worker", "/unrelated");
+        old_task(world, 2, "family:api", "batch", "api");
+        old_task(world, 3, "family:worker", "batch", "worker");
+    })
+    .await;
+    let (aws, config) = (wire.clients(), config(&[]));
+    invoke(&aws, &wire, &config, &event).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let now = wire.world().now();
+    old_task(&mut wire.world(), 4, "family:api", "batch", "api");
+    assert!(wire.world().tasks.values().any(|task| task.created_at == now));
+    let sweep = json!({"action": "sweep"});
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    let expected = [
+        row("protected", "blocked", "stale-tasks"),
+        row("2", "blocked", "stale-tasks"),
+        row("api", "skipped", "already-fresh"),
+    ];
+    assert_eq!(actions(&report), expected);
+    assert_eq!(wire.world().redeploys.len(), 2);
+    wire.world().tasks.clear();
+    wire.world().calls.clear();
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    assert!(report.services.iter().all(|service| service.action == Done::Skipped), "{report:#?}");
+    assert!(wire.world().calls_of("ListTasks").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_turn_comes_late_is_read_again_first() {
+    let (wire, event) = changed(|world, secret| {
+        for number in 0..300 {
+            world.make_service(&format!("api-{number:03}"), secret);
+        }
+    })
+    .await;
+    let ci = async {
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let mut world = wire.world();
+        let last = world.services.keys().last().unwrap().clone();
+        let definition = world.services[&last].deployments[0].task_definition.clone();
+        world.deploy(&last, &definition);
+    };
+    let (aws, config) = (wire.clients(), config(&[]));
+    let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
+    assert_eq!(wire.world().redeploys.len(), 299);
+    assert!(actions(&report).contains(&row("api-299", "skipped", "already-fresh")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_sweep() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let sweep = json!({"action": "sweep"});
+    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
+    assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
+    assert_eq!(report.failure, None);
+    assert!(report.services[0].error.as_ref().unwrap().contains("secretsmanager:DescribeSecret"));
+    // What was not answered may be answered to the next attempt.
+    wire.world().fail_next("DescribeSecret", &[Fault::Throttled; 20]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
+    assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
+    assert_eq!(report.failure, Some(Failure::PartialFailure));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_waits_until_a_change_of_this_moment_has_settled() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let began = tokio::time::Instant::now();
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
+    assert!(began.elapsed() >= Duration::from_secs(10));
+    let world = wire.world();
+    assert!(world.redeploys[0].0 > world.secrets["prod/db"].last_changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_event_of_a_service_that_no_lookup_could_find_is_left_alone() {
+    let mapping = json!([{"secret": "prod/db", "services": ["prod/mapped"]}]).to_string();
+    let (wire, _) = changed(|world, _| {
+        world.make_service("mapped", "/unrelated");
+        world.make_service("other", "/unrelated");
+    })
+    .await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let vars = [("REDEPLOY_LOOKUP", "config"), ("REDEPLOY_MAPPING", &mapping)];
+    for (name, calls) in [("other", 0), ("mapped", 1)] {
+        let event = json!({
+            "source": "aws.ecs", "detail-type": "ECS Deployment State Change",
+            "resources": [format!("arn:aws:ecs:eu-west-1:123456789012:service/prod/{name}")],
+            "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"},
+        });
+        invoke(&wire.clients(), &wire, &config(&vars), &event).await;
+        assert_eq!(wire.world().calls_of("DescribeServices").len(), calls, "{name}");
+    }
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    let version = wire.world().request_rotation("prod/db");
+    let (_, event) = wire.world().events.pop().unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    wire.world().finish_rotation("prod/db", &version);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (aws, config) = (wire.clients(), config(&[]));
+    assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::Redeployed);
+    // Tagged, so that LastChangedDate is later than the new deployment.
+    wire.world().describe("prod/db");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::NothingToDo);
 }

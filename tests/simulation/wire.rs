@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use redeploy_on_rotation::aws::Aws;
 use serde_json::{Value, json};
 
-use super::world::{Deployment, Fault, REGION, Service, World};
+use super::world::{Deployment, Fault, REGION, Service, Task, World};
 
 /// How long a call takes.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -114,6 +114,9 @@ impl World {
             "ListServiceDeployments" => self.list_service_deployments(body),
             "LookupEvents" => Ok(self.lookup_events(body)),
             "DescribeParameters" => Ok(self.describe_parameters(body)),
+            "DescribeClusters" => Ok(self.describe_clusters(body)),
+            "ListTasks" => self.list_tasks(body),
+            "DescribeTasks" => Ok(self.describe_tasks(body)),
             "GetResources" => Ok(self.get_resources(body)),
             other => panic!("{other} is not among the operations that the function may call"),
         }
@@ -187,7 +190,8 @@ impl World {
         };
         let mut answer = json!({
             "serviceArn": arn, "serviceName": arn.rsplit('/').next(), "clusterArn": service.cluster,
-            "status": service.status, "desiredCount": service.tasks, "runningCount": service.tasks, "pendingCount": 0,
+            "status": service.status, "desiredCount": service.tasks, "pendingCount": 0,
+            "runningCount": service.tasks + self.outliving(service),
             "deploymentController": {"type": service.controller},
             "deploymentConfiguration": {"strategy": service.strategy},
         });
@@ -198,6 +202,7 @@ impl World {
                     json!({
                         "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
                         "createdAt": seconds(deployment), "rolloutState": deployment.rollout,
+                        "runningCount": if deployment.primary { service.tasks } else { 0 },
                     })
                 })
                 .collect();
@@ -216,6 +221,49 @@ impl World {
             answer["tags"] = service.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         }
         answer
+    }
+
+    /// How many tasks outlived a rollout of the service.
+    fn outliving(&self, service: &Service) -> i32 {
+        let of_service = |task: &&Task| service.deployments.iter().any(|deployment| deployment.id == task.started_by);
+        self.tasks.values().filter(of_service).count() as i32
+    }
+
+    fn describe_clusters(&self, body: &Value) -> Value {
+        let mut clusters = Vec::new();
+        for asked in body["clusters"].as_array().unwrap() {
+            let Ok(arn) = self.cluster(&json!({"cluster": asked})) else { continue };
+            let outside = self.tasks.values().filter(|task| task.cluster == arn).count() as i32;
+            let in_services =
+                self.services.values().filter(|service| service.cluster == arn).map(|service| service.tasks);
+            let running = in_services.sum::<i32>() + outside;
+            clusters.push(json!({"clusterArn": arn, "status": "ACTIVE", "runningTasksCount": running}));
+        }
+        json!({"clusters": clusters, "failures": []})
+    }
+
+    fn list_tasks(&self, body: &Value) -> Answer {
+        let cluster = self.cluster(body)?;
+        assert_eq!(body["desiredStatus"], "RUNNING");
+        let group = body["serviceName"].as_str().map(|name| format!("service:{name}"));
+        let is_asked = |task: &Task| task.cluster == cluster && group.as_ref().is_none_or(|group| task.group == *group);
+        let arns: Vec<_> = self.tasks.iter().filter(|(_, task)| is_asked(task)).map(|(arn, _)| arn.clone()).collect();
+        Ok(self.page(body, "taskArns", &arns))
+    }
+
+    fn describe_tasks(&self, body: &Value) -> Value {
+        let asked = body["tasks"].as_array().unwrap();
+        assert!(asked.len() <= 100);
+        let task = |arn: &Value| {
+            let arn = arn.as_str().unwrap();
+            let task = self.tasks.get(arn)?;
+            Some(json!({
+                "taskArn": arn, "clusterArn": task.cluster, "group": task.group, "startedBy": task.started_by,
+                "taskDefinitionArn": task.task_definition, "lastStatus": "RUNNING",
+                "createdAt": task.created_at.as_millisecond() as f64 / 1000.0,
+            }))
+        };
+        json!({"tasks": asked.iter().filter_map(task).collect::<Vec<_>>(), "failures": []})
     }
 
     fn describe_task_definition(&self, body: &Value) -> Answer {
@@ -266,6 +314,7 @@ impl World {
         Ok(json!({
             "ARN": secret.arn, "Name": name, "VersionIdsToStages": versions,
             "LastChangedDate": secret.last_changed.as_millisecond() as f64 / 1000.0,
+            "LastRotatedDate": secret.last_rotated.map(|rotated| rotated.as_millisecond() as f64 / 1000.0),
         }))
     }
 

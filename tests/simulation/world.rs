@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// By ARN.
     pub(crate) services: BTreeMap<String, Service>,
+    /// The running tasks, by ARN.
+    pub(crate) tasks: BTreeMap<String, Task>,
     /// Container definitions and volumes, by ARN.
     pub(crate) task_definitions: BTreeMap<String, Value>,
     /// Clusters that `ListClusters` names, by ARN; one may be gone by the time it is read.
@@ -71,6 +73,7 @@ pub(crate) struct Secret {
     /// When each version was created.
     pub(crate) versions: BTreeMap<String, Timestamp>,
     pub(crate) last_changed: Timestamp,
+    pub(crate) last_rotated: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +98,16 @@ pub(crate) struct Deployment {
     pub(crate) rollout: &'static str,
 }
 
+/// A running task. Those of a service are made only where they matter: when they outlive its rollout.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) cluster: String,
+    pub(crate) group: String,
+    pub(crate) started_by: String,
+    pub(crate) task_definition: String,
+    pub(crate) created_at: Timestamp,
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self {
@@ -102,6 +115,7 @@ impl World {
             began: Instant::now(),
             secrets: BTreeMap::new(),
             services: BTreeMap::new(),
+            tasks: BTreeMap::new(),
             task_definitions: BTreeMap::new(),
             clusters: vec![CLUSTER.to_owned()],
             faults: BTreeMap::new(),
@@ -140,7 +154,7 @@ impl World {
         let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
         let versions = BTreeMap::from([(version.clone(), self.now())]);
         let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
-        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now() };
+        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now(), last_rotated: None };
         self.secrets.insert(name.to_owned(), secret);
         arn
     }
@@ -235,7 +249,10 @@ impl World {
     /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
     pub(crate) fn finish_rotation(&mut self, name: &str, version: &str) {
         self.move_label(name, "AWSCURRENT", version);
-        self.touch(name).labels.remove("AWSPENDING");
+        let now = self.now();
+        let secret = self.touch(name);
+        secret.labels.remove("AWSPENDING");
+        secret.last_rotated = Some(now);
         self.service_event("RotationSucceeded", name);
     }
 

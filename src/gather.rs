@@ -1,0 +1,299 @@
+//! The facts of one invocation: what changed, and who may have to do with it.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::aws::{Aws, AwsError, Class, Inventory, Scope};
+use crate::clock::Clock;
+use crate::config::{Config, OnPending};
+use crate::event::{Hint, InvalidEvent, Kind, Problem, SecretHint, Trigger, Verdict};
+use crate::plan::{Action, Reason, fresh_from, needs_history, plan};
+use crate::report::{Failure, Outcome, Report};
+use crate::secret::{AWSCURRENT, ParameterArn, Rotation, Subject};
+use crate::service::{Service, Task};
+
+/// How many services are asked about at once.
+const CALLS_AT_ONCE: usize = 8;
+/// An event cannot have happened later than now, unless clocks differ by this much.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What changed, and who may have to do with it.
+#[derive(Debug)]
+pub struct World {
+    /// The changes.
+    pub rotations: Vec<Rotation>,
+    /// The services.
+    pub inventory: Inventory,
+    /// Running tasks that belong to no service.
+    pub tasks: Vec<Task>,
+    /// When the services were read.
+    pub read: Instant,
+}
+
+/// Gathers what a trigger is about. A change of a moment ago is waited for until it has settled, unless this is a dry
+/// run.
+///
+/// # Errors
+/// The report that ends the invocation: there is nothing to do, or the facts could not be gathered.
+pub async fn gather(
+    aws: &Aws,
+    config: &Config,
+    Trigger { kind, hint }: Trigger,
+    dry_run: bool,
+    clock: &Clock,
+) -> Result<World, Report> {
+    let gather = Gather { aws, config, kind, clock, settle: (!dry_run).then_some(config.settle) };
+    match hint {
+        Hint::Sweep => gather.examine(Scope::All).await,
+        Hint::Service { arn } => gather.examine(Scope::One(&arn)).await,
+        hint => gather.follow(hint).await,
+    }
+}
+
+struct Gather<'a> {
+    aws: &'a Aws,
+    config: &'a Config,
+    kind: Kind,
+    clock: &'a Clock,
+    /// How long to wait after a change; `None` when nothing will be done about it.
+    settle: Option<Duration>,
+}
+
+impl Gather<'_> {
+    /// Gathers what one change needs: waits until it has settled, then looks for the services.
+    async fn follow(&self, hint: Hint) -> Result<World, Report> {
+        let rotations = self.rotations(hint).await?;
+        let about = |report: Report| Report { rotations: rotations.iter().map(Into::into).collect(), ..report };
+        if let Some(at) = rotations.iter().map(|rotation| rotation.at).max() {
+            self.wait_until_settled(at).await.map_err(about)?;
+        }
+        let inventory = async {
+            let mut inventory = self.aws.inventory(self.config, Scope::Changed(&rotations)).await?;
+            self.aws.settle_partial_arns(&rotations, &mut inventory).await;
+            Ok(inventory)
+        };
+        let inventory = self.within(inventory).await.map_err(|unavailable| about(unavailable.report(self.kind)))?;
+        Ok(World { rotations, inventory, tasks: Vec::new(), read: Instant::now() })
+    }
+
+    /// Gathers what there is to know without an event: the services, and when each secret that they follow last changed.
+    async fn examine(&self, scope: Scope<'_>) -> Result<World, Report> {
+        let survey =
+            async || self.within(self.survey(scope)).await.map_err(|unavailable| unavailable.report(self.kind));
+        let mut world = survey().await?;
+        let Some(settle) = self.settle else { return Ok(world) };
+        let settled = |clock: &Clock| clock.now().saturating_sub(settle).unwrap_or(Timestamp::MIN);
+        let unsettled = open(&mut world.rotations, &world.inventory.services, |reason| reason.action() != Action::Skip);
+        if let Some(at) = unsettled.iter().map(|rotation| rotation.at).max().filter(|at| *at > settled(self.clock)) {
+            self.wait_until_settled(at).await?;
+            world = survey().await?;
+        }
+        // What changed meanwhile is left to its own event, and to the next sweep.
+        world.rotations.retain(|rotation| rotation.at <= settled(self.clock));
+        Ok(world)
+    }
+
+    /// One look at everything in scope.
+    ///
+    /// Each step costs more calls than the one before, and asks only about what that one left open.
+    async fn survey(&self, scope: Scope<'_>) -> Result<World, AwsError> {
+        let (aws, clock) = (self.aws, self.clock);
+        let mut inventory = aws.inventory(self.config, scope).await?;
+        let mut rotations = aws.last_changes(&mut inventory, clock.now()).await;
+        aws.settle_partial_arns(&rotations, &mut inventory).await;
+
+        let is_open = |reason: Reason| reason.action() != Action::Skip || reason == Reason::Unknown;
+        let doubtful = open(&mut rotations, &inventory.services, is_open);
+        inventory.warnings.extend(aws.add_lower_bounds(doubtful).await);
+        self.recall(&rotations, &mut inventory).await;
+        // A roll-back between the two bounds may have been of an earlier deployment than one for this change.
+        let is_open = |reason| matches!(reason, Reason::Unknown | Reason::RolledBack);
+        let doubtful = open(&mut rotations, &inventory.services, is_open).into_iter();
+        let doubtful = doubtful.filter(|rotation| rotation.not_before.is_some()).collect();
+        inventory.warnings.extend(aws.ask_cloudtrail(doubtful, clock.now()).await);
+
+        self.find_old_tasks(&mut inventory).await;
+        let mut tasks = Vec::new();
+        if matches!(scope, Scope::All) {
+            let (outside, warnings) = aws.tasks_outside(&inventory.clusters, &inventory.services).await;
+            inventory.warnings.extend(warnings);
+            tasks = outside;
+        }
+        Ok(World { rotations, inventory, tasks, read: Instant::now() })
+    }
+
+    /// Adds to every stale service what became of its deployments since the change.
+    async fn recall(&self, rotations: &[Rotation], inventory: &mut Inventory) {
+        let ask = async |service: Service| match needs_history(rotations, &service) {
+            Some(since) => self.aws.recall(service, since).await,
+            None => Ok(service),
+        };
+        ask_each(inventory, ask).await;
+    }
+
+    /// Adds to every service whose tasks outlive a rollout when the oldest of these was created.
+    async fn find_old_tasks(&self, inventory: &mut Inventory) {
+        let now = self.clock.now();
+        let ask = async |service: Service| {
+            if service.may_be_redeployed() && service.is_outlived(now) {
+                self.aws.find_oldest_task(service).await
+            } else {
+                Ok(service)
+            }
+        };
+        ask_each(inventory, ask).await;
+    }
+
+    /// What changed.
+    async fn rotations(&self, hint: Hint) -> Result<Vec<Rotation>, Report> {
+        match hint {
+            Hint::Ignored { reason, warning } => {
+                let warnings = if warning { vec![reason.clone()] } else { Vec::new() };
+                Err(Report { warnings, ..self.ignored(reason) })
+            }
+            Hint::Rotation(rotation) => {
+                self.check_time(rotation.at)?;
+                Ok(vec![rotation])
+            }
+            Hint::Secret(hint) => self.confirmed(&hint).await,
+            Hint::Request { secret, .. } => Ok(vec![self.requested(&secret).await?]),
+            Hint::Sweep | Hint::Service { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// What is left of a hint in the light of `DescribeSecret`.
+    async fn confirmed(&self, hint: &SecretHint) -> Result<Vec<Rotation>, Report> {
+        if let Some(at) = hint.at {
+            self.check_time(at)?;
+            if hint.is_of_the_past() {
+                // Asked earlier, Secrets Manager may answer with what was before the change.
+                self.wait_until_settled(at).await?;
+            }
+        }
+        let describe = self.aws.describe_secret(&hint.secret_id, hint.region.as_deref());
+        let facts = self.within(describe).await.map_err(|unavailable| match unavailable {
+            Unavailable::Aws(AwsError { class: Class::Invalid, .. }) => {
+                self.invalid_event("detail.requestParameters.secretId", "the name or ARN of a secret")
+            }
+            other => other.report(self.kind),
+        })?;
+        let facts = facts.ok_or_else(|| self.ignored("the secret no longer exists".to_owned()))?;
+        match hint.confirm(&facts, self.clock.now()) {
+            Verdict::Rotations(rotations) => Ok(rotations),
+            Verdict::Pending(reason) if self.config.on_pending == OnPending::Retry => {
+                Err(Report::failed(self.kind, Failure::RotationPending, reason))
+            }
+            Verdict::Pending(reason) | Verdict::Nothing(reason) => Err(self.ignored(reason)),
+        }
+    }
+
+    /// The secret or parameter of a request, as if it had changed when it was made.
+    async fn requested(&self, secret: &str) -> Result<Rotation, Report> {
+        let at = self.clock.asked_at;
+        if let Some(arn) = ParameterArn::parse(secret) {
+            return Ok(Rotation { subject: Subject::Parameter(arn), version: None, at, not_before: None });
+        }
+        let unknown = || self.invalid_event("secret", "the name or ARN of a secret that exists in this Region");
+        let facts =
+            self.within(self.aws.describe_secret(secret, None)).await.map_err(|unavailable| match unavailable {
+                Unavailable::Aws(AwsError { class: Class::Invalid, .. }) => unknown(),
+                other => other.report(self.kind),
+            })?;
+        let facts = facts.ok_or_else(unknown)?;
+        let version = facts.labels.get(AWSCURRENT).cloned();
+        let subject = Subject::Secret { arn: facts.arn, label: AWSCURRENT.to_owned() };
+        Ok(Rotation { subject, version, at, not_before: None })
+    }
+
+    fn check_time(&self, at: Timestamp) -> Result<(), Report> {
+        let latest = self.clock.now().saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
+        if at > latest { Err(self.invalid_event("time", "a time that is not in the future")) } else { Ok(()) }
+    }
+
+    /// Waits until whatever is started is certainly newer than a change at this moment, and Secrets Manager's readers
+    /// see it.
+    async fn wait_until_settled(&self, at: Timestamp) -> Result<(), Report> {
+        let Some(settle) = self.settle else { return Ok(()) };
+        // From the end of the second, because the same change has whole seconds in another event, and must settle there, too.
+        // And it may be told of a second later there.
+        let second = Timestamp::from_second(at.as_second() + i64::from(at.subsec_nanosecond() > 0)).unwrap_or(at);
+        let until = fresh_from(second).saturating_add(settle).unwrap_or(Timestamp::MAX);
+        let wait = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
+        if self.clock.stop_at().is_some_and(|stop| Instant::now() + wait > stop) {
+            let reason =
+                format!("nothing may be redeployed before {until}, and the invocation ends too soon after that");
+            return Err(Report::failed(self.kind, Failure::TimeLeft, reason));
+        }
+        sleep(wait).await;
+        Ok(())
+    }
+
+    /// Gathers while there is time.
+    async fn within<T>(&self, gather: impl Future<Output = Result<T, AwsError>>) -> Result<T, Unavailable> {
+        let answer = match self.clock.stop_at() {
+            None => gather.await,
+            Some(stop) => timeout_at(stop, gather).await.map_err(|_| Unavailable::Time)?,
+        };
+        answer.map_err(Unavailable::Aws)
+    }
+
+    fn ignored(&self, reason: String) -> Report {
+        Report::new(self.kind, Outcome::Ignored, reason)
+    }
+
+    /// The report of a known event with a field that makes no sense.
+    fn invalid_event(&self, field: &str, must_be: &'static str) -> Report {
+        InvalidEvent { kind: self.kind, field: field.to_owned(), problem: Problem::MustBe(must_be) }.into()
+    }
+}
+
+/// Why facts could not be gathered.
+enum Unavailable {
+    Time,
+    Aws(AwsError),
+}
+
+impl Unavailable {
+    /// The report of an invocation that could not even find out what there is to do.
+    fn report(&self, kind: Kind) -> Report {
+        match self {
+            Self::Time => {
+                Report::failed(kind, Failure::TimeLeft, "the invocation's time did not suffice for the lookup")
+            }
+            Self::Aws(error) => {
+                let is_throttled = error.class == Class::Throttled;
+                let failure = if is_throttled { Failure::Throttled } else { Failure::PartialFailure };
+                Report::failed(kind, failure, error.to_string())
+            }
+        }
+    }
+}
+
+/// Asks about each service; one about which there is no answer stays as it is, with a warning.
+async fn ask_each(inventory: &mut Inventory, ask: impl AsyncFn(Service) -> Result<Service, AwsError>) {
+    let services = std::mem::take(&mut inventory.services);
+    let asked = services.into_iter().map(async |service| ask(service.clone()).await.map_err(|error| (service, error)));
+    let answers: Vec<_> = stream::iter(asked).buffered(CALLS_AT_ONCE).collect().await;
+    for answer in answers {
+        inventory.services.push(answer.unwrap_or_else(|(service, error)| {
+            inventory.warnings.push(format!("{}: {error}", service.arn));
+            service
+        }));
+    }
+}
+
+/// The rotations for which the plan, as far as it is known, comes to such a reason.
+fn open<'a>(
+    rotations: &'a mut [Rotation],
+    services: &[Service],
+    is_open: impl Fn(Reason) -> bool,
+) -> Vec<&'a mut Rotation> {
+    let decisions = plan(rotations, services).into_iter().filter(|decision| is_open(decision.reason));
+    let subjects: BTreeSet<_> = decisions.flat_map(|decision| decision.secrets).collect();
+    rotations.iter_mut().filter(|rotation| subjects.contains(&rotation.subject.to_string())).collect()
+}
