@@ -44,8 +44,12 @@ resource "aws_cloudwatch_event_target" "this" {
     arn = aws_sqs_queue.dead_letters.arn
   }
 
-  # So that the first event that cannot be delivered can be kept.
-  depends_on = [aws_lambda_permission.this, aws_sqs_queue_policy.dead_letters]
+  # So that the first event that cannot be handed over, or not be handled, can be kept.
+  depends_on = [
+    aws_lambda_function_event_invoke_config.this,
+    aws_lambda_permission.this,
+    aws_sqs_queue_policy.dead_letters,
+  ]
 }
 
 # No SourceAccount: EventBridge does not send it, so that a condition on it refuses every event.

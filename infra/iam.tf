@@ -5,18 +5,23 @@ locals {
 
   # `scan` and `tags` look at whole clusters, `config` at the services that it names.
   looks_at_clusters = length(setintersection(var.lookup, ["scan", "tags"])) > 0
-  cluster_names     = [for cluster in var.clusters : reverse(split("/", cluster))[0]]
-  cluster_arns      = [for name in sort(local.cluster_names) : "${local.ecs_arn}:cluster/${name}"]
+  every_cluster     = local.looks_at_clusters && length(var.clusters) == 0
+  clusters          = [for name in sort(var.clusters) : name if local.looks_at_clusters]
+  mapped_services   = flatten(var.mapping[*].services)
   service_arns = sort(distinct(concat(
-    local.looks_at_clusters && length(var.clusters) == 0 ? ["${local.ecs_arn}:service/*"] : [],
-    [for name in local.cluster_names : "${local.ecs_arn}:service/${name}/*" if local.looks_at_clusters],
-    [for service in flatten(var.mapping[*].services) : "${local.ecs_arn}:service/${service}"],
+    local.every_cluster ? ["${local.ecs_arn}:service/*"] : [],
+    [for name in local.clusters : "${local.ecs_arn}:service/${name}/*"],
+    [for service in local.mapped_services : "${local.ecs_arn}:service/${service}"],
   )))
 
-  # What is examined without an event must be told by its times.
-  examines = var.sweep_schedule != null || contains(var.triggers, "deployment-state-change")
+  # What is examined without an event must be told by its times, and by those of its tasks.
+  examines      = var.sweep_schedule != null || contains(var.triggers, "deployment-state-change")
+  task_clusters = sort(distinct(concat(local.clusters, [for service in local.mapped_services : split("/", service)[0]])))
 
-  secret_arns = length(var.secret_arns) > 0 ? sort(var.secret_arns) : ["arn:${local.partition}:secretsmanager:*:${local.account_id}:secret:*"]
+  # To name secrets of this account narrows what may be described, to name those of others widens it.
+  names_own_secrets = anytrue([for arn in var.secret_arns : contains([local.account_id, "*"], split(":", arn)[4])])
+  own_secrets       = local.names_own_secrets ? [] : ["arn:${local.partition}:secretsmanager:*:${local.account_id}:secret:*"]
+  secret_arns       = sort(concat(local.own_secrets, tolist(var.secret_arns)))
 
   statements = [
     # The one thing that it changes.
@@ -58,7 +63,7 @@ locals {
       Effect    = "Allow"
       Action    = ["ecs:ListServices"]
       Resource  = ["*"]
-      Condition = length(var.clusters) == 0 ? null : { ArnEquals = { "ecs:cluster" = local.cluster_arns } }
+      Condition = local.every_cluster ? null : { ArnEquals = { "ecs:cluster" = [for name in local.clusters : "${local.ecs_arn}:cluster/${name}"] } }
     },
     # AWS knows neither a resource nor a condition for this action.
     !contains(var.lookup, "scan") ? null : {
@@ -73,6 +78,27 @@ locals {
       Effect   = "Allow"
       Action   = ["ecs:ListClusters"]
       Resource = ["*"]
+    },
+    # How many tasks run beside those of services; only a sweep asks.
+    !contains(var.lookup, "scan") || var.sweep_schedule == null ? null : {
+      Sid      = "CountTasks"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeClusters"]
+      Resource = local.every_cluster ? ["${local.ecs_arn}:cluster/*"] : [for name in local.clusters : "${local.ecs_arn}:cluster/${name}"]
+    },
+    # AWS knows no resource for this action, but the condition on the cluster.
+    !local.examines ? null : {
+      Sid       = "ListTasks"
+      Effect    = "Allow"
+      Action    = ["ecs:ListTasks"]
+      Resource  = ["*"]
+      Condition = local.every_cluster ? null : { ArnEquals = { "ecs:cluster" = [for name in local.task_clusters : "${local.ecs_arn}:cluster/${name}"] } }
+    },
+    !local.examines ? null : {
+      Sid      = "ReadTasks"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeTasks"]
+      Resource = local.every_cluster ? ["${local.ecs_arn}:task/*"] : [for name in local.task_clusters : "${local.ecs_arn}:task/${name}/*"]
     },
     # AWS knows no resource for this action. A scan sees the tags anyway.
     !contains(var.lookup, "tags") || contains(var.lookup, "scan") ? null : {

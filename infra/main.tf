@@ -71,6 +71,14 @@ resource "aws_lambda_function" "this" {
     mode = var.tracing ? "Active" : "PassThrough"
   }
 
+  lifecycle {
+    precondition {
+      # Lambda measures them as one JSON object, in bytes.
+      condition     = length(base64encode(jsonencode(local.environment))) <= 4096 * 4 / 3
+      error_message = "clusters and mapping are too long together: a function's environment has 4 KB; use the lookup tags in place of mapping, or leave clusters empty."
+    }
+  }
+
   # The first invocation may come at once.
   depends_on = [aws_iam_role_policy.this]
 }

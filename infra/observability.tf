@@ -3,16 +3,21 @@ locals {
   sweep_rate    = var.sweep_schedule == null ? null : regex("^rate\\((?P<number>[0-9]+) (?P<unit>minute|hour|day)s?\\)$", var.sweep_schedule)
   sweep_seconds = local.sweep_rate == null ? 0 : local.sweep_rate.number * { minute = 60, hour = 3600, day = 86400 }[local.sweep_rate.unit]
 
+  # On from one sweep to the next: what is found again each time is one alarm, and is over when two sweeps have not found it.
+  lasting = { period = max(300, local.sweep_seconds), periods = 2, datapoints = 1 }
+
   alarms = merge(
     {
-      errors = {
+      errors = merge(local.lasting, {
         description = "The function failed. Its log and the queue ${aws_sqs_queue.dead_letters.name} tell why."
         namespace   = "AWS/Lambda"
         metric      = "Errors"
         dimensions  = { FunctionName = aws_lambda_function.this.function_name }
-        # With `retry`, an invocation that finds a rotation under way fails on purpose, at most twice before the last attempt.
+        # With `retry`, an invocation that finds a rotation under way fails on purpose, at most twice before the last attempt:
+        # three failures are one too many only if they are close together.
         threshold = local.on_pending == "retry" ? 3 : 1
-      }
+        period    = local.on_pending == "retry" ? 300 : local.lasting.period
+      })
       throttles = {
         description = "Events have waited for the function for a quarter of an hour: it cannot keep up, or its concurrency is used up."
         namespace   = "AWS/Lambda"
@@ -27,19 +32,27 @@ locals {
         metric      = "ApproximateNumberOfMessagesVisible"
         dimensions  = { QueueName = aws_sqs_queue.dead_letters.name }
         statistic   = "Maximum"
+        # SQS sends nothing about a queue that nobody has touched for hours, which is no sign that it is empty.
+        missing = "ignore"
       }
-      failed = {
+      undelivered = {
+        description = "What came of an invocation could not be put into the queue ${aws_sqs_queue.dead_letters.name}, or told: a failed event may be lost. The log ${aws_cloudwatch_log_group.this.name} has the report."
+        namespace   = "AWS/Lambda"
+        metric      = "DestinationDeliveryFailures"
+        dimensions  = { FunctionName = aws_lambda_function.this.function_name }
+      }
+      failed = merge(local.lasting, {
         description = "Services use a secret that changed, and could not be redeployed or examined. The log ${aws_cloudwatch_log_group.this.name} names them."
         namespace   = "RedeployOnRotation"
         metric      = "Failed"
         dimensions  = { FunctionName = aws_lambda_function.this.function_name }
-      }
-      blocked = {
+      })
+      blocked = merge(local.lasting, {
         description = "Services use a secret that changed, and need a person to redeploy them. The log ${aws_cloudwatch_log_group.this.name} names them, and why."
         namespace   = "RedeployOnRotation"
         metric      = "Blocked"
         dimensions  = { FunctionName = aws_lambda_function.this.function_name }
-      }
+      })
     },
     { for schedule in compact([var.sweep_schedule]) : "no-sweep" => {
       description = "The schedule ${schedule} has not invoked the function for twice as long as it should take."
@@ -58,7 +71,9 @@ locals {
     aws-cn     = "console.amazonaws.cn"
     aws-us-gov = "console.amazonaws-us-gov.com"
   }, local.partition, "console.aws.amazon.com")
-  dashboard_url = "https://${local.region}.${local.console}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${var.name}"
+  # An account has one list of dashboards for all Regions, but each Region has its function.
+  dashboard_name = "${var.name}-${local.region}"
+  dashboard_url  = "https://${local.region}.${local.console}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${local.dashboard_name}"
 
   # What is told in the chat form. Successes come from the function's own destination on the default bus; failures come as
   # alarms, because the destination for failures is the queue, which must not depend on anything in between.
@@ -126,20 +141,22 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   threshold           = try(each.value.threshold, 1)
   period              = try(each.value.period, 300)
   evaluation_periods  = try(each.value.periods, 1)
+  datapoints_to_alarm = try(each.value.datapoints, null)
   treat_missing_data  = try(each.value.missing, "notBreaching")
   alarm_actions       = var.alarm_topic_arns
   ok_actions          = var.alarm_topic_arns
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
-  dashboard_name = var.name
-  dashboard_body = templatefile("${path.module}/dashboard.json", {
+  dashboard_name = local.dashboard_name
+  # Encoded anew, which writes the angle brackets of its query in a form that no XML trips over.
+  dashboard_body = jsonencode(jsondecode(templatefile("${path.module}/dashboard.json", {
     function_name = aws_lambda_function.this.function_name
     log_group     = aws_cloudwatch_log_group.this.name
     region        = local.region
     # Inside the quotes of the file, so that the file is JSON as it stands.
     alarm_arns = join("\", \"", values(aws_cloudwatch_metric_alarm.this)[*].arn)
-  })
+  })))
 }
 
 resource "aws_cloudwatch_event_rule" "notification" {

@@ -101,14 +101,14 @@ variable "lookup" {
 }
 
 variable "clusters" {
-  description = "Names or ARNs of the ECS clusters that `scan` and `tags` look at, and that the function may change; every cluster of the Region when empty."
+  description = "Names of the ECS clusters that `scan` and `tags` look at, and that the function may change; every cluster of the Region when empty."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
-    condition     = alltrue([for cluster in var.clusters : can(regex("^(arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}$", cluster))])
-    error_message = "clusters must be names or ARNs of ECS clusters."
+    condition     = alltrue([for cluster in var.clusters : can(regex("^[A-Za-z0-9_-]{1,255}$", cluster))])
+    error_message = "clusters must be names of ECS clusters of this account and Region, not ARNs: 1 to 255 letters, digits, underscores and hyphens."
   }
 }
 
@@ -127,13 +127,8 @@ variable "mapping" {
   }
 
   validation {
-    condition     = alltrue([for line in var.mapping : line.secret != "" && length(line.services) > 0 && alltrue([for service in line.services : can(regex("^[A-Za-z0-9_-]{1,255}/[A-Za-z0-9_-]{1,255}$", service))])])
-    error_message = "each element of mapping must name a secret, and at least one service as <cluster>/<service>."
-  }
-
-  validation {
-    condition     = length(jsonencode(var.mapping)) <= 3500
-    error_message = "mapping must be at most 3500 bytes as JSON, because a function's environment has 4 KB; use the lookup tags for more."
+    condition     = alltrue([for line in var.mapping : can(regex("^\\S+$", line.secret)) && length(line.services) > 0 && alltrue([for service in line.services : can(regex("^[A-Za-z0-9_-]{1,255}/[A-Za-z0-9_-]{1,255}$", service))])])
+    error_message = "each element of mapping must name a secret, without spaces, and at least one service as <cluster>/<service>."
   }
 }
 
@@ -174,20 +169,20 @@ variable "rate_share" {
   default     = null
 
   validation {
-    condition     = var.rate_share == null ? true : var.rate_share > 0 && var.rate_share <= 1
-    error_message = "rate_share must be more than 0 and at most 1, or null."
+    condition     = var.rate_share == null ? true : var.rate_share >= 0.01 && var.rate_share <= 1
+    error_message = "rate_share must be a number from 0.01 to 1, or null."
   }
 }
 
 variable "secret_arns" {
-  description = "ARNs of the secrets that the function may describe, with `*` where wanted; every secret of this account, in any Region, when empty. Name secrets of other accounts here. A trigger of CloudTrail tells of every secret, so that it needs them all."
+  description = "ARNs of secrets that the function may describe, with `*` where wanted. Every secret of this account, in any Region, unless some of this account are named; of other accounts, those that are named."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
-    condition     = alltrue([for arn in var.secret_arns : can(regex("^arn:aws[a-z*-]*:secretsmanager:[a-z0-9*-]+:[0-9*]+:secret:.+$", arn))])
-    error_message = "secret_arns must be ARNs of secrets, in which * stands for anything."
+    condition     = alltrue([for arn in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9*-]+:([0-9]{12}|\\*):secret:.+$", arn))])
+    error_message = "secret_arns must be ARNs of secrets; * stands for anything in a secret's name, for every Region and for every account."
   }
 }
 

@@ -86,19 +86,48 @@ run "nothing_is_lost" {
 run "only_our_rules_may_invoke" {
   command = plan
 
+  variables {
+    triggers = ["secret-label-updated", "parameter-change"]
+  }
+
+  override_resource {
+    target          = aws_cloudwatch_event_rule.this["secret-label-updated"]
+    override_during = plan
+    values          = { arn = "arn:aws:events:eu-west-1:123456789012:rule/secret-label-updated" }
+  }
+
+  override_resource {
+    target          = aws_cloudwatch_event_rule.this["parameter-change"]
+    override_during = plan
+    values          = { arn = "arn:aws:events:eu-west-1:123456789012:rule/parameter-change" }
+  }
+
+  override_resource {
+    target          = aws_cloudwatch_event_rule.this["sweep"]
+    override_during = plan
+    values          = { arn = "arn:aws:events:eu-west-1:123456789012:rule/sweep" }
+  }
+
   assert {
     condition     = keys(aws_lambda_permission.this) == keys(aws_cloudwatch_event_rule.this)
     error_message = "Each rule has its permission, and nothing else has one."
   }
 
   assert {
-    condition     = alltrue([for permission in aws_lambda_permission.this : permission.principal == "events.amazonaws.com" && permission.source_arn == "arn:aws:events:eu-west-1:123456789012:rule/mock"])
-    error_message = "A permission is for one rule of EventBridge."
+    condition     = alltrue([for rule, permission in aws_lambda_permission.this : permission.principal == "events.amazonaws.com" && permission.source_arn == "arn:aws:events:eu-west-1:123456789012:rule/${rule}"])
+    error_message = "A permission is for the rule of its name."
   }
 
   assert {
     condition     = alltrue([for permission in aws_lambda_permission.this : permission.source_account == null])
     error_message = "A condition on SourceAccount keeps EventBridge from invoking the function."
+  }
+
+  assert {
+    condition = toset(one(jsondecode(aws_sqs_queue_policy.dead_letters.policy).Statement).Condition.ArnEquals["aws:SourceArn"]) == toset([
+      for rule in keys(aws_cloudwatch_event_rule.this) : "arn:aws:events:eu-west-1:123456789012:rule/${rule}"
+    ])
+    error_message = "The queue takes what these rules cannot deliver, and nothing else of EventBridge."
   }
 }
 
@@ -106,7 +135,7 @@ run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["blocked", "dead-letters", "errors", "failed", "no-sweep", "throttles"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["blocked", "dead-letters", "errors", "failed", "no-sweep", "throttles", "undelivered"])
     error_message = "Each way to go wrong has its alarm."
   }
 
@@ -118,6 +147,16 @@ run "alarms" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 1
     error_message = "Where no rotation is waited for, no failure is on purpose."
+  }
+
+  assert {
+    condition     = alltrue([for name in ["blocked", "errors", "failed"] : aws_cloudwatch_metric_alarm.this[name].period == 3600 && aws_cloudwatch_metric_alarm.this[name].evaluation_periods == 2 && aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm == 1])
+    error_message = "What each hourly sweep finds again is one alarm, and not one an hour."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["dead-letters"].treat_missing_data == "ignore"
+    error_message = "A queue that nobody touches is not an empty one."
   }
 
   assert {
@@ -138,7 +177,12 @@ run "dashboard" {
   }
 
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[1].properties.alarms) == 6
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[1].properties.alarms) == length(aws_cloudwatch_metric_alarm.this)
     error_message = "The dashboard shows every alarm."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_dashboard.this.dashboard_name == "redeploy-on-rotation-eu-west-1" && endswith(output.dashboard_url, "#dashboards/dashboard/redeploy-on-rotation-eu-west-1")
+    error_message = "Functions in two Regions need two dashboards."
   }
 }

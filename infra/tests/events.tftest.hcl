@@ -47,6 +47,11 @@ run "patterns" {
   }
 
   assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["secret-label-updated"].event_pattern).detail.name == [{ exists = false }, { "anything-but" = { prefix = "ecs-sc!" } }]
+    error_message = "Every secret but those that ECS itself hands to tasks, and an event without a name, too."
+  }
+
+  assert {
     condition     = jsondecode(aws_cloudwatch_event_rule.this["rotate-secret"].event_pattern).detail.errorCode == [{ exists = false }]
     error_message = "A call that was refused changes nothing."
   }
@@ -83,8 +88,8 @@ run "rotate_secret_alone_needs_the_retry" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 3
-    error_message = "Two failures on purpose are no alarm."
+    condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 3 && aws_cloudwatch_metric_alarm.this["errors"].period == 300
+    error_message = "Two failures on purpose are no alarm, and those of several rotations do not add up."
   }
 }
 
@@ -99,6 +104,11 @@ run "no_sweep" {
     condition     = !contains(keys(aws_cloudwatch_event_rule.this), "sweep") && !contains(keys(aws_cloudwatch_metric_alarm.this), "no-sweep")
     error_message = "Without a schedule there is neither a sweep nor an alarm that misses it."
   }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["blocked"].period == 300
+    error_message = "Nothing looks again, so that nothing is waited for."
+  }
 }
 
 run "other_schedules" {
@@ -109,8 +119,8 @@ run "other_schedules" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["no-sweep"].period == 86400
-    error_message = "The alarm follows the schedule."
+    condition     = alltrue([for name in ["blocked", "failed", "no-sweep"] : aws_cloudwatch_metric_alarm.this[name].period == 86400])
+    error_message = "The alarms follow the schedule."
   }
 }
 

@@ -13,9 +13,10 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListClusters", "ecs:ListServiceDeployments",
-      "ecs:ListServices", "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
-      "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
+      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:DescribeTasks",
+      "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "ecs:UpdateService",
+      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds",
+      "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a scan."
   }
@@ -23,6 +24,13 @@ run "scan_of_every_cluster" {
   assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == ["arn:aws:ecs:eu-west-1:123456789012:service/*"]
     error_message = "Services of this account and Region only."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountTasks", "ReadTasks"], statement.Sid)] == [
+      ["arn:aws:ecs:eu-west-1:123456789012:cluster/*"], ["arn:aws:ecs:eu-west-1:123456789012:task/*"],
+    ]
+    error_message = "Clusters and tasks of this account and Region only."
   }
 
   assert {
@@ -50,7 +58,7 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
-      "ListClusters", "ListServices", "ReadTaskDefinitions", "ReadTimesOfChanges",
+      "ListClusters", "ListServices", "ListTasks", "ReadTaskDefinitions", "ReadTimesOfChanges",
     ])
     error_message = "Only what AWS cannot scope is given for every resource."
   }
@@ -60,7 +68,7 @@ run "scan_of_given_clusters" {
   command = plan
 
   variables {
-    clusters = ["prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"]
+    clusters = ["prod", "stage"]
   }
 
   assert {
@@ -71,10 +79,18 @@ run "scan_of_given_clusters" {
   }
 
   assert {
-    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition if statement.Sid == "ListServices"]) == { ArnEquals = { "ecs:cluster" = [
-      "arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage",
-    ] } }
-    error_message = "Services are listed in these clusters only."
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition.ArnEquals if contains(["ListServices", "ListTasks"], statement.Sid)] == [
+      for sid in ["ListServices", "ListTasks"] : { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] }
+    ]
+    error_message = "Services and tasks are listed in these clusters only."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountTasks", "ReadTasks"], statement.Sid)] == [
+      ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"],
+      ["arn:aws:ecs:eu-west-1:123456789012:task/prod/*", "arn:aws:ecs:eu-west-1:123456789012:task/stage/*"],
+    ]
+    error_message = "Tasks are counted and read in these clusters only."
   }
 
   assert {
@@ -106,6 +122,19 @@ run "tags" {
   }
 }
 
+run "no_sweep" {
+  command = plan
+
+  variables {
+    sweep_schedule = null
+  }
+
+  assert {
+    condition     = setintersection(["CountTasks", "ListTasks", "ReadTasks"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid]) == toset(["ListTasks", "ReadTasks"])
+    error_message = "One service is examined after its deployment; tasks outside services are a sweep's."
+  }
+}
+
 run "config" {
   command = plan
 
@@ -116,11 +145,18 @@ run "config" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService",
-      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds",
-      "sqs:SendMessage", "ssm:DescribeParameters",
+      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListTasks",
+      "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a fixed mapping."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadTasks"] == [
+      ["arn:aws:ecs:eu-west-1:123456789012:task/prod/*", "arn:aws:ecs:eu-west-1:123456789012:task/stage/*"],
+    ]
+    error_message = "Tasks of the clusters of the mapping only."
   }
 
   assert {
@@ -152,8 +188,8 @@ run "everything" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListServiceDeployments",
-      "ecs:ListServices", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTaskDefinition",
+      "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
       "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
       "xray:PutTelemetryRecords", "xray:PutTraceSegments",
     ])
@@ -168,8 +204,18 @@ run "everything" {
   }
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
-    error_message = "These secrets only."
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition.ArnEquals if contains(["ListServices", "ListTasks"], statement.Sid)] == [
+      { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] },
+      { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] },
+    ]
+    error_message = "Services are listed in the given clusters, tasks in those of the mapping, too."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["ReadLabelsOfSecrets", "ReadTimesOfVersions"], statement.Sid)] == [
+      for sid in ["ReadLabelsOfSecrets", "ReadTimesOfVersions"] : ["arn:aws:secretsmanager:*:123456789012:secret:*", "arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
+    ]
+    error_message = "Secrets of another account in addition to those of this one."
   }
 
   assert {
@@ -190,5 +236,18 @@ run "everything" {
   assert {
     condition     = aws_lambda_function.this.tracing_config[0].mode == "Active"
     error_message = "Tracing was chosen."
+  }
+}
+
+run "some_secrets_of_this_account" {
+  command = plan
+
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*", "arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
+  }
+
+  assert {
+    condition     = toset(one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"])) == var.secret_arns
+    error_message = "These secrets only."
   }
 }

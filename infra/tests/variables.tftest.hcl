@@ -148,6 +148,16 @@ run "cluster_with_a_space" {
   expect_failures = [var.clusters]
 }
 
+run "cluster_by_arn" {
+  command = plan
+
+  variables {
+    clusters = ["arn:aws:ecs:us-east-1:123456789012:cluster/prod"]
+  }
+
+  expect_failures = [var.clusters]
+}
+
 run "empty_cluster" {
   command = plan
 
@@ -211,15 +221,41 @@ run "mapping_without_a_secret" {
   expect_failures = [var.mapping]
 }
 
-run "mapping_too_long" {
+run "mapping_with_a_space" {
   command = plan
 
   variables {
     lookup  = ["config"]
-    mapping = [for n in range(100) : { secret = "secret-${n}", services = ["prod/api-${n}"] }]
+    mapping = [{ secret = "prod db", services = ["prod/api"] }]
   }
 
   expect_failures = [var.mapping]
+}
+
+run "environment_too_long" {
+  command = plan
+
+  variables {
+    lookup   = ["config", "scan"]
+    mapping  = [for n in range(30) : { secret = "secret-${n}", services = ["prod/api-${n}"] }]
+    clusters = [for n in range(200) : "cluster-${n}"]
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "environment_just_long_enough" {
+  command = plan
+
+  variables {
+    lookup  = ["config"]
+    mapping = [for n in range(65) : { secret = "secret-${n}", services = ["prod/api-${n}"] }]
+  }
+
+  assert {
+    condition     = length(aws_lambda_function.this.environment[0].variables.REDEPLOY_MAPPING) > 3000
+    error_message = "The mapping is handed over."
+  }
 }
 
 run "reserved_tag_key" {
@@ -262,11 +298,11 @@ run "settling_too_long" {
   expect_failures = [var.settle_seconds]
 }
 
-run "no_rate" {
+run "hardly_any_rate" {
   command = plan
 
   variables {
-    rate_share = 0
+    rate_share = 0.009
   }
 
   expect_failures = [var.rate_share]
@@ -287,6 +323,16 @@ run "secret_by_name" {
 
   variables {
     secret_arns = ["prod/db"]
+  }
+
+  expect_failures = [var.secret_arns]
+}
+
+run "secret_of_half_an_account" {
+  command = plan
+
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:eu-west-1:1234*:secret:prod/db-??????"]
   }
 
   expect_failures = [var.secret_arns]

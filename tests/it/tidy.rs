@@ -1,5 +1,6 @@
-//! What `ARCHITECTURE.md` states about the source, held to the source.
+//! What the documents and the Terraform module state about the source, held to the source.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -83,31 +84,184 @@ fn every_variable_is_in_the_readme() {
     }
 }
 
-/// What a text has between quotes, as far as it is an action of AWS that the function might call.
-fn actions<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// The clients of `src/aws` by their fields, and what their actions begin with.
+const CLIENTS: [(&str, &str); 5] =
+    [("ecs", "ecs"), ("secrets", "secretsmanager"), ("tagging", "tag"), ("cloudtrail", "cloudtrail"), ("ssm", "ssm")];
+
+/// What a role needs without any call of ours: for the log, the destinations and the traces.
+const PLUMBING: [&str; 6] = [
+    "events:PutEvents",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+];
+
+/// The operations that a piece of code calls, as actions: `self.ecs.list_tasks()` is `ecs:ListTasks`.
+fn operations(code: &str) -> Vec<String> {
+    let code: String = code.split_whitespace().collect();
+    let mut operations = Vec::new();
+    for (client, service) in CLIENTS {
+        let field = format!("self.{client}.");
+        let calls = code.split(&field).skip(1).filter_map(|rest| Some(rest.split_once("()")?.0));
+        // A client also says how it is configured, which is no call.
+        for name in calls.filter(|name| *name != "config") {
+            let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            operations.push(format!("{service}:{}", words.collect::<String>()));
+        }
+    }
+    operations
+}
+
+/// The actions that a text names between such marks.
+fn actions(text: &str, mark: char) -> BTreeSet<String> {
     let is_action = |text: &&str| {
-        let services = ["ecs", "secretsmanager", "tag", "ssm", "cloudtrail"];
-        let name = text.split_once(':').filter(|(service, _)| services.contains(service));
-        name.is_some_and(|(_, name)| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains(' '))
+        let name = text.split_once(':').map_or("", |(service, name)| if service.is_empty() { "" } else { name });
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphabetic())
     };
-    let mut actions: Vec<_> = texts.filter(is_action).collect();
+    text.split(mark).filter(is_action).map(str::to_owned).collect()
+}
+
+/// What stands between two texts.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("there is no {start:?}"));
+    rest.split_once(end).unwrap_or_else(|| panic!("there is no {end:?} after {start:?}")).0
+}
+
+/// The actions that the role's statements of this effect name, whatever they are.
+fn statements(effect: &str) -> Vec<String> {
+    let iam = read("infra/iam.tf");
+    let lines = between(&iam, "  statements = [\n", "\n  ]\n").lines();
+    let statements: Vec<_> = lines.filter(|line| !line.trim_start().starts_with('#')).collect();
+    let mut actions = Vec::new();
+    for statement in statements.join("\n").split("Sid ").skip(1) {
+        let value = |key: &str| {
+            let values: Vec<_> = statement.split(&format!(" {key} ")).skip(1).collect();
+            let [value] = values.as_slice() else { panic!("not one {key} in {statement}") };
+            value.trim_start().trim_start_matches("= ").to_owned()
+        };
+        let list = between(&value("Action"), "[", "]").to_owned();
+        assert!(value("Action").starts_with('['), "the actions are no list of texts in {statement}");
+        if value("Effect").starts_with(&format!("\"{effect}\"")) {
+            actions.extend(list.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
     actions.sort_unstable();
     actions
 }
 
 #[test]
+fn every_call_names_its_action() {
+    for (path, code) in sources().into_iter().filter(|(path, _)| path.starts_with("src/aws")) {
+        let called = operations(&code);
+        // A call by another way than a field of `self` would not be seen here.
+        let sent = code.split_whitespace().collect::<String>().matches(".send()").count();
+        assert_eq!(called.len(), sent, "{}: {called:?}", path.display());
+        assert_eq!(BTreeSet::from_iter(called), actions(&code, '"'), "{}", path.display());
+        for function in code.split("fn ") {
+            let labels = actions(function, '"');
+            for action in operations(function) {
+                assert!(labels.contains(&action), "{}: {action} is called by another name", path.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn every_operation_has_its_permission_and_none_is_for_nothing() {
     let aws = sources().into_iter().filter(|(path, _)| path.starts_with("src/aws"));
-    let aws: String = aws.map(|(_, code)| code).collect();
-    let mut called = actions(aws.split('"').skip(1).step_by(2));
-    called.dedup();
+    let called: BTreeSet<_> = aws.flat_map(|(_, code)| operations(&code)).collect();
     let readme = read("README.md");
-    assert_eq!(actions(readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next())), called);
-    let iam = read("infra/iam.tf");
-    let allowed = iam
-        .split("Effect")
-        .filter(|statement| statement.trim_start().trim_start_matches(['=', ' ']).starts_with("\"Allow"));
-    assert_eq!(actions(allowed.flat_map(|statement| statement.split('"').skip(1).step_by(2))), called);
+    let named = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(named.flat_map(|name| actions(name, '`')).collect::<BTreeSet<_>>(), called);
+
+    let allowed = statements("Allow");
+    let mut needed: Vec<_> = called.into_iter().chain(PLUMBING.map(str::to_owned)).collect();
+    needed.sort_unstable();
+    assert_eq!(allowed, needed);
+    let readme = read("infra/README.md");
+    let permissions = between(&readme, "\n## Permissions\n", "\n## ");
+    let table = permissions.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let table: BTreeSet<_> = table.flat_map(|cell| actions(cell, '`')).collect();
+    assert_eq!(Vec::from_iter(table), allowed);
+    let denied = permissions.lines().find(|line| line.starts_with("Denied")).unwrap();
+    assert_eq!(Vec::from_iter(actions(denied, '`')), statements("Deny"));
+}
+
+#[test]
+fn the_role_has_no_other_permissions() {
+    let module = ["events", "iam", "main", "observability"].map(|name| read(&format!("infra/{name}.tf"))).concat();
+    assert_eq!(module.matches("\"aws_iam_role_policy\"").count(), 1);
+    for other in ["NotAction", "aws_iam_policy", "policy_attachment", "managed_policy", "inline_policy"] {
+        assert!(!module.contains(other), "{other}");
+    }
+}
+
+/// The blocks of this kind in a file of the module: their names and texts, sorted.
+fn blocks(kind: &str, file: &str) -> Vec<(String, String)> {
+    let text = format!("\n{}", read(file));
+    let start = format!("\n{kind} \"");
+    let block = |block: &str| {
+        let (name, body) = block.split_once("\" {\n").unwrap();
+        (name.to_owned(), body.split("\n}\n").next().unwrap().to_owned())
+    };
+    let mut blocks: Vec<_> = text.split(&start).skip(1).map(block).collect();
+    blocks.sort_unstable();
+    blocks
+}
+
+/// What a block says of a name, on one line, or nothing.
+fn argument(block: &str, name: &str) -> Option<String> {
+    let is_it = |line: &&str| line.split_once('=').is_some_and(|(key, _)| key.trim() == name && key.starts_with("  "));
+    let mut lines = block.lines().skip_while(|line| !is_it(line));
+    let mut value = lines.next()?.split_once('=')?.1.trim().to_owned();
+    let inner: Vec<_> = lines
+        .take_while(|line| value.ends_with('{') && line.starts_with("   "))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    if value.ends_with('{') {
+        let end = "}".to_owned() + &")".repeat(value.matches('(').count());
+        value = format!("{value} {} {end}", inner.join(", "));
+    }
+    Some(value)
+}
+
+#[test]
+fn the_modules_tables_say_what_its_files_say() {
+    let text = |block: &str| argument(block, "description").unwrap().trim_matches('"').to_owned();
+    let variables = blocks("variable", "infra/variables.tf");
+    assert!(variables.len() <= 20);
+    let input = |(name, block): &(String, String)| {
+        let default = argument(block, "default");
+        let required = if default.is_none() { "yes" } else { "no" };
+        let default = default.map_or("n/a".to_owned(), |default| format!("`{default}`"));
+        let kind = argument(block, "type").unwrap();
+        format!("| `{name}` | {} | `{kind}` | {default} | {required} |\n", text(block))
+    };
+    let outputs = blocks("output", "infra/outputs.tf");
+    let output = |(name, block): &(String, String)| format!("| `{name}` | {} |\n", text(block));
+    let inputs: String = variables.iter().map(input).collect();
+    let outputs: String = outputs.iter().map(output).collect();
+    let readme = read("infra/README.md");
+    for (heading, rows) in [("Inputs", inputs), ("Outputs", outputs)] {
+        let table = between(&readme, &format!("\n## {heading}\n\n"), "\n\n").lines().skip(2);
+        assert!(table.eq(rows.lines()), "the rows of {heading} in infra/README.md must be:\n{rows}");
+    }
+}
+
+#[test]
+fn the_readmes_name_the_patterns_that_there_are() {
+    let patterns = fs::read_dir(root().join("infra/patterns")).unwrap();
+    let patterns: BTreeSet<_> = patterns.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let matched = read("events/README.md");
+    let matched = matched.lines().filter(|line| line.contains(".json` |")).map(|line| line.split('|').nth(4).unwrap());
+    let matched = matched.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(|name| format!("{name}.json")));
+    assert_eq!(matched.collect::<BTreeSet<_>>(), patterns);
+
+    let readme = read("README.md");
+    let rule: Value = serde_json::from_str(between(&readme, "event bus:\n\n```json\n", "```")).unwrap();
+    assert_eq!(rule, serde_json::from_str::<Value>(&read("infra/patterns/secret-label-updated.json")).unwrap());
 }
 
 #[test]
@@ -126,6 +280,10 @@ fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
         assert!(emitted.contains(&&metric[1]) && line[metric[1].as_str().unwrap()].is_number(), "{metric}");
     }
     assert!(metrics.len() >= emitted.len());
+    let query = between(&read("infra/dashboard.json"), "SOURCE", "limit").replace('\\', "");
+    let named: Vec<_> = query.split("/\"").skip(1).map(|key| key.split('"').next().unwrap()).collect();
+    assert_eq!(named, ["trigger", "outcome", "reason", "rotations"]);
+    assert!(named.iter().all(|key| line.get(*key).is_some()), "{line}");
     let observability = read("infra/observability.tf");
     let alarms: Vec<_> = observability.split("\"RedeployOnRotation\"\n").skip(1).collect();
     assert!(alarms.len() >= 2);
