@@ -3,7 +3,7 @@
 VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
 
-.PHONY: help fmt lint doc test unit emulator demo package tf e2e deny ci clean .venv
+.PHONY: help fmt lint doc test unit soak emulator demo package tf e2e deny ci clean .venv
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
@@ -22,6 +22,9 @@ test: unit emulator  ## Runs all tests.
 
 unit:  ## Runs the tests that need nothing but Rust.
 	cargo test --locked
+
+soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=1000000
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --test it seeds::whatever -- --nocapture
 
 emulator: $(VENV)  ## Runs the real function against emulators of AWS.
 	cargo test --locked --test emulator

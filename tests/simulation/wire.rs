@@ -1,5 +1,6 @@
 //! The HTTP side of the simulated account: checks each request as AWS would, and answers it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,15 +23,50 @@ const LATENCY: Duration = Duration::from_millis(20);
 
 /// The account, shared by the story that changes it and the clients that read it.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire(Arc<Mutex<World>>);
+pub(crate) struct Wire {
+    world: Arc<Mutex<World>>,
+    /// A mistake that makes the function behind it look as if it had made it.
+    bug: Option<Bug>,
+    /// Whether the current invocation has failed at a service.
+    failed: Arc<AtomicBool>,
+}
+
+/// What a function like this one may get wrong, put between it and AWS: AWS is shown to it, or its calls are repeated or
+/// kept back, so that it acts as if its own code had the mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// Every deployment looks older than any change.
+    NoFreshnessCheck,
+    /// Nothing is waited for: the clock is ahead. (Done by whoever makes the clock.)
+    NoSettle,
+    /// A lost answer to `UpdateService` is answered by a second call.
+    BlindRetry,
+    /// After the first service that fails, no other is redeployed.
+    StopAtFirstFailure,
+    /// A hyphen and six characters are cut off whatever names a secret.
+    SuffixCutOnBothSides,
+    /// ECS remembers no deployments.
+    NoRollBackMemory,
+    /// There is never a next page.
+    ForgetSecondPage,
+}
 
 impl Wire {
     pub(crate) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
+        Self { world: Arc::new(Mutex::new(world)), bug: None, failed: Arc::default() }
+    }
+
+    pub(crate) fn with_bug(world: World, bug: Option<Bug>) -> Self {
+        Self { bug, ..Self::new(world) }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.world.lock().unwrap()
+    }
+
+    /// An invocation begins.
+    pub(crate) fn begin(&self) {
+        self.failed.store(false, Ordering::Relaxed);
     }
 
     /// The clients of a process that just started.
@@ -53,6 +89,43 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// What a function with the mistake would have made of an answer.
+    fn as_seen_by_a_bug(&self, mut answer: Value) -> Value {
+        match self.bug {
+            Some(Bug::NoFreshnessCheck) => {
+                for service in answer["services"].as_array_mut().into_iter().flatten() {
+                    for deployment in service["deployments"].as_array_mut().into_iter().flatten() {
+                        deployment["createdAt"] = json!(0);
+                    }
+                }
+            }
+            Some(Bug::NoRollBackMemory) if answer.get("serviceDeployments").is_some() => {
+                answer["serviceDeployments"] = json!([]);
+            }
+            Some(Bug::ForgetSecondPage) => {
+                for token in ["nextToken", "NextToken", "PaginationToken"] {
+                    answer.as_object_mut().unwrap().remove(token);
+                }
+            }
+            Some(Bug::SuffixCutOnBothSides) if answer.get("taskDefinition").is_some() => {
+                let world = self.world();
+                let containers = answer["taskDefinition"]["containerDefinitions"].as_array_mut().into_iter().flatten();
+                for secret in containers.flat_map(|c| c["secrets"].as_array_mut().into_iter().flatten()) {
+                    let named = secret["valueFrom"].as_str().unwrap_or_default();
+                    let cut = named.len().checked_sub(7).and_then(|end| named.get(..end)).unwrap_or_default();
+                    let other = world.secrets.values().find(|secret| secret.arn[..secret.arn.len() - 7] == *cut);
+                    if let Some(other) = other {
+                        secret["valueFrom"] = json!(other.arn);
+                    }
+                }
+            }
+            _ => {}
+        }
+        answer
+    }
+}
+
 impl HttpClient for Wire {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
@@ -69,9 +142,13 @@ impl HttpConnector for Wire {
             tokio::time::sleep(LATENCY).await;
             let (fault, answer) = {
                 let mut world = wire.world();
+                world.roll_back_what_is_due();
                 world.calls.push((operation.clone(), body.clone()));
                 let fault = world.faults.get_mut(operation.as_str()).and_then(std::collections::VecDeque::pop_front);
+                let fault = fault.or_else(|| world.random_fault(&operation));
+                let kept_back = wire.bug == Some(Bug::StopAtFirstFailure) && wire.failed.load(Ordering::Relaxed);
                 let answer = match fault {
+                    _ if kept_back && operation == "UpdateService" => refused("AccessDeniedException", "kept back"),
                     Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
                     Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
                     Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
@@ -79,6 +156,14 @@ impl HttpConnector for Wire {
                 };
                 (fault, answer)
             };
+            if operation == "UpdateService" && matches!(answer, Err((400, "AccessDeniedException", _))) {
+                wire.failed.store(true, Ordering::Relaxed);
+            }
+            let is_lost = matches!(fault, Some(Fault::AnswerLost | Fault::Silence));
+            if operation == "UpdateService" && is_lost && wire.bug == Some(Bug::BlindRetry) {
+                let answer = wire.world().answer(&operation, &body).unwrap_or_default();
+                return Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::from(answer.to_string())));
+            }
             match fault {
                 Some(Fault::AnswerLost) => {
                     return Err(ConnectorError::io("connection reset by peer".into()));
@@ -87,7 +172,7 @@ impl HttpConnector for Wire {
                 _ => {}
             }
             let (status, body) = match answer {
-                Ok(answer) => (200, answer),
+                Ok(answer) => (200, wire.as_seen_by_a_bug(answer)),
                 Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
             };
             Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string())))
@@ -102,6 +187,15 @@ fn refused(code: &'static str, message: impl Into<String>) -> Answer {
 }
 
 impl World {
+    /// What goes wrong with a call by chance, or because there were too many.
+    fn random_fault(&mut self, operation: &str) -> Option<Fault> {
+        if self.quotas.exhausted(operation) {
+            return Some(Fault::Throttled);
+        }
+        let faults = [Fault::Throttled, Fault::ServerError, Fault::AnswerLost, Fault::Silence];
+        (self.dice.f64() < self.trouble).then(|| self.dice.choice(faults).unwrap())
+    }
+
     fn answer(&mut self, operation: &str, body: &Value) -> Answer {
         match operation {
             "ListClusters" => Ok(self.page(body, "clusterArns", &self.clusters.clone())),
@@ -125,10 +219,16 @@ impl World {
     /// Pages as ECS does: ten elements unless more are asked for, at most a hundred.
     fn page(&self, body: &Value, field: &str, all: &[String]) -> Value {
         let size = body["maxResults"].as_u64().unwrap_or(10).min(100) as usize;
-        let from = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+        self.page_of(body, size, ["nextToken", field], all)
+    }
+
+    /// At most `size` elements, under the names that the token and the field have in this answer.
+    fn page_of(&self, body: &Value, size: usize, [token, field]: [&str; 2], all: &[impl serde::Serialize]) -> Value {
+        let size = size.min(self.page_size);
+        let from = body[token].as_str().filter(|at| !at.is_empty()).map_or(0, |at| at.parse().unwrap());
         let mut answer = json!({field: all.iter().skip(from).take(size).collect::<Vec<_>>()});
         if from + size < all.len() {
-            answer["nextToken"] = json!((from + size).to_string());
+            answer[token] = json!((from + size).to_string());
         }
         answer
     }
@@ -285,6 +385,9 @@ impl World {
         if service.status != "ACTIVE" {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
+        if self.forbidden.contains(&arn) {
+            return refused("AccessDeniedException", "not authorized to perform: ecs:UpdateService");
+        }
         if service.controller != "ECS" {
             return refused("InvalidParameterException", "Cannot force a new deployment on such services.");
         }
@@ -306,6 +409,7 @@ impl World {
         let Some((name, secret)) = found else {
             return refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
         };
+        let secret = self.secret_as_seen(secret);
         let mut versions = serde_json::Map::new();
         for (label, version) in &secret.labels {
             let labels = versions.entry(version.clone()).or_insert_with(|| json!([]));
@@ -321,17 +425,15 @@ impl World {
     fn get_resources(&self, body: &Value) -> Value {
         assert_eq!(body["ResourceTypeFilters"], json!(["ecs:service"]));
         let key = body["TagFilters"][0]["Key"].as_str().unwrap();
-        let tagged: Vec<_> = self.services.iter().filter(|(_, service)| service.tags.contains_key(key)).collect();
-        let size = body["ResourcesPerPage"].as_u64().unwrap() as usize;
-        let from = body["PaginationToken"].as_str().map_or(0, |token| token.parse().unwrap_or(0));
-        let page: Vec<_> = tagged
-            .iter()
-            .skip(from)
-            .take(size)
+        let tagged = self.services.iter().filter(|(_, service)| service.tags.contains_key(key));
+        let tagged: Vec<_> = tagged
             .map(|(arn, service)| json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": service.tags[key]}]}))
             .collect();
-        let token = if from + size < tagged.len() { (from + size).to_string() } else { String::new() };
-        json!({"ResourceTagMappingList": page, "PaginationToken": token})
+        let size = body["ResourcesPerPage"].as_u64().unwrap() as usize;
+        let mut answer = self.page_of(body, size, ["PaginationToken", "ResourceTagMappingList"], &tagged);
+        // The last page's token is empty.
+        answer.as_object_mut().unwrap().entry("PaginationToken").or_insert(json!(""));
+        answer
     }
 
     fn list_secret_version_ids(&self, body: &Value) -> Answer {
@@ -343,7 +445,7 @@ impl World {
         let versions: Vec<_> = labelled
             .map(|(version, created)| json!({"VersionId": version, "CreatedDate": created.as_millisecond() as f64 / 1000.0}))
             .collect();
-        Ok(json!({"ARN": id, "Versions": versions}))
+        Ok(self.page_of(body, 100, ["NextToken", "Versions"], &versions))
     }
 
     fn list_service_deployments(&self, body: &Value) -> Answer {
@@ -355,17 +457,19 @@ impl World {
         let briefs: Vec<_> = listed
             .map(|(arn, created, status)| json!({"serviceDeploymentArn": arn, "createdAt": seconds(created), "status": status}))
             .collect();
-        Ok(json!({"serviceDeployments": briefs}))
+        Ok(self.page_of(body, 100, ["nextToken", "serviceDeployments"], &briefs))
     }
 
     fn lookup_events(&self, body: &Value) -> Value {
         let attribute = &body["LookupAttributes"][0];
         assert_eq!(attribute["AttributeKey"], "EventName");
         let (from, to) = (body["StartTime"].as_f64().unwrap(), body["EndTime"].as_f64().unwrap());
-        let within = |at: &jiff::Timestamp| (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
-        let found = self.trail.iter().filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
+        let visible = self.now().saturating_sub(self.trail_lag).unwrap();
+        let within = |at: &jiff::Timestamp| *at <= visible && (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
+        // The newest first.
+        let found = self.trail.iter().rev().filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
         let events: Vec<_> = found.map(|(_, _, detail)| json!({"CloudTrailEvent": detail.to_string()})).collect();
-        json!({"Events": events})
+        self.page_of(body, 50, ["NextToken", "Events"], &events)
     }
 
     fn describe_parameters(&self, body: &Value) -> Value {
@@ -374,6 +478,6 @@ impl World {
         let parameters: Vec<_> = found
             .map(|(name, at)| json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0}))
             .collect();
-        json!({"Parameters": parameters})
+        self.page_of(body, 50, ["NextToken", "Parameters"], &parameters)
     }
 }

@@ -1,11 +1,13 @@
 //! The state of the simulated account, and how changes to it come about.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+use super::quota::Quotas;
 
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const REGION: &str = "eu-west-1";
@@ -28,8 +30,22 @@ pub(crate) struct World {
     pub(crate) clusters: Vec<String>,
     /// What happens to the next calls of an operation.
     pub(crate) faults: BTreeMap<&'static str, VecDeque<Fault>>,
+    /// How often any call goes wrong, 0 to 1, and what decides when.
+    pub(crate) trouble: f64,
+    pub(crate) dice: fastrand::Rng,
+    pub(crate) quotas: Quotas,
     /// How old a description of a service is.
     pub(crate) read_lag: Duration,
+    /// How old a description of a secret is.
+    pub(crate) secret_lag: Duration,
+    /// How long it takes until CloudTrail's event history shows an event.
+    pub(crate) trail_lag: Duration,
+    /// How many elements a page has at most.
+    pub(crate) page_size: usize,
+    /// The services that may not be updated.
+    pub(crate) forbidden: BTreeSet<String>,
+    /// The services whose forced deployments fail and are rolled back, after so long.
+    pub(crate) broken: BTreeMap<String, Duration>,
     /// Every call that arrived: operation and body.
     pub(crate) calls: Vec<(String, Value)>,
     /// Every deployment that `UpdateService` started: when, and of which service.
@@ -48,6 +64,7 @@ pub(crate) struct World {
 pub(crate) enum Family {
     Native,
     CloudTrail,
+    Ecs,
 }
 
 /// What goes wrong with a call.
@@ -74,6 +91,8 @@ pub(crate) struct Secret {
     pub(crate) versions: BTreeMap<String, Timestamp>,
     pub(crate) last_changed: Timestamp,
     pub(crate) last_rotated: Option<Timestamp>,
+    /// What was before each change, until when.
+    pub(crate) past: Vec<(Timestamp, Secret)>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +138,15 @@ impl World {
             task_definitions: BTreeMap::new(),
             clusters: vec![CLUSTER.to_owned()],
             faults: BTreeMap::new(),
+            trouble: 0.0,
+            dice: fastrand::Rng::with_seed(0),
+            quotas: Quotas::default(),
             read_lag: Duration::ZERO,
+            secret_lag: Duration::ZERO,
+            trail_lag: Duration::ZERO,
+            page_size: 100,
+            forbidden: BTreeSet::new(),
+            broken: BTreeMap::new(),
             calls: Vec::new(),
             redeploys: Vec::new(),
             trail: Vec::new(),
@@ -154,7 +181,7 @@ impl World {
         let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
         let versions = BTreeMap::from([(version.clone(), self.now())]);
         let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
-        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now(), last_rotated: None };
+        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now(), last_rotated: None, past: Vec::new() };
         self.secrets.insert(name.to_owned(), secret);
         arn
     }
@@ -209,10 +236,34 @@ impl World {
 
     /// The newest deployment of the service failed, and ECS went back to the one before.
     pub(crate) fn roll_back(&mut self, service: &str) {
-        let service = self.services.get_mut(service).unwrap();
-        service.deployments.remove(0);
-        service.deployments[0].primary = true;
-        service.history[0].2 = "ROLLBACK_SUCCESSFUL";
+        let rolled_back = self.services.get_mut(service).unwrap();
+        rolled_back.deployments.remove(0);
+        rolled_back.deployments[0].primary = true;
+        rolled_back.history[0].2 = "ROLLBACK_SUCCESSFUL";
+        let mut event = self.envelope("ECS Deployment State Change", json!([service]), json!({}));
+        event["source"] = json!("aws.ecs");
+        event["detail"]["eventName"] = json!("SERVICE_DEPLOYMENT_FAILED");
+        self.events.push((Family::Ecs, event));
+    }
+
+    /// Rolls back what is broken and had its time.
+    pub(crate) fn roll_back_what_is_due(&mut self) {
+        let now = self.now();
+        let due = |(arn, after): (&String, &Duration)| {
+            let forced = self.redeploys.iter().rev().find(|(_, service)| service == arn)?;
+            let newest = &self.services.get(arn)?.deployments[0];
+            // A deployment that somebody else made since then has taken its place.
+            let is_due = newest.created_at == forced.0 && now >= newest.created_at.saturating_add(*after).unwrap();
+            is_due.then(|| arn.clone())
+        };
+        let due: Vec<_> = self.broken.iter().filter_map(due).collect();
+        due.iter().for_each(|arn| self.roll_back(arn));
+    }
+
+    /// The secret as a reader sees it, who may see what was.
+    pub(crate) fn secret_as_seen<'a>(&self, secret: &'a Secret) -> &'a Secret {
+        let seen_at = self.now().saturating_sub(self.secret_lag).unwrap();
+        secret.past.iter().find(|(until, _)| *until > seen_at).map_or(secret, |(_, was)| was)
     }
 
     /// Tags the service with our key.
@@ -303,6 +354,8 @@ impl World {
     fn touch(&mut self, name: &str) -> &mut Secret {
         let now = self.now();
         let secret = self.secrets.get_mut(name).unwrap();
+        let before = Secret { past: Vec::new(), ..secret.clone() };
+        secret.past.push((now, before));
         secret.last_changed = now;
         secret
     }

@@ -1,0 +1,506 @@
+//! Random stories as data: what an account is like, what happens in it, and how its events reach the function.
+//!
+//! A story is made of one seed, played on the virtual clock, and held against the promises. One that breaks a promise is
+//! made shorter, as long as it still breaks one, and then told.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redeploy_on_rotation::aws::Aws;
+use redeploy_on_rotation::clock::Clock;
+use redeploy_on_rotation::config::Config;
+use redeploy_on_rotation::handler::handle;
+use redeploy_on_rotation::report::Report;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::scene::config;
+use super::wire::{Bug, Wire};
+use super::world::World;
+
+/// The third ends like the ARN of the first might.
+const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
+/// Secrets Manager may answer with the value before a change for so long.
+const VALUE_LAG: Duration = Duration::from_millis(1500);
+/// So long nobody remembers what a process that died did a moment before: reads have caught up by then.
+const READS_CATCH_UP: Duration = Duration::from_secs(5);
+
+/// What a service is like, and so what may become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Follows,
+    FollowsTwo,
+    FollowsPrevious,
+    /// Through Parameter Store.
+    ByName,
+    /// By an ARN without its suffix, whose end looks like one.
+    ByPartialArn,
+    OptedOut,
+    Pinned,
+    External,
+    Unrelated,
+    /// `UpdateService` is denied.
+    Forbidden,
+    /// What the function deploys is rolled back.
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// Somebody asks for a rotation, or Secrets Manager begins it; the label moves after so long.
+    Rotates { requested: bool, takes: Duration },
+    RotationFails,
+    ValueIsStored,
+    LabelIsMovedBack,
+    IsDescribedAnew,
+    /// These concern the service of this number.
+    CiDeploys(usize),
+    IsScaled(usize, i32),
+    IsDeleted(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Happening {
+    after: Duration,
+    secret: &'static str,
+    what: What,
+}
+
+/// All that a run depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    seed: u64,
+    services: Vec<Sort>,
+    happenings: Vec<Happening>,
+    lookup: &'static str,
+    settle: &'static str,
+    /// The part of the events that is lost, of the calls that go wrong, of the invocations that are killed: 0 to 1.
+    lost: f64,
+    trouble: f64,
+    killed: f64,
+    /// The part of the quotas that others use.
+    used_by_others: f64,
+    read_lag: Duration,
+    secret_lag: Duration,
+    page_size: usize,
+    bug: Option<Bug>,
+}
+
+impl Story {
+    pub(crate) fn of(seed: u64, bug: Option<Bug>) -> Self {
+        use Sort::{
+            Broken, ByName, ByPartialArn, External, Follows, FollowsPrevious, FollowsTwo, Forbidden, OptedOut, Pinned,
+            Unrelated,
+        };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let sorts = [
+            Follows, Follows, FollowsTwo, FollowsPrevious, ByName, ByPartialArn, OptedOut, Pinned, External, Unrelated,
+            Forbidden, Broken,
+        ];
+        let services: Vec<_> = (0..random.usize(1..7)).map(|_| random.choice(sorts).unwrap()).collect();
+        let happenings = (0..random.usize(1..6)).map(|_| Happening::random(&mut random, services.len())).collect();
+        Self {
+            seed,
+            happenings,
+            lookup: random.choice(["scan", "scan", "scan,tags"]).unwrap(),
+            settle: random.choice(["1", "2", "10", "30"]).unwrap(),
+            lost: random.f64() * random.f64(),
+            trouble: random.f64() * random.f64() * 0.3,
+            killed: random.f64() * 0.2,
+            used_by_others: random.choice([0.0, 0.5, 0.9]).unwrap(),
+            read_lag: Duration::from_secs(random.choice([0, 0, 2, 4]).unwrap()),
+            secret_lag: Duration::from_millis(random.choice([0, 700, 1500]).unwrap()),
+            page_size: random.choice([1, 2, 100]).unwrap(),
+            services,
+            bug,
+        }
+    }
+
+    /// Plays the story, and says which promise was broken, with all that happened.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(self.play())
+    }
+
+    /// The shortest story like this one that still breaks a promise, and how.
+    pub(crate) fn shortest(&self, mut broken: String) -> (Self, String) {
+        let mut story = self.clone();
+        loop {
+            let shorter = story.shorter().into_iter().find_map(|shorter| Some((shorter.check().err()?, shorter)));
+            match shorter {
+                Some((how, shorter)) => (broken, story) = (how, shorter),
+                None => return (story, broken),
+            }
+        }
+    }
+
+    /// The same with one thing left out.
+    fn shorter(&self) -> Vec<Self> {
+        let without_happening = |index| {
+            let mut story = self.clone();
+            story.happenings.remove(index);
+            story
+        };
+        let without_service = |index| {
+            let mut story = self.clone();
+            story.services[index] = Sort::Unrelated;
+            (self.services[index] != Sort::Unrelated).then_some(story)
+        };
+        let mut shorter: Vec<_> = (0..self.happenings.len()).map(without_happening).collect();
+        shorter.extend((0..self.services.len()).filter_map(without_service));
+        let calmer = [
+            (self.trouble > 0.0, Self { trouble: 0.0, ..self.clone() }),
+            (self.killed > 0.0, Self { killed: 0.0, ..self.clone() }),
+            (self.lost > 0.0, Self { lost: 0.0, ..self.clone() }),
+            (self.used_by_others > 0.0, Self { used_by_others: 0.0, ..self.clone() }),
+            (!self.read_lag.is_zero(), Self { read_lag: Duration::ZERO, ..self.clone() }),
+            (!self.secret_lag.is_zero(), Self { secret_lag: Duration::ZERO, ..self.clone() }),
+            (self.page_size < 100, Self { page_size: 100, ..self.clone() }),
+        ];
+        shorter.extend(calmer.into_iter().filter_map(|(differs, story)| differs.then_some(story)));
+        shorter
+    }
+
+    async fn play(&self) -> Result<(), String> {
+        let mut account = Account::new(self);
+        let mut random = fastrand::Rng::with_seed(self.seed ^ 0x5eed);
+        sleep(Duration::from_mins(10)).await;
+        let mut delivery = Delivery::new(self, account.wire.clone(), random.fork());
+        let closing = delivery.closing.clone();
+        let happening = async {
+            for happening in &self.happenings {
+                sleep(happening.after).await;
+                account.happen(*happening).await;
+            }
+            closing.set(true);
+        };
+        tokio::join!(happening, delivery.until_quiet());
+
+        // What is left to the sweeps: nothing goes wrong any more, but with what is forbidden or broken.
+        {
+            let mut world = account.wire.world();
+            world.faults.clear();
+            world.trouble = 0.0;
+            world.quotas.used_by_others = 0.0;
+            world.quotas.refused = 0;
+        }
+        delivery.sweeping = true;
+        let mut last = None;
+        for _ in 0..2 {
+            sleep(Duration::from_mins(10)).await;
+            last = delivery.invoke(&json!({"action": "sweep"})).await;
+        }
+        account.told.append(&mut delivery.told);
+        account.check(&last.unwrap()).map_err(|broken| {
+            account.told.sort();
+            let mut told = format!("{broken}\n");
+            let _ = writeln!(told, "  {self:?}");
+            for (at, what) in &account.told {
+                let _ = writeln!(told, "  {at} {what}");
+            }
+            told
+        })
+    }
+}
+
+impl Happening {
+    fn random(random: &mut fastrand::Rng, services: usize) -> Self {
+        let service = random.usize(0..services);
+        let takes = Duration::from_millis(random.u64(500..90_000));
+        let what = match random.u8(0..16) {
+            0..=3 => What::Rotates { requested: random.bool(), takes },
+            4..=7 => What::ValueIsStored,
+            8..=9 => What::LabelIsMovedBack,
+            10 => What::IsDescribedAnew,
+            11..=12 => What::CiDeploys(service),
+            13 => What::IsScaled(service, random.i32(0..3)),
+            14 => What::IsDeleted(service),
+            _ => What::RotationFails,
+        };
+        let after = Duration::from_millis(random.u64(200..600_000));
+        Self { after, secret: random.choice(SECRETS).unwrap(), what }
+    }
+}
+
+/// The account of a story.
+struct Account {
+    wire: Wire,
+    /// The ARN and the sort of each service, in the order of the story.
+    services: Vec<(String, Sort)>,
+    /// When AWSCURRENT moved, and of which secret.
+    moves: Vec<(Timestamp, &'static str)>,
+    /// What happened.
+    told: Vec<(Timestamp, String)>,
+}
+
+impl Account {
+    fn new(story: &Story) -> Self {
+        let mut world = World::new();
+        let arns = SECRETS.map(|name| world.make_secret(name));
+        let make = |(number, sort): (usize, &Sort)| {
+            let value_from = match sort {
+                Sort::Follows | Sort::OptedOut | Sort::External | Sort::Forbidden | Sort::Broken => {
+                    vec![format!("{}:password::", arns[0])]
+                }
+                Sort::FollowsTwo => arns[..2].to_vec(),
+                Sort::FollowsPrevious => vec![format!("{}::AWSPREVIOUS:", arns[1])],
+                Sort::ByName => vec![format!("/aws/reference/secretsmanager/{}", SECRETS[0])],
+                Sort::ByPartialArn => vec![arns[2][..arns[2].len() - 7].to_owned()],
+                Sort::Pinned => vec![format!("{}:::{}", arns[0], world.version(SECRETS[0], "AWSCURRENT"))],
+                Sort::Unrelated => vec!["/app/limit".to_owned()],
+            };
+            let secrets: Vec<_> = value_from.iter().map(|from| json!({"name": "S", "valueFrom": from})).collect();
+            let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
+            let arn = world.make_service_of(&format!("api-{number}"), definition);
+            match sort {
+                Sort::OptedOut => world.tag(&arn, "ignore"),
+                Sort::External => world.services.get_mut(&arn).unwrap().controller = "EXTERNAL",
+                Sort::Forbidden => drop(world.forbidden.insert(arn.clone())),
+                Sort::Broken => drop(world.broken.insert(arn.clone(), Duration::from_secs(40))),
+                _ => {}
+            }
+            (arn, *sort)
+        };
+        let services = story.services.iter().enumerate().map(make).collect();
+        world.parameters.insert("/app/limit".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+        world.dice = fastrand::Rng::with_seed(story.seed ^ 0xd1ce);
+        world.trouble = story.trouble;
+        world.quotas.used_by_others = story.used_by_others;
+        world.read_lag = story.read_lag;
+        world.secret_lag = story.secret_lag;
+        world.trail_lag = Duration::from_mins(1);
+        world.page_size = story.page_size;
+        Self { wire: Wire::with_bug(world, story.bug), services, moves: Vec::new(), told: Vec::new() }
+    }
+
+    fn tell(&mut self, what: impl Into<String>) {
+        let now = self.wire.world().now();
+        self.told.push((now, what.into()));
+    }
+
+    async fn happen(&mut self, Happening { secret: name, what, .. }: Happening) {
+        match what {
+            What::Rotates { requested, takes } => {
+                self.tell(format!("{name} rotates"));
+                let version = {
+                    let mut world = self.wire.world();
+                    if requested { world.request_rotation(name) } else { world.begin_scheduled_rotation(name) }
+                };
+                self.wire.world().store_pending(name, &version);
+                sleep(takes).await;
+                self.wire.world().finish_rotation(name, &version);
+                self.moved(name);
+                if requested {
+                    // RotateSecret and its retries go by the secret's own times, of which the next change is not to be
+                    // mistaken for this one.
+                    sleep(Duration::from_mins(6)).await;
+                }
+            }
+            What::RotationFails => {
+                self.wire.world().request_rotation(name);
+                self.tell(format!("a rotation of {name} fails"));
+                sleep(Duration::from_secs(5)).await;
+                let mut world = self.wire.world();
+                world.secrets.get_mut(name).unwrap().labels.remove("AWSPENDING");
+                world.fail_rotation(name);
+            }
+            What::ValueIsStored => {
+                self.wire.world().put_value(name);
+                self.moved(name);
+            }
+            What::LabelIsMovedBack => {
+                let back = self.wire.world().secrets[name].labels.get("AWSPREVIOUS").cloned();
+                if let Some(back) = back {
+                    self.wire.world().move_label(name, "AWSCURRENT", &back);
+                    self.moved(name);
+                }
+            }
+            What::IsDescribedAnew => {
+                self.wire.world().describe(name);
+                self.tell(format!("{name} is described anew"));
+            }
+            What::CiDeploys(number) => {
+                let arn = self.services[number].0.clone();
+                self.tell(format!("CI deploys {arn}"));
+                let mut world = self.wire.world();
+                if let Some(service) = world.services.get(&arn) {
+                    let definition = service.deployments[0].task_definition.clone();
+                    world.deploy(&arn, &definition);
+                }
+            }
+            What::IsScaled(number, tasks) => {
+                let arn = self.services[number].0.clone();
+                self.tell(format!("{arn} is scaled to {tasks}"));
+                if let Some(service) = self.wire.world().services.get_mut(&arn) {
+                    service.tasks = tasks;
+                }
+            }
+            What::IsDeleted(number) => {
+                let arn = self.services[number].0.clone();
+                self.tell(format!("{arn} is deleted"));
+                self.wire.world().services.remove(&arn);
+            }
+        }
+    }
+
+    fn moved(&mut self, name: &'static str) {
+        let now = self.wire.world().now();
+        self.moves.push((now, name));
+        self.tell(format!("the value of {name} changed"));
+    }
+
+    /// The promises.
+    fn check(&self, last: &Report) -> Result<(), String> {
+        let world = self.wire.world();
+        for (arn, sort) in &self.services {
+            let moves: Vec<_> = self.moves.iter().filter(|(_, name)| sort.follows(name)).collect();
+            let redeploys: Vec<_> = world.redeploys.iter().filter(|(_, service)| service == arn).collect();
+            for (number, (at, _)) in redeploys.iter().enumerate() {
+                let before = moves.iter().filter(|(moved, _)| moved < at).count();
+                if before <= number {
+                    return Err(format!("{arn} ({sort:?}) got deployment {} at {at}, after {before} changes", number + 1));
+                }
+            }
+            let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else { continue };
+            let newest = &service.deployments[0];
+            let is_ours = redeploys.iter().any(|(at, _)| *at == newest.created_at);
+            let lag = if is_ours { VALUE_LAG } else { Duration::ZERO };
+            let stale = moves.iter().rfind(|(moved, _)| moved.saturating_add(lag).unwrap() >= newest.created_at);
+            let Some((moved, name)) = stale else { continue };
+            let reported = serde_json::to_value(last.services.iter().find(|service| service.service == *arn)).unwrap();
+            let said = |action: &str, reason: &str| reported["action"] == action && reported["reason"] == reason;
+            let is_said = match sort {
+                Sort::Forbidden => said("failed", "stale"),
+                Sort::Broken => said("blocked", "rolled-back"),
+                Sort::External => said("blocked", "unsupported-controller"),
+                _ => false,
+            };
+            if !is_said {
+                let created = newest.created_at;
+                let said = format!("{} {}", reported["action"], reported["reason"]);
+                return Err(format!(
+                    "{arn} ({sort:?}) runs tasks of {created}, older than {name} of {moved}, and the last report says {said}"
+                ));
+            }
+        }
+        if world.quotas.refused > 0 {
+            return Err(format!("{} calls of the sweeps were more than AWS allows", world.quotas.refused));
+        }
+        Ok(())
+    }
+}
+
+impl Sort {
+    /// Whether a service of this sort follows the secret, and may be redeployed for it.
+    fn follows(self, secret: &str) -> bool {
+        match self {
+            Self::Follows | Self::ByName | Self::Forbidden | Self::Broken => secret == SECRETS[0],
+            Self::FollowsTwo => secret == SECRETS[0] || secret == SECRETS[1],
+            Self::FollowsPrevious => secret == SECRETS[1],
+            Self::ByPartialArn => secret == SECRETS[2],
+            Self::OptedOut | Self::Pinned | Self::External | Self::Unrelated => false,
+        }
+    }
+}
+
+/// One event on its way.
+struct Parcel {
+    due: Instant,
+    payload: Value,
+    attempt: u64,
+}
+
+/// Brings events to the function as AWS would: late, twice, not at all, again after a failure.
+struct Delivery {
+    wire: Wire,
+    config: Config,
+    random: fastrand::Rng,
+    lost: f64,
+    killed: f64,
+    bug: Option<Bug>,
+    aws: Aws,
+    parcels: Vec<Parcel>,
+    /// Whether nothing more happens, and an empty queue is the end.
+    closing: Rc<Cell<bool>>,
+    /// Whether only the sweeps are left, which are not killed.
+    sweeping: bool,
+    told: Vec<(Timestamp, String)>,
+}
+
+impl Delivery {
+    fn new(story: &Story, wire: Wire, random: fastrand::Rng) -> Self {
+        let config = config(&[("REDEPLOY_LOOKUP", story.lookup), ("REDEPLOY_SETTLE_SECONDS", story.settle)]);
+        let aws = wire.clients();
+        Self {
+            wire,
+            config,
+            random,
+            lost: story.lost,
+            killed: story.killed,
+            bug: story.bug,
+            aws,
+            parcels: Vec::new(),
+            closing: Rc::default(),
+            sweeping: false,
+            told: Vec::new(),
+        }
+    }
+
+    async fn until_quiet(&mut self) {
+        loop {
+            let events = std::mem::take(&mut self.wire.world().events);
+            for (_, payload) in events {
+                while self.random.f64() >= self.lost {
+                    let due = Instant::now() + Duration::from_millis(self.random.u64(100..90_000));
+                    self.parcels.push(Parcel { due, payload: payload.clone(), attempt: 1 });
+                    if self.random.f64() < 0.7 {
+                        break;
+                    }
+                }
+            }
+            self.parcels.sort_by_key(|parcel| std::cmp::Reverse(parcel.due));
+            match self.parcels.last().map(|parcel| parcel.due) {
+                Some(due) if due <= Instant::now() => {
+                    let Some(Parcel { payload, attempt, .. }) = self.parcels.pop() else { return };
+                    let failed = self.invoke(&payload).await.is_none_or(|report| report.failure.is_some());
+                    if failed && attempt <= 2 {
+                        let due = Instant::now() + Duration::from_secs(60 * attempt);
+                        self.parcels.push(Parcel { due, payload, attempt: attempt + 1 });
+                    }
+                }
+                None if self.closing.get() && self.wire.world().events.is_empty() => return,
+                due => {
+                    let soon = Instant::now() + Duration::from_secs(1);
+                    sleep_until(due.map_or(soon, |due| due.min(soon))).await;
+                }
+            }
+        }
+    }
+
+    /// One invocation; `None` when it was killed in the middle, by which the process ends.
+    async fn invoke(&mut self, payload: &Value) -> Option<Report> {
+        self.wire.begin();
+        let began = self.wire.world().now();
+        // The bug of a function that waits for nothing.
+        let ahead = Duration::from_secs(if self.bug == Some(Bug::NoSettle) { 60 } else { 0 });
+        let now = began.saturating_add(ahead).unwrap();
+        let clock = Clock::new(now, Some(now.saturating_add(Duration::from_mins(15)).unwrap()));
+        let handled = handle(&self.aws, &self.config, payload, &clock);
+        let report = if self.random.f64() < self.killed && !self.sweeping {
+            timeout(Duration::from_millis(self.random.u64(1..20_000)), handled).await.ok()
+        } else {
+            Some(handled.await)
+        };
+        if report.is_none() || self.random.f64() < 0.2 {
+            sleep(READS_CATCH_UP).await;
+            self.aws = self.wire.clients();
+        }
+        let what = payload["detail"]["eventName"].as_str().or(payload["detail-type"].as_str());
+        let came_to = report.as_ref().map_or("killed", |report| &report.reason);
+        self.told.push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
+        report
+    }
+}
