@@ -1,8 +1,8 @@
 """A rotation through what Terraform deployed, on an emulator on loopback.
 
 Applies examples/complete with the real AWS provider, changes a secret through Secrets Manager, and waits for the one
-new deployment; sends an event that cannot be handled, and finds it in the queue with its reason; sees that Terraform
-finds nothing to change, and leaves nothing behind. Before that, holds every sample event against every pattern.
+new deployment; sweeps, and sends an event that cannot be handled, and finds it in the queue with its reason; sees that
+Terraform finds nothing to change, and leaves nothing behind. Before that, holds every sample event against every pattern.
 Exits non-zero if anything is not so. Usage: e2e.py <bootstrap.zip>
 """
 
@@ -250,6 +250,15 @@ def check_rotation(aws, output):
     return report
 
 
+def check_sweep(aws, output):
+    """A sweep after that looks at everything, lacks no permission, and has nothing to do."""
+    answer = aws.lambda_.invoke(FunctionName=output["function_name"], Payload=json.dumps({"action": "sweep"}))
+    report = json.loads(answer["Payload"].read())
+    if report.get("outcome") != "nothing-to-do" or report.get("warnings"):
+        fail(f"expected a sweep that finds nothing to do, and got {report}")
+    say(f"a sweep found nothing to do: {report['reason']}")
+
+
 def check_poison(aws, output):
     """An event that can never be handled ends in the queue, with the reason."""
     event = {
@@ -375,6 +384,7 @@ def main():
             output = terraform.output()
             with actions_without_scope(aws, output["function_name"]):
                 report = check_rotation(aws, output)
+                check_sweep(aws, output)
             check_poison(aws, output)
             check_notification(aws, report)
             check_drift(terraform, aws)
