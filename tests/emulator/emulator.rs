@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::Credentials;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -26,6 +26,7 @@ pub(crate) struct Emulator {
 pub(crate) struct Account {
     pub(crate) ecs: aws_sdk_ecs::Client,
     secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) config: SdkConfig,
 }
 
 pub(crate) async fn free_port() -> u16 {
@@ -66,7 +67,8 @@ impl Emulator {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .load()
             .await;
-        Account { ecs: aws_sdk_ecs::Client::new(&config), secrets: aws_sdk_secretsmanager::Client::new(&config) }
+        let ecs = aws_sdk_ecs::Client::new(&config);
+        Account { ecs, secrets: aws_sdk_secretsmanager::Client::new(&config), config }
     }
 }
 
@@ -91,12 +93,22 @@ impl Account {
         put.version_stages("AWSPENDING").send().await.unwrap().version_id.unwrap()
     }
 
+    /// The same, under an id that the caller chose.
+    pub(crate) async fn put_pending_as(&self, name: &str, version: &str) {
+        let put = self.secrets.put_secret_value().secret_id(name).secret_string("next").client_request_token(version);
+        put.version_stages("AWSPENDING").send().await.unwrap();
+    }
+
+    /// The version that carries a label.
+    pub(crate) async fn version(&self, name: &str, label: &str) -> String {
+        let secret = self.secrets.describe_secret().secret_id(name).send().await.unwrap();
+        let mut versions = secret.version_ids_to_stages.unwrap().into_iter();
+        versions.find(|(_, labels)| labels.iter().any(|on| on == label)).unwrap().0
+    }
+
     /// Makes a version AWSCURRENT, and gives the one that was.
     pub(crate) async fn promote(&self, name: &str, version: &str) -> String {
-        let secret = self.secrets.describe_secret().secret_id(name).send().await.unwrap();
-        let versions = secret.version_ids_to_stages.unwrap();
-        let current = versions.into_iter().find(|(_, labels)| labels.iter().any(|label| label == "AWSCURRENT"));
-        let (current, _) = current.unwrap();
+        let current = self.version(name, "AWSCURRENT").await;
         let call = self.secrets.update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
         call.move_to_version_id(version).remove_from_version_id(&current).send().await.unwrap();
         current
@@ -104,6 +116,21 @@ impl Account {
 
     pub(crate) async fn describe_secret_anew(&self, name: &str) {
         self.secrets.update_secret().secret_id(name).description("new").send().await.unwrap();
+    }
+
+    pub(crate) async fn scale_to_zero(&self, cluster: &str, service: &str) {
+        self.ecs.update_service().cluster(cluster).service(service).desired_count(0).send().await.unwrap();
+    }
+
+    pub(crate) async fn deploy(&self, cluster: &str, service: &str) {
+        self.ecs.update_service().cluster(cluster).service(service).force_new_deployment(true).send().await.unwrap();
+    }
+
+    /// The id of a service's PRIMARY deployment.
+    pub(crate) async fn primary(&self, cluster: &str, service: &str) -> String {
+        let answer = self.ecs.describe_services().cluster(cluster).services(service).send().await.unwrap();
+        let deployments = answer.services()[0].deployments();
+        deployments.iter().find(|d| d.status() == Some("PRIMARY")).unwrap().id().unwrap().to_owned()
     }
 
     /// The id of each service's PRIMARY deployment.

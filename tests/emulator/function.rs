@@ -67,13 +67,17 @@ fn command(runtime_api: u16, vars: &[(&str, &str)]) -> Command {
 
 impl Function {
     pub(crate) async fn start(emulator: &Emulator, vars: &[(&str, &str)]) -> Self {
+        Self::start_at(&emulator.endpoint, vars).await
+    }
+
+    pub(crate) async fn start_at(endpoint: &str, vars: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (payloads, next) = channel(1);
         let (done, answers) = channel(1);
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(runtime_api(listener, next, done));
         let mut command = command(port, vars);
-        let mut process = command.env("AWS_ENDPOINT_URL", &emulator.endpoint).spawn().unwrap();
+        let mut process = command.env("AWS_ENDPOINT_URL", endpoint).spawn().unwrap();
         let lines = Arc::<Mutex<Vec<Value>>>::default();
         let (logged, stdout) = (lines.clone(), process.stdout.take().unwrap());
         tokio::spawn(async move {
@@ -98,9 +102,26 @@ impl Function {
 
     pub(crate) async fn invoke_bytes(&mut self, payload: Vec<u8>) -> Answer {
         self.payloads.send(payload).await.unwrap();
-        let answer = timeout(Duration::from_secs(60), self.answers.recv()).await;
+        let answer = timeout(Duration::from_mins(10), self.answers.recv()).await;
         assert!(self.process.try_wait().unwrap().is_none(), "the function stopped");
         answer.unwrap().unwrap()
+    }
+
+    /// Ends the process as nothing can prevent, in the middle of whatever it does.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Hands over a payload of which nobody waits for the answer.
+    pub(crate) async fn send(&self, payload: &Value) {
+        self.payloads.send(payload.to_string().into_bytes()).await.unwrap();
+    }
+
+    /// The most memory that the process ever had resident, in kB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// What was logged so far.
@@ -119,7 +140,7 @@ async fn runtime_api(listener: TcpListener, next: Receiver<Vec<u8>>, done: Sende
 
 async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>>>, done: Sender<Answer>) {
     let mut stream = BufReader::new(stream);
-    while let Some((path, body)) = request(&mut stream).await {
+    while let Some(Request { path, body, .. }) = request(&mut stream).await {
         let answer = if path.ends_with("/invocation/next") {
             let Some(payload) = next.lock().await.recv().await else { return };
             let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_mins(15);
@@ -147,9 +168,18 @@ async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>
     }
 }
 
-/// Reads one request: its path and its body.
-async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
-    let (mut path, mut length) = (String::new(), 0);
+/// What a request says, as far as it matters here.
+pub(crate) struct Request {
+    path: String,
+    /// The operation of an AWS API.
+    pub(crate) operation: String,
+    pub(crate) authorization: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Reads one request.
+pub(crate) async fn request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    let (mut path, mut operation, mut authorization, mut length) = (String::new(), String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -162,10 +192,14 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)>
         match line.split_once(": ") {
             None => path = line.split(' ').nth(1)?.to_owned(),
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.clone_into(&mut authorization),
+            Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
+                operation = value.rsplit('.').next()?.to_owned();
+            }
             Some((name, _)) => assert!(!name.eq_ignore_ascii_case("transfer-encoding"), "bodies have a length"),
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some((path, body))
+    Some(Request { path, operation, authorization, body })
 }

@@ -4,8 +4,16 @@
 
 #![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
 
+mod agreement;
+mod between;
+mod conformance;
 mod emulator;
 mod function;
+#[path = "../conformance/mod.rs"]
+mod rows;
+#[path = "../simulation/mod.rs"]
+#[expect(dead_code, reason = "the model knows more than these tests use")]
+mod simulation;
 
 use std::time::Duration;
 
@@ -148,6 +156,59 @@ async fn a_requested_rotation_is_awaited_and_a_label_moved_back_is_followed() {
     assert_ne!(account.deployments().await, second);
 }
 
+/// S14, as hard as it can be: `kill -9` between two calls of `UpdateService`.
+#[tokio::test]
+async fn a_function_killed_between_two_calls_finishes_when_called_again() {
+    let emulator = Emulator::start(Program::Ministack).await;
+    let account = emulator.account().await;
+    let db = account.make_secret("prod/db").await;
+    account.make_cluster("prod").await;
+    for name in ["a", "b", "c", "d", "e"] {
+        account.make_service(name, container(&db), 1, None).await;
+    }
+    let before = account.deployments().await;
+    let_the_clock_move_on().await;
+    account.put_value("prod/db").await;
+    let event = label_updated(&db, "prod/db");
+
+    let (endpoint, mut kept_back) = between::gate(&emulator.endpoint, 2).await;
+    let function = Function::start_at(&endpoint, &[SETTLE]).await;
+    function.send(&event).await;
+    kept_back.recv().await.unwrap();
+    function.kill().await;
+    let halfway = account.deployments().await;
+    assert_eq!(halfway.iter().filter(|(name, id)| before[*name] != **id).count(), 2);
+
+    let mut function = Function::start(&emulator, &[SETTLE]).await;
+    let report = function.invoke(&event).await.report();
+    assert_eq!(report["reason"], "services: 3 redeployed, 2 skipped", "{report}");
+    let after = account.deployments().await;
+    assert!(after.iter().all(|(name, id)| before[name] != *id), "each service was redeployed");
+    assert!(halfway.iter().all(|(name, id)| before[name] == *id || after[name] == *id), "and none of them twice");
+}
+
+/// What the process takes for a large account: memory at its peak, whatever the machine's speed.
+#[tokio::test]
+async fn a_thousand_services_fit_into_40_megabytes() {
+    // `SERVICES=10000 cargo test --release --test emulator megabytes` measures a larger account.
+    let services = std::env::var("SERVICES").map_or(1000, |number| number.parse().unwrap());
+    let mut world = simulation::world::World::new();
+    world.quotas.unlimited = true;
+    let secret = world.make_secret("prod/db");
+    for number in 0..services {
+        world.make_service(&format!("api-{number}"), if number % 100 == 0 { &secret } else { "/app/limit" });
+    }
+    let wire = simulation::wire::Wire::new(world);
+    let endpoint = between::serve(wire.clone()).await;
+    let vars = [SETTLE, ("REDEPLOY_RATE_SHARE", "1"), ("REDEPLOY_DRY_RUN", "true")];
+    let mut function = Function::start_at(&endpoint, &vars).await;
+    let report = function.invoke(&json!({"action": "plan", "secret": "prod/db"})).await.report();
+    assert_eq!(report["services"].as_array().unwrap().len(), services / 100, "{report}");
+    let megabytes = function.peak_memory() / 1024;
+    println!("{services} services: {megabytes} MB");
+    assert!(megabytes < if services > 1000 { 120 } else { 40 }, "{megabytes} MB");
+}
+
 #[tokio::test]
 async fn the_tags_lookup_finds_what_it_names_on_both_emulators() {
     for program in [Program::Ministack, Program::Moto] {
@@ -253,9 +314,21 @@ fn tag(value: &str) -> Tag {
 
 impl Account {
     async fn make_service(&self, name: &str, container: ContainerDefinition, tasks: i32, value: Option<&str>) {
-        let definition = self.ecs.register_task_definition().family(name).container_definitions(container);
+        self.make_service_in("prod", name, container, tasks, value).await;
+    }
+
+    async fn make_service_in(
+        &self,
+        cluster: &str,
+        name: &str,
+        container: ContainerDefinition,
+        tasks: i32,
+        value: Option<&str>,
+    ) {
+        let family = format!("{cluster}-{name}");
+        let definition = self.ecs.register_task_definition().family(&family).container_definitions(container);
         definition.send().await.unwrap();
-        let service = self.ecs.create_service().cluster("prod").service_name(name).task_definition(name);
+        let service = self.ecs.create_service().cluster(cluster).service_name(name).task_definition(family);
         service.desired_count(tasks).set_tags(value.map(|value| vec![tag(value)])).send().await.unwrap();
     }
 }

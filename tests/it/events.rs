@@ -6,7 +6,7 @@ use redeploy_on_rotation::handler::read;
 use redeploy_on_rotation::report::{Failure, Outcome};
 use serde_json::{Value, json};
 
-use crate::simulation::scene::{config, invoke};
+use crate::scene::{config, invoke};
 use crate::simulation::wire::Wire;
 use crate::simulation::world::World;
 

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
 
+#[path = "../conformance/mod.rs"]
+mod rows;
 #[path = "../simulation/mod.rs"]
 mod simulation;
+
+mod scene;
+mod story;
 
 mod conformance;
 mod events;

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::simulation::story::Story;
 use crate::simulation::wire::Bug;
+use crate::story::Story;
 
 /// Within this many stories each known mistake must have broken a promise.
 const CAUGHT_WITHIN: u64 = 1000;

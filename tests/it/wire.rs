@@ -9,7 +9,7 @@ use redeploy_on_rotation::handler::handle_batch;
 use redeploy_on_rotation::report::{Done, Failure, Outcome, Report};
 use serde_json::{Value, json};
 
-use crate::simulation::scene::{config, invoke};
+use crate::scene::{config, invoke};
 use crate::simulation::wire::Wire;
 use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, Task, World};
 

@@ -16,7 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use redeploy_on_rotation::aws::Aws;
 use serde_json::{Value, json};
 
-use super::world::{Deployment, Fault, REGION, Service, Task, World};
+use super::world::{Deployment, Fault, REGION, Secret, Service, Task, World};
 
 /// How long a call takes.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -76,16 +76,18 @@ impl Wire {
 
     /// The same, with another share of the account's quotas.
     pub(crate) fn clients_with(&self, rate_share: f64) -> Aws {
+        Aws::new(&self.sdk_config(), rate_share)
+    }
+
+    /// What makes any client of the SDK talk to the simulated account.
+    pub(crate) fn sdk_config(&self) -> SdkConfig {
         let credentials = Credentials::new("AKIAEXAMPLE", "secret", None, None, "simulation");
-        Aws::new(
-            &SdkConfig::builder()
-                .behavior_version(BehaviorVersion::v2026_01_12())
-                .region(Region::new(REGION))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .http_client(SharedHttpClient::new(self.clone()))
-                .build(),
-            rate_share,
-        )
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(SharedHttpClient::new(self.clone()))
+            .build()
     }
 }
 
@@ -140,42 +142,50 @@ impl HttpConnector for Wire {
             let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
             let body = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or(Value::Null);
             tokio::time::sleep(LATENCY).await;
-            let (fault, answer) = {
-                let mut world = wire.world();
-                world.roll_back_what_is_due();
-                world.calls.push((operation.clone(), body.clone()));
-                let fault = world.faults.get_mut(operation.as_str()).and_then(std::collections::VecDeque::pop_front);
-                let fault = fault.or_else(|| world.random_fault(&operation));
-                let kept_back = wire.bug == Some(Bug::StopAtFirstFailure) && wire.failed.load(Ordering::Relaxed);
-                let answer = match fault {
-                    _ if kept_back && operation == "UpdateService" => refused("AccessDeniedException", "kept back"),
-                    Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
-                    Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
-                    Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
-                    Some(Fault::AnswerLost | Fault::Silence) | None => world.answer(&operation, &body),
-                };
-                (fault, answer)
-            };
-            if operation == "UpdateService" && matches!(answer, Err((400, "AccessDeniedException", _))) {
-                wire.failed.store(true, Ordering::Relaxed);
-            }
-            let is_lost = matches!(fault, Some(Fault::AnswerLost | Fault::Silence));
-            if operation == "UpdateService" && is_lost && wire.bug == Some(Bug::BlindRetry) {
-                let answer = wire.world().answer(&operation, &body).unwrap_or_default();
-                return Ok(HttpResponse::new(200.try_into().unwrap(), SdkBody::from(answer.to_string())));
-            }
-            match fault {
-                Some(Fault::AnswerLost) => {
-                    return Err(ConnectorError::io("connection reset by peer".into()));
+            match wire.exchange(&operation, &body).await {
+                Some((status, answer)) => {
+                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer.to_string())))
                 }
-                Some(Fault::Silence) => std::future::pending::<()>().await,
-                _ => {}
+                None => Err(ConnectorError::io("connection reset by peer".into())),
             }
-            let (status, body) = match answer {
-                Ok(answer) => (200, wire.as_seen_by_a_bug(answer)),
-                Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
+        })
+    }
+}
+
+impl Wire {
+    /// One call: status and body of the answer, or nothing when the connection breaks.
+    pub(crate) async fn exchange(&self, operation: &str, body: &Value) -> Option<(u16, Value)> {
+        let (fault, answer) = {
+            let mut world = self.world();
+            world.roll_back_what_is_due();
+            world.calls.push((operation.to_owned(), body.clone()));
+            let fault = world.faults.get_mut(operation).and_then(std::collections::VecDeque::pop_front);
+            let fault = fault.or_else(|| world.random_fault(operation));
+            let kept_back = self.bug == Some(Bug::StopAtFirstFailure) && self.failed.load(Ordering::Relaxed);
+            let answer = match fault {
+                _ if kept_back && operation == "UpdateService" => refused("AccessDeniedException", "kept back"),
+                Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
+                Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
+                Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
+                Some(Fault::AnswerLost | Fault::Silence) | None => world.answer(operation, body),
             };
-            Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string())))
+            (fault, answer)
+        };
+        if operation == "UpdateService" && matches!(answer, Err((400, "AccessDeniedException", _))) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let is_lost = matches!(fault, Some(Fault::AnswerLost | Fault::Silence));
+        if operation == "UpdateService" && is_lost && self.bug == Some(Bug::BlindRetry) {
+            return Some((200, self.world().answer(operation, body).unwrap_or_default()));
+        }
+        match fault {
+            Some(Fault::AnswerLost) => return None,
+            Some(Fault::Silence) => std::future::pending::<()>().await,
+            _ => {}
+        }
+        Some(match answer {
+            Ok(answer) => (200, self.as_seen_by_a_bug(answer)),
+            Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
         })
     }
 }
@@ -400,15 +410,19 @@ impl World {
         Ok(answer)
     }
 
-    fn describe_secret(&self, body: &Value) -> Answer {
+    /// A secret by name, ARN or partial ARN.
+    fn secret(&self, body: &Value) -> Result<(&String, &Secret), (u16, &'static str, String)> {
         let id = body["SecretId"].as_str().unwrap();
         let is = |name: &str, arn: &str| name == id || arn == id || arn[..arn.len() - 7] == *id;
         // An exact ARN wins over the partial ARN of another secret.
         let exact = self.secrets.iter().find(|(_, secret)| secret.arn == id);
         let found = exact.or_else(|| self.secrets.iter().find(|(name, secret)| is(name, &secret.arn)));
-        let Some((name, secret)) = found else {
-            return refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
-        };
+        let missing = "Secrets Manager can't find the specified secret.";
+        found.ok_or_else(|| (400, "ResourceNotFoundException", missing.to_owned()))
+    }
+
+    fn describe_secret(&self, body: &Value) -> Answer {
+        let (name, secret) = self.secret(body)?;
         let secret = self.secret_as_seen(secret);
         let mut versions = serde_json::Map::new();
         for (label, version) in &secret.labels {
@@ -429,7 +443,7 @@ impl World {
         let tagged: Vec<_> = tagged
             .map(|(arn, service)| json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": service.tags[key]}]}))
             .collect();
-        let size = body["ResourcesPerPage"].as_u64().unwrap() as usize;
+        let size = body["ResourcesPerPage"].as_u64().unwrap_or(100) as usize;
         let mut answer = self.page_of(body, size, ["PaginationToken", "ResourceTagMappingList"], &tagged);
         // The last page's token is empty.
         answer.as_object_mut().unwrap().entry("PaginationToken").or_insert(json!(""));
@@ -437,10 +451,7 @@ impl World {
     }
 
     fn list_secret_version_ids(&self, body: &Value) -> Answer {
-        let id = body["SecretId"].as_str().unwrap();
-        let Some(secret) = self.secrets.values().find(|secret| secret.arn == id) else {
-            return refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
-        };
+        let (_, secret) = self.secret(body)?;
         let labelled = secret.versions.iter().filter(|(version, _)| secret.labels.values().any(|on| on == *version));
         let versions: Vec<_> = labelled
             .map(|(version, created)| json!({"VersionId": version, "CreatedDate": created.as_millisecond() as f64 / 1000.0}))
@@ -465,7 +476,8 @@ impl World {
         assert_eq!(attribute["AttributeKey"], "EventName");
         let (from, to) = (body["StartTime"].as_f64().unwrap(), body["EndTime"].as_f64().unwrap());
         let visible = self.now().saturating_sub(self.trail_lag).unwrap();
-        let within = |at: &jiff::Timestamp| *at <= visible && (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
+        let within =
+            |at: &jiff::Timestamp| *at <= visible && (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
         // The newest first.
         let found = self.trail.iter().rev().filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
         let events: Vec<_> = found.map(|(_, _, detail)| json!({"CloudTrailEvent": detail.to_string()})).collect();

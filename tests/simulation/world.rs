@@ -40,6 +40,10 @@ pub(crate) struct World {
     pub(crate) secret_lag: Duration,
     /// How long it takes until CloudTrail's event history shows an event.
     pub(crate) trail_lag: Duration,
+    /// After how many forced deployments the function is killed.
+    pub(crate) kill_after: Option<usize>,
+    /// When AWSCURRENT of any secret moved.
+    pub(crate) moves: Vec<Timestamp>,
     /// How many elements a page has at most.
     pub(crate) page_size: usize,
     /// The services that may not be updated.
@@ -65,6 +69,7 @@ pub(crate) enum Family {
     Native,
     CloudTrail,
     Ecs,
+    Schedule,
 }
 
 /// What goes wrong with a call.
@@ -144,6 +149,8 @@ impl World {
             read_lag: Duration::ZERO,
             secret_lag: Duration::ZERO,
             trail_lag: Duration::ZERO,
+            kill_after: None,
+            moves: Vec::new(),
             page_size: 100,
             forbidden: BTreeSet::new(),
             broken: BTreeMap::new(),
@@ -181,7 +188,14 @@ impl World {
         let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-Ab12Cd");
         let versions = BTreeMap::from([(version.clone(), self.now())]);
         let labels = BTreeMap::from([("AWSCURRENT".to_owned(), version)]);
-        let secret = Secret { arn: arn.clone(), labels, versions, last_changed: self.now(), last_rotated: None, past: Vec::new() };
+        let secret = Secret {
+            arn: arn.clone(),
+            labels,
+            versions,
+            last_changed: self.now(),
+            last_rotated: None,
+            past: Vec::new(),
+        };
         self.secrets.insert(name.to_owned(), secret);
         arn
     }
@@ -346,6 +360,7 @@ impl World {
             secret.labels.insert("AWSPREVIOUS".to_owned(), from);
         }
         let arn = secret.arn.clone();
+        self.moves.extend((label == "AWSCURRENT").then_some(now));
         let detail = json!({"name": name, "labelUpdated": label, "versionId": version});
         let event = self.envelope("Secret Label Updated", json!([arn]), detail);
         self.events.push((Family::Native, event));

@@ -17,9 +17,9 @@ use redeploy_on_rotation::report::Report;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::scene::config;
-use super::wire::{Bug, Wire};
-use super::world::World;
+use crate::scene::config;
+use crate::simulation::wire::{Bug, Wire};
+use crate::simulation::world::World;
 
 /// The third ends like the ARN of the first might.
 const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
@@ -51,7 +51,10 @@ enum Sort {
 #[derive(Clone, Copy, Debug)]
 enum What {
     /// Somebody asks for a rotation, or Secrets Manager begins it; the label moves after so long.
-    Rotates { requested: bool, takes: Duration },
+    Rotates {
+        requested: bool,
+        takes: Duration,
+    },
     RotationFails,
     ValueIsStored,
     LabelIsMovedBack,
@@ -97,8 +100,18 @@ impl Story {
         };
         let mut random = fastrand::Rng::with_seed(seed);
         let sorts = [
-            Follows, Follows, FollowsTwo, FollowsPrevious, ByName, ByPartialArn, OptedOut, Pinned, External, Unrelated,
-            Forbidden, Broken,
+            Follows,
+            Follows,
+            FollowsTwo,
+            FollowsPrevious,
+            ByName,
+            ByPartialArn,
+            OptedOut,
+            Pinned,
+            External,
+            Unrelated,
+            Forbidden,
+            Broken,
         ];
         let services: Vec<_> = (0..random.usize(1..7)).map(|_| random.choice(sorts).unwrap()).collect();
         let happenings = (0..random.usize(1..6)).map(|_| Happening::random(&mut random, services.len())).collect();
@@ -361,7 +374,10 @@ impl Account {
             for (number, (at, _)) in redeploys.iter().enumerate() {
                 let before = moves.iter().filter(|(moved, _)| moved < at).count();
                 if before <= number {
-                    return Err(format!("{arn} ({sort:?}) got deployment {} at {at}, after {before} changes", number + 1));
+                    return Err(format!(
+                        "{arn} ({sort:?}) got deployment {} at {at}, after {before} changes",
+                        number + 1
+                    ));
                 }
             }
             let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else { continue };
