@@ -39,6 +39,7 @@ fn row(service: &str, action: &str, reason: &str) -> (String, String, String) {
 #[tokio::test(start_paused = true)]
 async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
     let (wire, event) = changed(|world, secret| {
+        world.quotas.unlimited = true;
         for number in 0..234 {
             world.make_service(&format!("api-{number:03}"), secret);
         }
@@ -662,4 +663,28 @@ async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
     wire.world().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::NothingToDo);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
+    let mut world = World::new();
+    world.quotas.unlimited = true;
+    let secrets: Vec<_> = (0..200).map(|number| world.make_secret(&format!("prod/{number}"))).collect();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    for number in 0..1000 {
+        let service = world.make_service(&format!("api-{number}"), &secrets[number % 200]);
+        // 600 revisions: the services from 600 on share those of others.
+        let shared = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/api-{}:1", number % 600);
+        world.services.get_mut(&service).unwrap().deployments[0].task_definition = shared;
+    }
+    let wire = Wire::new(world);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let (aws, config, sweep) = (wire.clients_with(1.0), config(&[]), json!({"action": "sweep"}));
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 1000));
+    let cold = wire.world().calls.len();
+    assert!(cold <= 10 + 100 + 600 + 2 + 200, "{cold} calls");
+    wire.world().calls.clear();
+    invoke(&aws, &wire, &config, &sweep).await;
+    assert!(wire.world().calls_of("DescribeTaskDefinition").is_empty());
 }
