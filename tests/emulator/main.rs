@@ -187,6 +187,40 @@ async fn a_function_killed_between_two_calls_finishes_when_called_again() {
     assert!(halfway.iter().all(|(name, id)| before[name] == *id || after[name] == *id), "and none of them twice");
 }
 
+/// S10, over the wire: what the emulators cannot do, the simulated AWS can, as a server.
+#[tokio::test]
+async fn a_roll_back_is_remembered_by_a_process_that_knows_nothing_of_it() {
+    let mut world = simulation::world::World::at(jiff::Timestamp::now());
+    let secret = world.make_secret("prod/db");
+    let api = world.make_service("api", &secret);
+    let wire = simulation::wire::Wire::new(world);
+    let endpoint = between::serve(wire.clone()).await;
+    let_the_clock_move_on().await;
+    wire.world().put_value("prod/db");
+    let event = label_updated(&secret, "prod/db");
+    let vars = [("REDEPLOY_SETTLE_SECONDS", "1")];
+    let mut function = Function::start_at(&endpoint, &vars).await;
+    assert_eq!(function.invoke(&event).await.report()["outcome"], "redeployed");
+    wire.world().roll_back(&api);
+    // So long the process remembers its own deployment, because reads may lag.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // The process that did it, then others.
+    for number in 0..6 {
+        let payload = if number == 0 { event.clone() } else { json!({"action": "sweep"}) };
+        let report = function.invoke(&payload).await.report();
+        assert_eq!(report["services"][0]["reason"], "rolled-back", "{report}");
+        assert_eq!(report["services"][0]["action"], "blocked", "{report}");
+        let lines = function.lines();
+        assert_eq!(lines.last().unwrap()["Blocked"], 1);
+        function.kill().await;
+        function = Function::start_at(&endpoint, &vars).await;
+    }
+    assert_eq!(wire.world().redeploys.len(), 1);
+    wire.world().put_value("prod/db");
+    assert_eq!(function.invoke(&json!({"action": "sweep"})).await.report()["outcome"], "redeployed");
+    assert_eq!(wire.world().redeploys.len(), 2);
+}
+
 /// What the process takes for a large account: memory at its peak, whatever the machine's speed.
 #[tokio::test]
 async fn a_thousand_services_fit_into_40_megabytes() {

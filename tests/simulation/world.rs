@@ -134,8 +134,13 @@ pub(crate) struct Task {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::at("2026-11-23T00:00:00.250Z".parse().unwrap())
+    }
+
+    /// An account in which it is this time.
+    pub(crate) fn at(began_at: Timestamp) -> Self {
         Self {
-            began_at: "2026-11-23T00:00:00.250Z".parse().unwrap(),
+            began_at,
             began: Instant::now(),
             secrets: BTreeMap::new(),
             services: BTreeMap::new(),
