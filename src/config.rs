@@ -202,8 +202,10 @@ impl<'a> Setting<'a> {
         let Some(clusters) = self.list()? else {
             return Ok(None);
         };
+        let is_arn = |arn: Arn| arn.service == "ecs" && arn.resource.starts_with("cluster/");
         let is_cluster = |cluster: &&str| {
-            is_ecs_name(cluster_name(cluster)) && (!cluster.starts_with("arn:") || Arn::parse(cluster).is_some())
+            is_ecs_name(cluster_name(cluster))
+                && (!cluster.starts_with("arn:") || Arn::parse(cluster).is_some_and(is_arn))
         };
         if !clusters.iter().all(is_cluster) {
             return Err(self.invalid("names or ARNs of clusters, comma-separated"));
@@ -367,5 +369,16 @@ mod tests {
     fn a_name_that_looks_like_ours_is_refused() {
         let text = read(&[("REDEPLOY_CLUSTER", "prod")]).unwrap_err().to_string();
         assert!(text.starts_with("REDEPLOY_CLUSTER is not a variable") && text.contains(CLUSTERS), "{text}");
+    }
+
+    #[test]
+    fn the_arn_of_something_else_is_no_cluster() {
+        for arn in [
+            "arn:aws:eks:eu-west-1:123456789012:cluster/prod",
+            "arn:aws:ecs:eu-west-1:123456789012:service:cluster/prod",
+        ] {
+            let text = read(&[(CLUSTERS, arn)]).unwrap_err().to_string();
+            assert!(text.contains("names or ARNs of clusters"), "{text}");
+        }
     }
 }
