@@ -244,6 +244,9 @@ impl Reference {
         if parameter_name(&arn).is_some() {
             let (resource, selector) = split_selector(&arn.resource);
             arn.resource = resource.into();
+            if parameter_name(&arn).is_none() {
+                return Err(InvalidReference::Empty);
+            }
             return Ok(Self::Parameter(ParameterReference { arn: Some(arn), name: String::new(), selector }));
         }
         let id = secret_id(&arn).ok_or(InvalidReference::Service)?;
@@ -290,14 +293,14 @@ impl Reference {
                 yes(name == arn.name() && arn.0.is_at(home) && label == AWSCURRENT)
             }
             (Self::Parameter(reference), Subject::Secret { arn, label }) if reference.names_secret(arn, home) => {
-                match reference.selector.as_deref() {
+                match reference.selector() {
                     None => yes(label == AWSCURRENT),
                     Some(version) if is_version_id(version) => Follows::Pinned,
                     Some(stage) => yes(stage_follows(stage, label)),
                 }
             }
             (Self::Parameter(reference), Subject::Parameter(arn)) if reference.names(arn, home) => {
-                match reference.selector.as_deref() {
+                match reference.selector() {
                     None => Follows::Yes,
                     Some(version) if version.bytes().all(|b| b.is_ascii_digit()) => Follows::Pinned,
                     // A parameter's label is moved by LabelParameterVersion, never by a new value.
@@ -321,7 +324,7 @@ impl Reference {
             },
             Self::Parameter(reference) => {
                 let name = reference.bare_name().strip_prefix(SECRET_PARAMETER_PATH)?.to_owned();
-                match reference.selector.as_deref() {
+                match reference.selector() {
                     Some(version) if is_version_id(version) => return None,
                     stage => (name, stage.unwrap_or(AWSCURRENT)),
                 }
@@ -348,7 +351,7 @@ impl Reference {
         let Self::Parameter(reference) = self else { return None };
         let name = reference.bare_name();
         let slash = if name.contains('/') { "/" } else { "" };
-        (reference.selector.is_none() && !name.starts_with(SECRET_PARAMETER_PATH)).then(|| format!("{slash}{name}"))
+        (reference.selector().is_none() && !name.starts_with(SECRET_PARAMETER_PATH)).then(|| format!("{slash}{name}"))
     }
 
     /// The ARN, when only AWS can tell whether this is `subject` by partial ARN or another secret by full ARN.
@@ -392,6 +395,11 @@ impl ParameterReference {
             Some(arn) => parameter_name(arn).unwrap_or_default(),
             None => self.name.trim_start_matches('/'),
         }
+    }
+
+    /// The selector; an empty one selects nothing, as an empty stage does behind a secret.
+    fn selector(&self) -> Option<&str> {
+        self.selector.as_deref().filter(|selector| !selector.is_empty())
     }
 
     fn is_at(&self, other: &Arn, home: &Home) -> bool {
@@ -591,6 +599,8 @@ mod tests {
         for (value_from, expected) in [
             ("", InvalidReference::Empty),
             ("/", InvalidReference::Empty),
+            (":3", InvalidReference::Empty),
+            ("arn:aws:ssm:eu-west-1:123456789012:parameter/:3", InvalidReference::Empty),
             ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:", InvalidReference::Service),
             ("arn:aws:secretsmanager:eu-west-1:123456789012:secret::::", InvalidReference::Empty),
             ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key", InvalidReference::Fields),
@@ -602,6 +612,16 @@ mod tests {
         ] {
             assert_eq!(Reference::parse(value_from), Err(expected), "{value_from}");
         }
+    }
+
+    #[test]
+    fn an_empty_selector_selects_nothing_whoever_asks() {
+        let reference = Reference::parse("/aws/reference/secretsmanager/prod/db:").unwrap();
+        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &home()), Follows::Yes);
+        assert_eq!(reference.secret_and_label(), Some(("prod/db".to_owned(), AWSCURRENT)));
+        let reference = Reference::parse("/app/limit:").unwrap();
+        assert_eq!(reference.follows(&parameter("app/limit"), &home()), Follows::Yes);
+        assert_eq!(reference.parameter_name().as_deref(), Some("/app/limit"));
     }
 
     fn secret_name() -> impl Strategy<Value = String> {
