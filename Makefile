@@ -2,8 +2,9 @@
 
 VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
+FUZZ_SECONDS ?= 60
 
-.PHONY: help fmt lint doc test unit soak emulator demo package tf e2e deny ci clean .venv
+.PHONY: help fmt lint doc test unit soak emulator fuzz demo package tf e2e deny ci clean .venv
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
@@ -28,6 +29,9 @@ soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=100000
 
 emulator: $(VENV)  ## Runs the real function against emulators of AWS.
 	cargo test --locked --test emulator
+
+fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
+	.ci/fuzz $(FUZZ_SECONDS)
 
 demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 	cargo build --locked --profile demo --bin bootstrap

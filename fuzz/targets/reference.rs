@@ -1,0 +1,155 @@
+//! Whatever text a task definition, a tag or a person has: nothing panics, printing gives the text back, and a
+//! reference follows exactly the changes that a second, simpler reading of the rules says.
+//!
+//! Input, by line: the text, the name of one secret, that of another, and the label that moves.
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use redeploy_on_rotation::arn::{Arn, Home};
+use redeploy_on_rotation::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Subject};
+
+const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
+const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Ok(data) = std::str::from_utf8(data) else { return Corpus::Reject };
+    let mut lines = data.split('\n');
+    let text = lines.next().unwrap_or_default();
+    let names = [(lines.next(), "Ab12Cd"), (lines.next(), "Ef34Gh")];
+    let label = lines.next().filter(|label| !label.is_empty()).unwrap_or(AWSCURRENT);
+    let secrets: Vec<_> = names
+        .into_iter()
+        .filter_map(|(name, suffix)| Some((name.filter(|name| is_secret_name(name))?, suffix)))
+        .collect();
+
+    if let Some(arn) = Arn::parse(text) {
+        assert_eq!(arn.to_string(), text);
+    }
+    let parsed = Reference::parse(text);
+    if let Ok(reference) = &parsed {
+        for (name, suffix) in &secrets {
+            let expected = expected(text, name, suffix, label);
+            assert_eq!(reference.follows(&secret(name, suffix, label), &home()), expected, "{name}-{suffix}");
+        }
+        check(reference, text, &secrets, label);
+    }
+    match (Reference::parse_secret(text), parsed) {
+        (Ok(Reference::SecretName(name)), _) => {
+            assert_eq!(name, text);
+            for (name, suffix) in &secrets {
+                let follows = Reference::SecretName(text.to_owned()).follows(&secret(name, suffix, label), &home());
+                assert_eq!(follows == Follows::Yes, text == *name && label == AWSCURRENT);
+            }
+            check(&Reference::SecretName(name), text, &secrets, label);
+        }
+        // What both read, both read alike.
+        (Ok(reference), parsed) => assert_eq!(Ok(reference), parsed),
+        (Err(error), _) => assert!(!error.to_string().is_empty()),
+    }
+    Corpus::Keep
+});
+
+fn home() -> Home {
+    Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
+}
+
+fn secret(name: &str, suffix: &str, label: &str) -> Subject {
+    let arn = SecretArn::parse(&format!("{SECRETS}{name}-{suffix}")).unwrap();
+    assert_eq!(arn.name(), name);
+    Subject::Secret { arn, label: label.to_owned() }
+}
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
+fn is_secret_name(name: &str) -> bool {
+    (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&b))
+}
+
+/// The rules once more, by text alone: what the references to one secret look like.
+fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
+    let moves_with = |stage: &str| {
+        let stage = if stage.is_empty() { AWSCURRENT } else { stage };
+        if stage == label || stage == AWSPREVIOUS && label == AWSCURRENT { Follows::Yes } else { Follows::No }
+    };
+    for id in [format!("{SECRETS}{name}-{suffix}"), format!("{SECRETS}{name}")] {
+        match text.strip_prefix(&id) {
+            Some("") => return moves_with(""),
+            Some(fields) if fields.starts_with(':') => {
+                let fields: Vec<_> = fields[1..].split(':').collect();
+                return if fields[2].is_empty() { moves_with(fields[1]) } else { Follows::Pinned };
+            }
+            _ => {}
+        }
+    }
+    let path = match text.strip_prefix(PARAMETERS) {
+        Some(path) if !path.starts_with('/') => return Follows::No,
+        Some(path) => path,
+        None => text,
+    };
+    match path.trim_start_matches('/').strip_prefix("aws/reference/secretsmanager/").and_then(|p| p.strip_prefix(name))
+    {
+        Some("") => moves_with(""),
+        Some(selector) if selector.starts_with(':') => {
+            let selector = &selector[1..];
+            let hexadecimal = selector.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+            let hyphens: Vec<_> = selector.match_indices('-').map(|(at, _)| at).collect();
+            if selector.len() == 36 && hexadecimal && hyphens == [8, 13, 18, 23] {
+                Follows::Pinned
+            } else {
+                moves_with(selector)
+            }
+        }
+        _ => Follows::No,
+    }
+}
+
+fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &str) {
+    assert_eq!(reference.to_string(), text);
+    let follows = |reference: &Reference, subject: &Subject| reference.follows(subject, &home()) != Follows::No;
+
+    let subjects: Vec<_> = secrets.iter().map(|(name, suffix)| secret(name, suffix, label)).collect();
+    let mut full = reference.clone();
+    full.set_full_arn();
+    for subject in &subjects {
+        assert!(!follows(&full, subject) || follows(reference, subject), "knowing more never adds a follower");
+        assert!(full.needs_lookup(subject).is_none());
+        let region = reference.region().is_none_or(|region| region == subject.home().region);
+        assert!(region || !follows(reference, subject), "a reference stays in its Region");
+        let elsewhere = Home { region: "us-east-1".to_owned(), ..home() };
+        if reference.region().is_none() {
+            assert_eq!(reference.follows(subject, &elsewhere), Follows::No, "a bare name is of the service's Region");
+        }
+    }
+    if let [one, other] = &subjects[..] {
+        // No two secrets of an account and Region have one name, so there is one at most that a reference can mean;
+        // what may be the partial ARN of the one and the full ARN of the other is left to AWS.
+        let both = secrets[0].0 != secrets[1].0 && follows(reference, one) && follows(reference, other);
+        assert!(!both || reference.needs_lookup(one).or(reference.needs_lookup(other)).is_some());
+        assert!(!(follows(&full, one) && follows(&full, other) && secrets[0].0 != secrets[1].0));
+    }
+
+    if let Some((id, label)) = reference.secret_and_label() {
+        let region = reference.region().unwrap_or("eu-west-1");
+        let arn = match Arn::parse(&id) {
+            Some(_) => format!("{id}-Ab12Cd"),
+            None => match Arn::parse(text) {
+                Some(Arn { partition, account, .. }) => {
+                    format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-Ab12Cd")
+                }
+                None => format!("{SECRETS}{id}-Ab12Cd"),
+            },
+        };
+        let subject = SecretArn::parse(&arn).map(|arn| Subject::Secret { arn, label: label.to_owned() });
+        if let Some(subject) = subject {
+            assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
+        }
+    }
+
+    if let Some(name) = reference.parameter_name() {
+        let arn = match Arn::parse(text.trim_end_matches(':')) {
+            Some(arn) => arn.to_string(),
+            None => format!("{PARAMETERS}/{}", name.trim_start_matches('/')),
+        };
+        let subject = Subject::Parameter(ParameterArn::parse(&arn).unwrap());
+        assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
+    }
+}
