@@ -67,3 +67,46 @@ impl fmt::Display for Arn {
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_is_six_fields_of_which_only_the_last_may_hold_a_colon() {
+        let text = "arn:aws-us-gov:ecs:us-gov-west-1:123456789012:service/prod/api:7";
+        let arn = Arn::parse(text).unwrap();
+        assert_eq!((arn.service.as_str(), arn.resource.as_str()), ("ecs", "service/prod/api:7"));
+        assert_eq!(arn.to_string(), text);
+    }
+
+    #[test]
+    fn a_field_that_is_empty_or_of_other_characters_makes_no_arn() {
+        for text in [
+            "arn:aws:ecs:eu-west-1:123456789012",
+            "urn:aws:ecs:eu-west-1:123456789012:a",
+            "arn:azure:ecs:eu-west-1:123456789012:a",
+            "arn:aws-:ecs::123456789012:a",
+            "arn:aws-c_n:ecs:eu-west-1:123456789012:a",
+            "arn:aws::eu-west-1:123456789012:a",
+            "arn:aws:e s:eu-west-1:123456789012:a",
+            "arn:aws:ecs:eu/west:123456789012:a",
+            "arn:aws:ecs:eu-west-1:12345678901:a",
+            "arn:aws:ecs:eu-west-1:1234567890123:a",
+            "arn:aws:ecs:eu-west-1:12345678901x:a",
+            "arn:aws:ecs:eu-west-1:123456789012:",
+        ] {
+            assert_eq!(Arn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_home_is_both_account_and_region() {
+        let arn = Arn::parse("arn:aws:ecs:eu-west-1:123456789012:cluster/prod").unwrap();
+        let home = Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() };
+        assert_eq!(arn.home(), home);
+        assert!(arn.is_at(&home));
+        assert!(!arn.is_at(&Home { region: "eu-west-2".to_owned(), ..home.clone() }));
+        assert!(!arn.is_at(&Home { account: "210987654321".to_owned(), ..home }));
+    }
+}

@@ -463,4 +463,127 @@ mod tests {
             }
         }
     }
+
+    fn bounded(arn: &str, not_before: i64, at: i64) -> Rotation {
+        Rotation { not_before: Some(second(not_before)), ..rotation(arn, at) }
+    }
+
+    fn reasons(rotations: &[Rotation], service: &Service) -> Vec<Reason> {
+        plan(rotations, std::slice::from_ref(service)).iter().map(|decision| decision.reason).collect()
+    }
+
+    #[test]
+    fn only_what_is_stale_is_redeployed_and_what_needs_a_person_is_blocked() {
+        use Reason::{
+            AlreadyFresh, DeploymentInProgress, ImagePullOnly, NotActive, NothingRunning, OptedOut, PinnedVersion,
+            RolledBack, Stale, StaleTasks, Unknown, UnsupportedController,
+        };
+        assert_eq!(Stale.action(), Action::Redeploy);
+        for reason in [StaleTasks, UnsupportedController, RolledBack, DeploymentInProgress] {
+            assert_eq!(reason.action(), Action::Block);
+        }
+        for reason in [NotActive, OptedOut, PinnedVersion, ImagePullOnly, NothingRunning, AlreadyFresh, Unknown] {
+            assert_eq!(reason.action(), Action::Skip);
+        }
+    }
+
+    #[test]
+    fn a_decision_names_its_service_and_the_last_of_the_changes() {
+        let uses = [DB, MAIL].map(|arn| Use::AtStart(Reference::parse(arn).unwrap())).to_vec();
+        let decisions = plan(&[rotation(MAIL, 200), rotation(DB, 100)], &[Service { uses, ..service() }]);
+        let secrets = vec![DB.to_owned(), MAIL.to_owned()];
+        let expected = Decision { service: service().arn, reason: Reason::Stale, secrets, at: second(200) };
+        assert_eq!(decisions, [expected]);
+    }
+
+    #[test]
+    fn a_service_deployed_between_the_bounds_of_a_change_is_unknown() {
+        let at = |at| Service { deployments: vec![deployment(at, true, Rollout::Completed)], ..service() };
+        let change = [bounded(DB, 100, 200)];
+        assert_eq!(reasons(&change, &at(99)), [Reason::Stale]);
+        assert_eq!(reasons(&change, &at(100)), [Reason::Unknown]);
+        assert_eq!(reasons(&change, &at(200)), [Reason::Unknown]);
+        assert_eq!(reasons(&change, &at(201)), [Reason::AlreadyFresh]);
+    }
+
+    #[test]
+    fn a_service_is_fresh_when_it_is_newer_than_all_changes() {
+        let service = Service { deployments: vec![deployment(150, true, Rollout::Completed)], ..service() };
+        assert!(is_fresh(&service, &[rotation(DB, 100), rotation(MAIL, 149)]));
+        assert!(!is_fresh(&service, &[rotation(DB, 100), rotation(MAIL, 150)]));
+        let failed = Service { deployments: vec![deployment(150, true, Rollout::Failed)], ..service };
+        assert!(!is_fresh(&failed, &[rotation(DB, 100)]));
+    }
+
+    #[test]
+    fn tasks_that_outlive_a_fresh_deployment_are_named() {
+        let fresh = Service { deployments: vec![deployment(201, true, Rollout::Completed)], ..service() };
+        let oldest = |task| Service { oldest_task: Some(second(task)), ..fresh.clone() };
+        let change = [bounded(DB, 100, 200)];
+        assert_eq!(reasons(&change, &oldest(99)), [Reason::StaleTasks]);
+        assert_eq!(reasons(&change, &oldest(100)), [Reason::AlreadyFresh], "they may have the new value");
+        assert_eq!(reasons(&change, &fresh), [Reason::AlreadyFresh]);
+        let stale = Service { oldest_task: Some(second(5)), ..service() };
+        assert_eq!(reasons(&change, &stale), [Reason::Stale], "a new deployment may replace them");
+    }
+
+    #[test]
+    fn a_task_outside_services_is_named_when_it_certainly_holds_the_old_value() {
+        let task = |at, uses| Task { arn: format!("task/{at}"), home: service().home, created_at: second(at), uses };
+        let starts = || service().uses;
+        let pulls = vec![Use::AtImagePull(Reference::parse(DB).unwrap())];
+        let tasks = [task(99, starts()), task(100, starts()), task(98, pulls), task(97, Vec::new())];
+        let expected = Decision {
+            service: "task/99".to_owned(),
+            reason: Reason::StaleTasks,
+            secrets: vec![DB.to_owned()],
+            at: second(200),
+        };
+        assert_eq!(plan_tasks(&[bounded(DB, 100, 200), rotation(MAIL, 300)], &tasks), [expected]);
+    }
+
+    #[test]
+    fn a_rollout_that_failed_is_remembered_by_the_history_until_one_succeeds() {
+        let with = |history: &[(i64, Rollout)]| Service {
+            history: Some(history.iter().map(|(at, rollout)| deployment(*at, false, *rollout)).collect()),
+            ..service()
+        };
+        check(&with(&[(101, Rollout::Failed)]), Some(Reason::RolledBack));
+        check(&with(&[(100, Rollout::Failed)]), Some(Reason::Stale));
+        check(&with(&[(110, Rollout::Failed), (110, Rollout::Completed)]), Some(Reason::Stale));
+        check(&with(&[(111, Rollout::Failed), (110, Rollout::Completed)]), Some(Reason::RolledBack));
+    }
+
+    #[test]
+    fn only_a_staged_deployment_begun_before_the_change_is_waited_for() {
+        let under_way = |at, primary: bool, rollout| {
+            let deployments = vec![deployment(10, !primary, Rollout::Completed), deployment(at, primary, rollout)];
+            Service { staged: true, deployments, ..service() }
+        };
+        check(&under_way(100, false, Rollout::InProgress), Some(Reason::DeploymentInProgress));
+        check(&under_way(101, false, Rollout::InProgress), Some(Reason::Stale));
+        check(&under_way(90, false, Rollout::Unknown), Some(Reason::Stale));
+    }
+
+    #[test]
+    fn the_history_of_a_stale_service_is_needed_from_the_first_change_on() {
+        let uses = [DB, MAIL].map(|arn| Use::AtStart(Reference::parse(arn).unwrap())).to_vec();
+        let both = Service { uses, ..service() };
+        let changes = [bounded(DB, 100, 200), rotation(MAIL, 150)];
+        assert_eq!(needs_history(&changes, &both), Some(second(101)));
+        assert_eq!(needs_history(&changes[1..], &both), Some(second(151)));
+        assert_eq!(needs_history(&[rotation(MAIL, 50), rotation(DB, 100)], &service()), Some(second(101)));
+        let staged = Service { staged: true, ..service() };
+        assert_eq!(needs_history(&changes, &staged), Some(Timestamp::UNIX_EPOCH), "it may have begun at any time");
+        assert_eq!(needs_history(&changes, &Service { history: Some(Vec::new()), ..service() }), None);
+        assert_eq!(needs_history(&changes, &Service { active: false, ..service() }), None);
+    }
+
+    #[test]
+    fn a_first_attempt_ends_when_a_rollout_can_have_failed() {
+        let settle = SignedDuration::from_secs(10);
+        assert!(is_first_attempt(second(100), settle, second(100)));
+        assert!(is_first_attempt(second(100), settle, second(115)));
+        assert!(!is_first_attempt(second(100), settle, second(116)));
+    }
 }

@@ -662,4 +662,95 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_full_arn_has_a_name_and_six_letters_or_digits_behind_a_hyphen() {
+        let id = |id: &str| SecretArn::parse(&format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}"));
+        assert_eq!(id("a-Ab12Cd").unwrap().name(), "a");
+        for other in ["a-Ab12C", "a-Ab12Cde", "a_Ab12Cd", "a-Ab12C_", "-Ab12Cd", "Ab12Cd", "a:b-Ab12Cd", ""] {
+            assert_eq!(id(other), None, "{other}");
+        }
+        assert_eq!(SecretArn::parse("arn:aws:ssm:eu-west-1:123456789012:secret:a-Ab12Cd"), None);
+        assert_eq!(SecretArn::parse("arn:aws:secretsmanager:eu-west-1:123456789012:parameter/a-Ab12Cd"), None);
+    }
+
+    #[test]
+    fn a_parameters_arn_has_a_name_and_nothing_behind_it() {
+        let arn = |resource: &str| ParameterArn::parse(&format!("arn:aws:ssm:eu-west-1:123456789012:{resource}"));
+        assert!(arn("parameter/app/limit").is_some());
+        assert_eq!(arn("parameter//app/limit").unwrap().bare_name(), "app/limit");
+        for other in ["parameter/", "parameter//", "parameter/app:3", "document/app"] {
+            assert_eq!(arn(other), None, "{other}");
+        }
+        assert_eq!(ParameterArn::parse("arn:aws:s3:eu-west-1:123456789012:parameter/app"), None);
+    }
+
+    #[test]
+    fn a_subject_prints_its_arn_and_knows_its_label_and_its_home() {
+        let moved = secret(FULL, "Custom");
+        assert_eq!((moved.to_string().as_str(), moved.label(), moved.home()), (FULL, Some("Custom"), home()));
+        let changed = parameter("app/limit");
+        assert_eq!((changed.label(), changed.home()), (None, home()));
+        assert_eq!(changed.to_string(), "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit");
+        assert_eq!(SecretArn::parse(FULL).unwrap().to_string(), FULL);
+    }
+
+    #[test]
+    fn a_person_names_a_secret_without_spaces_or_anything_by_arn() {
+        assert_eq!(Reference::parse_secret(""), Err(InvalidReference::Empty));
+        for spaced in ["a b", " a", "a\t"] {
+            assert_eq!(Reference::parse_secret(spaced), Err(InvalidReference::Name));
+        }
+        assert_eq!(Reference::parse_secret("/a"), Ok(Reference::SecretName("/a".to_owned())));
+        let spaced = format!("{PARTIAL} b");
+        for arn in [FULL, PARTIAL, &spaced, "arn:aws:ssm:eu-west-1:123456789012:parameter/a"] {
+            assert_eq!(Reference::parse_secret(arn), Reference::parse(arn));
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_asks_about_is_the_secret_and_the_label_that_moves() {
+        let asks = |text: &str| Reference::parse(text).unwrap().secret_and_label().map(|(id, l)| (id, l.to_owned()));
+        let about = |id: &str, label: &str| Some((id.to_owned(), label.to_owned()));
+        assert_eq!(asks(PARTIAL), about(PARTIAL, AWSCURRENT));
+        assert_eq!(asks(&format!("{FULL}:key::")), about(FULL, AWSCURRENT));
+        assert_eq!(asks(&format!("{FULL}::AWSPREVIOUS:")), about(FULL, AWSCURRENT));
+        assert_eq!(asks(&format!("{FULL}::Custom:")), about(FULL, "Custom"));
+        assert_eq!(asks(&format!("{FULL}::Custom:{VERSION}")), None);
+        assert_eq!(asks("/aws/reference/secretsmanager/prod/db"), about("prod/db", AWSCURRENT));
+        assert_eq!(asks("/aws/reference/secretsmanager/prod/db:Custom"), about("prod/db", "Custom"));
+        assert_eq!(asks(&format!("/aws/reference/secretsmanager/prod/db:{VERSION}")), None);
+        assert_eq!(asks("/prod/db"), None);
+        let named = Reference::parse_secret("prod/db").unwrap();
+        assert_eq!(named.secret_and_label(), Some(("prod/db".to_owned(), AWSCURRENT)));
+    }
+
+    #[test]
+    fn a_sweep_asks_about_parameters_that_are_no_secrets_and_not_pinned() {
+        let name = |text: &str| Reference::parse(text).unwrap().parameter_name();
+        assert_eq!(name("limit").as_deref(), Some("limit"));
+        assert_eq!(name("app/limit").as_deref(), Some("/app/limit"));
+        assert_eq!(name("arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit").as_deref(), Some("/app/limit"));
+        assert_eq!(name("app/limit:3"), None);
+        assert_eq!(name("/aws/reference/secretsmanager/prod/db"), None);
+        assert_eq!(name(FULL), None);
+    }
+
+    #[test]
+    fn an_arn_names_its_region_and_a_name_does_not() {
+        let region = |text: &str| Reference::parse(text).unwrap().region().map(str::to_owned);
+        assert_eq!(region(FULL).as_deref(), Some("eu-west-1"));
+        assert_eq!(region("arn:aws:ssm:eu-west-1:123456789012:parameter/a").as_deref(), Some("eu-west-1"));
+        assert_eq!(region("a"), None);
+        assert_eq!(Reference::parse_secret("a").unwrap().region(), None);
+    }
+
+    #[test]
+    fn only_a_uuid_is_taken_for_a_version_id() {
+        assert!(is_version_id(VERSION));
+        for label in ["AWSCURRENT", "4d383ea9-084a-49c9-8722-cbfb0f25c45", "4d383ea9-084a-49c9-8722-cbfb0f25c45g"] {
+            assert!(!is_version_id(label), "{label}");
+        }
+        assert!(!is_version_id("4d383ea9084a49c98722cbfb0f25c456"));
+    }
 }

@@ -146,3 +146,74 @@ impl Use {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A deployment of two tasks, created at 100.
+    fn deployment(primary: bool, rollout: Rollout) -> Deployment {
+        Deployment { id: "ecs-svc/1".to_owned(), created_at: second(100), primary, running: 2, rollout }
+    }
+
+    /// Three tasks run, of which two are of the PRIMARY deployment.
+    fn service() -> Service {
+        Service {
+            arn: "arn:aws:ecs:eu-west-1:123456789012:service/prod/api".to_owned(),
+            cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
+            home: Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() },
+            active: true,
+            opted_out: false,
+            desired: 2,
+            running: 3,
+            pending: 0,
+            controller: Controller::Ecs,
+            staged: false,
+            deployments: vec![deployment(false, Rollout::Completed), deployment(true, Rollout::Completed)],
+            history: None,
+            oldest_task: None,
+            uses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_service_with_any_task_wanted_running_or_starting_may_be_redeployed() {
+        let counts = |desired, running, pending| Service { desired, running, pending, ..service() }.may_be_redeployed();
+        assert!(counts(1, 0, 0) && counts(0, 1, 0) && counts(0, 0, 1));
+        assert!(!counts(0, 0, 0));
+        assert!(!Service { active: false, ..service() }.may_be_redeployed());
+        assert!(!Service { opted_out: true, ..service() }.may_be_redeployed());
+    }
+
+    #[test]
+    fn tasks_beside_those_of_a_finished_rollout_outlived_it() {
+        let now = second(200);
+        assert!(service().is_outlived(now));
+        assert!(!Service { running: 2, ..service() }.is_outlived(now));
+        assert!(!Service { running: 1, ..service() }.is_outlived(now));
+        assert!(!Service { controller: Controller::Other, ..service() }.is_outlived(now));
+        assert!(!Service { deployments: vec![deployment(false, Rollout::Completed)], ..service() }.is_outlived(now));
+    }
+
+    #[test]
+    fn a_rollout_has_an_hour_to_replace_the_tasks() {
+        let under_way = Service { deployments: vec![deployment(true, Rollout::InProgress)], ..service() };
+        assert!(!under_way.is_outlived(second(100 + 3599)));
+        assert!(under_way.is_outlived(second(100 + 3600)));
+        assert!(!Service { running: 2, ..under_way }.is_outlived(second(100 + 3600)));
+    }
+
+    #[test]
+    fn what_is_read_is_known_and_can_be_corrected_however_it_is_used() {
+        let [short, long] = ["a", "b"].map(|name| Reference::parse_secret(name).unwrap());
+        for mut used in [Use::AtStart(short.clone()), Use::AtImagePull(short.clone())] {
+            assert_eq!(used.reference(), &short);
+            *used.reference_mut() = long.clone();
+            assert_eq!(used.reference(), &long);
+        }
+    }
+}
