@@ -11,10 +11,12 @@ help:  ## Lists the targets.
 
 fmt:  ## Formats the code.
 	cargo fmt
+	cd fuzz && cargo fmt
 
 lint:  ## Lints everything, warnings as errors.
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --test emulator -- -D warnings
+	cd fuzz && cargo clippy --locked --release -- -D warnings
 
 doc:  ## Builds the documentation, warnings as errors.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib
@@ -33,7 +35,7 @@ emulator: $(VENV)  ## Runs the real function against emulators of AWS.
 fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
 	.ci/fuzz $(FUZZ_SECONDS)
 
-mutants:  ## Plants bugs in the pure core, and counts those that no unit test notices.
+mutants:  ## Plants bugs in the pure core, and names those that no unit test notices.
 	.ci/mutants
 
 demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
