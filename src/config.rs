@@ -381,4 +381,22 @@ mod tests {
             assert!(text.contains("names or ARNs of clusters"), "{text}");
         }
     }
+
+    #[test]
+    fn only_an_arn_has_the_name_of_its_cluster_behind_a_slash() {
+        assert_eq!(cluster_name("arn:aws:ecs:eu-west-1:123456789012:cluster/prod"), "prod");
+        for text in ["prod", "cluster/prod", "my:cluster/prod"] {
+            assert_eq!(cluster_name(text), text);
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_most_255_letters_digits_underscores_and_hyphens() {
+        for name in ["prod", "prod_1", "prod-1", "_", "-", &"x".repeat(255)] {
+            assert!(is_ecs_name(name), "{name}");
+        }
+        for text in ["", "a b", "a/b", "a.b", "\u{e9}", &"x".repeat(256)] {
+            assert!(!is_ecs_name(text), "{text}");
+        }
+    }
 }

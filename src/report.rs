@@ -447,4 +447,15 @@ mod tests {
         assert!(kept > 500);
         assert_eq!(line["servicesOmitted"], 5001 - kept);
     }
+
+    #[test]
+    fn what_is_unknown_is_counted_whoever_does_not_know_it() {
+        let mut looked_up = service("b", Done::Failed, Reason::Stale);
+        looked_up.reason = Why::Lookup(LookupProblem::Unknown);
+        let mut missing = service("c", Done::Failed, Reason::Stale);
+        missing.reason = Why::Lookup(LookupProblem::NotFound);
+        let stale = service("d", Done::Redeployed, Reason::Stale);
+        let planned = service("a", Done::Skipped, Reason::Unknown);
+        assert_eq!(line(&report(vec![planned, looked_up, missing, stale]))["Unknown"], 2);
+    }
 }
