@@ -458,4 +458,57 @@ mod tests {
         let planned = service("a", Done::Skipped, Reason::Unknown);
         assert_eq!(line(&report(vec![planned, looked_up, missing, stale]))["Unknown"], 2);
     }
+
+    #[test]
+    fn each_failure_has_its_word() {
+        use Failure::{InvalidEvent, PartialFailure, RotationPending, Throttled, TimeLeft};
+        for failure in [PartialFailure, RotationPending, InvalidEvent, Throttled, TimeLeft] {
+            assert_eq!(failure.error_type(), format!("{failure:?}"));
+        }
+    }
+
+    #[test]
+    fn a_warning_is_told_and_makes_somebody_look() {
+        let warnings = vec!["a tag names nothing".to_owned()];
+        let report = Report::of_services(Kind::Sweep, &[], Vec::new(), warnings);
+        let line = line(&report);
+        assert_eq!((&line["level"], &line["warnings"]), (&json!("WARN"), &json!(["a tag names nothing"])));
+    }
+
+    /// A report whose text has this many bytes, in a sentence that is as long as needed.
+    fn of_length(length: usize, services: Vec<ServiceReport>, text: impl Fn(&Report) -> String) -> Report {
+        let mut report = report(services);
+        report.reason.clear();
+        // The log line has the sentence twice.
+        let empty = text(&report).len();
+        report.reason.push('x');
+        let times = text(&report).len() - empty;
+        report.reason = "x".repeat((length - empty) / times);
+        // What is left fits into a field that each has once.
+        let left = length - text(&report).len();
+        report.services[0].service.push_str(&"x".repeat(left));
+        assert_eq!(text(&report).len(), length);
+        report
+    }
+
+    #[test]
+    fn a_line_that_just_fits_is_whole_and_one_without_services_is_as_long_as_it_is() {
+        let text = |report: &Report| line(report).to_string();
+        let skipped = || vec![service("a", Done::Skipped, Reason::AlreadyFresh)];
+        assert!(line(&of_length(MAX_LINE_BYTES, skipped(), text)).get("servicesOmitted").is_none());
+        let mut longer = of_length(MAX_LINE_BYTES, skipped(), text);
+        longer.services[0].service.push('x');
+        assert_eq!(line(&longer)["servicesOmitted"], 1);
+        let long = Report::new(Kind::Sweep, Outcome::Ignored, "x".repeat(MAX_LINE_BYTES));
+        assert!(text(&long).len() > MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn an_error_that_just_fits_is_whole() {
+        let skipped = vec![service("a", Done::Skipped, Reason::AlreadyFresh)];
+        let mut report = of_length(MAX_ERROR_BYTES, skipped, Report::error_message);
+        assert!(report.error_message().contains("service/prod/a"));
+        report.reason.push('x');
+        assert!(!report.error_message().contains("service/prod/a"));
+    }
 }
