@@ -1,7 +1,7 @@
 //! Carrying a plan out: one new deployment for each stale service, and a line of the report for every service.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -51,25 +51,8 @@ impl Actor<'_> {
     pub async fn act(&self, world: World) -> Vec<ServiceReport> {
         let World { rotations, inventory, tasks, read } = world;
         let mut decisions = plan(&rotations, &inventory.services);
-        // Of a service that could not be read whole, what was read may be enough: it cannot become less stale.
-        let services: BTreeMap<_, _> = inventory.services.iter().map(|service| (&service.arn, service)).collect();
-        let is_settled = |unexamined: &Unexamined| {
-            let decision = decisions.iter().find(|decision| decision.service == unexamined.name);
-            decision.is_some_and(|decision| match decision.reason {
-                Reason::NotActive | Reason::OptedOut | Reason::NothingRunning => true,
-                // Fresh for everything that changed, whatever else it reads.
-                Reason::AlreadyFresh => {
-                    let service = services.get(&decision.service);
-                    unexamined.secrets.is_empty() && service.is_some_and(|service| is_fresh(service, &rotations))
-                }
-                reason => reason.action() != Action::Skip,
-            })
-        };
-        let unexamined: Vec<_> = inventory.unexamined.into_iter().filter(|u| !is_settled(u)).collect();
-        let unread: BTreeSet<_> = unexamined.iter().map(|unexamined| &unexamined.name).collect();
-        decisions.retain(|decision| !unread.contains(&decision.service));
         decisions.sort_by_cached_key(|d| (Reverse(d.secrets.len()), d.at, d.service.clone()));
-
+        let services: BTreeMap<_, _> = inventory.services.iter().map(|service| (&service.arn, service)).collect();
         let carry_out = async |decision: Decision| match services.get(&decision.service) {
             Some(service) => self.carry_out(&rotations, service, decision, read).await,
             None => decided_upon(decision),
@@ -77,7 +60,23 @@ impl Actor<'_> {
         let carried_out = stream::iter(decisions.into_iter().map(carry_out)).buffer_unordered(REDEPLOYS_AT_ONCE);
         let mut reports: Vec<_> = carried_out.collect().await;
         reports.extend(plan_tasks(&rotations, &tasks).into_iter().map(decided_upon));
-        reports.extend(unexamined.into_iter().map(not_examined));
+        for unexamined in inventory.unexamined {
+            // Fresh for everything that changed, whatever else it reads.
+            let is_fresh = unexamined.secrets.is_empty()
+                && services.get(&unexamined.name).is_some_and(|service| is_fresh(service, &rotations));
+            let known = reports.iter().position(|report| report.service == unexamined.name);
+            match known.map(|known| &mut reports[known]) {
+                Some(known) if is_fresh || says_more(known, &unexamined) => {}
+                Some(known) => {
+                    let more = std::mem::take(&mut known.secrets);
+                    *known = not_examined(unexamined);
+                    known.secrets.extend(more);
+                    known.secrets.sort();
+                    known.secrets.dedup();
+                }
+                None => reports.push(not_examined(unexamined)),
+            }
+        }
         reports
     }
 
@@ -109,7 +108,7 @@ impl Actor<'_> {
         if self.dry_run || decision.reason.action() != Action::Redeploy {
             return decided_upon(decision);
         }
-        match in_time(stop, self.aws.redeploy(&service, rotations, stop)).await {
+        match in_time(stop, self.aws.redeploy(&service, rotations, stop, || self.clock.now())).await {
             Some(Ok(Redeployed::Yes(deployment))) => {
                 ServiceReport { action: Done::Redeployed, deployment, ..decided_upon(decision) }
             }
@@ -133,12 +132,27 @@ impl Actor<'_> {
         let is_old = read.elapsed() > FACTS_LAST;
         let service = if is_old { self.aws.read_again(service).await? } else { service.clone() };
         let settle = SignedDuration::try_from(self.config.settle).unwrap_or(SignedDuration::MAX);
-        let is_first =
-            is_first_attempt(decision.at, settle, self.clock.now()) && !self.aws.has_redeployed(&service.arn);
+        let is_exact = rotations.iter().all(|rotation| rotation.not_before.is_none());
+        let is_first = is_exact
+            && is_first_attempt(decision.at, settle, self.clock.now())
+            && !self.aws.has_redeployed_since(&service.arn, decision.at);
         match needs_history(rotations, &service).filter(|_| service.staged || !is_first) {
             Some(since) => self.aws.recall(service, since).await,
             None => Ok(service),
         }
+    }
+}
+
+/// Whether what is known of a service is enough, though not all of it could be examined: it cannot become less stale.
+fn says_more(known: &ServiceReport, unexamined: &Unexamined) -> bool {
+    match (known.action, known.reason) {
+        (Done::Failed | Done::Redeployed | Done::Planned, _) => true,
+        (Done::Blocked, _) if unexamined.problem == LookupProblem::Unknown => true,
+        (_, Why::Planned(reason)) => matches!(
+            reason,
+            Reason::NotActive | Reason::OptedOut | Reason::NothingRunning | Reason::UnsupportedController
+        ),
+        (_, Why::Lookup(_)) => false,
     }
 }
 

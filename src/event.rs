@@ -424,7 +424,8 @@ impl SecretHint {
             // The request came before the move, so only the secret's own times are bounds of it; and of these,
             // LastRotatedDate only when it is not that of an earlier rotation.
             Claim::Requested(version) if was_promoted(version) => {
-                let rotated = facts.last_rotated.filter(|rotated| self.at.is_some_and(|at| *rotated >= at));
+                let requested = self.at.and_then(|end| end.saturating_sub(SignedDuration::from_secs(1)).ok());
+                let rotated = facts.last_rotated.filter(|rotated| requested.is_some_and(|at| *rotated >= at));
                 let at = facts.last_changed.into_iter().chain(rotated).min().unwrap_or(now);
                 Verdict::Rotations(vec![rotation(AWSCURRENT, at)])
             }
@@ -892,7 +893,8 @@ mod tests {
         };
         assert_eq!(at(Some(second(200)), Some(second(150))), 150);
         assert_eq!(at(Some(second(200)), Some(second(100))), 100);
-        assert_eq!(at(Some(second(200)), Some(second(99))), 200, "that was an earlier rotation");
+        assert_eq!(at(Some(second(200)), Some(second(99))), 99, "in the second of the request");
+        assert_eq!(at(Some(second(200)), Some(second(98))), 200, "that was an earlier rotation");
         assert_eq!(at(None, None), 300);
     }
 

@@ -12,7 +12,7 @@ use crate::aws::{Aws, AwsError, Class, Inventory, Scope};
 use crate::clock::Clock;
 use crate::config::{Config, OnPending};
 use crate::event::{Hint, InvalidEvent, Kind, Problem, SecretHint, Trigger, Verdict};
-use crate::plan::{Action, Reason, fresh_from, needs_history, plan};
+use crate::plan::{Action, Decision, Reason, fresh_from, needs_history, plan, plan_tasks};
 use crate::report::{Failure, Outcome, Report};
 use crate::secret::{AWSCURRENT, ParameterArn, Rotation, Subject};
 use crate::service::{Service, Task};
@@ -31,7 +31,7 @@ pub struct World {
     pub inventory: Inventory,
     /// Running tasks that belong to no service.
     pub tasks: Vec<Task>,
-    /// When the services were read.
+    /// When the services began to be read.
     pub read: Instant,
 }
 
@@ -77,8 +77,9 @@ impl Gather<'_> {
             self.aws.settle_partial_arns(&rotations, &mut inventory).await;
             Ok(inventory)
         };
+        let read = Instant::now();
         let inventory = self.within(inventory).await.map_err(|unavailable| about(unavailable.report(self.kind)))?;
-        Ok(World { rotations, inventory, tasks: Vec::new(), read: Instant::now() })
+        Ok(World { rotations, inventory, tasks: Vec::new(), read })
     }
 
     /// Gathers what there is to know without an event: the services, and when each secret that they follow last changed.
@@ -88,8 +89,10 @@ impl Gather<'_> {
         let mut world = survey().await?;
         let Some(settle) = self.settle else { return Ok(world) };
         let settled = |clock: &Clock| clock.now().saturating_sub(settle).unwrap_or(Timestamp::MIN);
-        let unsettled = open(&mut world.rotations, &world.inventory.services, |reason| reason.action() != Action::Skip);
-        if let Some(at) = unsettled.iter().map(|rotation| rotation.at).max().filter(|at| *at > settled(self.clock)) {
+        let unsettled = plan(&world.rotations, &world.inventory.services).into_iter();
+        let unsettled =
+            unsettled.filter(|decision| decision.reason.action() != Action::Skip).map(|decision| decision.at);
+        if let Some(at) = unsettled.max().filter(|at| *at > settled(self.clock)) {
             self.wait_until_settled(at).await?;
             world = survey().await?;
         }
@@ -102,29 +105,41 @@ impl Gather<'_> {
     ///
     /// Each step costs more calls than the one before, and asks only about what that one left open.
     async fn survey(&self, scope: Scope<'_>) -> Result<World, AwsError> {
-        let (aws, clock) = (self.aws, self.clock);
+        let (aws, now) = (self.aws, self.clock.now());
+        let read = Instant::now();
         let mut inventory = aws.inventory(self.config, scope).await?;
-        let mut rotations = aws.last_changes(&mut inventory, clock.now()).await;
-        aws.settle_partial_arns(&rotations, &mut inventory).await;
-
-        let is_open = |reason: Reason| reason.action() != Action::Skip || reason == Reason::Unknown;
-        let doubtful = open(&mut rotations, &inventory.services, is_open);
-        inventory.warnings.extend(aws.add_lower_bounds(doubtful).await);
-        self.recall(&rotations, &mut inventory).await;
-        // A roll-back between the two bounds may have been of an earlier deployment than one for this change.
-        let is_open = |reason| matches!(reason, Reason::Unknown | Reason::RolledBack);
-        let doubtful = open(&mut rotations, &inventory.services, is_open).into_iter();
-        let doubtful = doubtful.filter(|rotation| rotation.not_before.is_some()).collect();
-        inventory.warnings.extend(aws.ask_cloudtrail(doubtful, clock.now()).await);
-
-        self.find_old_tasks(&mut inventory).await;
         let mut tasks = Vec::new();
         if matches!(scope, Scope::All) {
-            let (outside, warnings) = aws.tasks_outside(&inventory.clusters, &inventory.services).await;
+            let (outside, warnings) = aws.tasks_outside(&inventory.clusters, &inventory.services, now).await;
             inventory.warnings.extend(warnings);
             tasks = outside;
         }
-        Ok(World { rotations, inventory, tasks, read: Instant::now() })
+        let mut rotations = aws.last_changes(&mut inventory, &tasks, self.clock.asked_at).await;
+        aws.settle_partial_arns(&rotations, &mut inventory).await;
+
+        let is_open = |reason: Reason| reason.action() != Action::Skip || reason == Reason::Unknown;
+        let doubtful = subjects(plan(&rotations, &inventory.services), is_open);
+        self.add_lower_bounds(&mut rotations, &doubtful, &mut inventory).await;
+        self.recall(&rotations, &mut inventory).await;
+        // A roll-back between the two bounds may have been of an earlier deployment than one for this change.
+        let mut doubtful = subjects(plan(&rotations, &inventory.services), |reason| reason == Reason::Unknown);
+        doubtful.extend(subjects(doubtful_roll_backs(&rotations, &inventory.services), |_| true));
+        let asked = rotations.iter_mut().filter(|rotation| doubtful.contains(&rotation.subject.to_string())).collect();
+        inventory.warnings.extend(aws.ask_cloudtrail(asked, now).await);
+
+        self.find_old_tasks(&rotations, &mut inventory).await;
+        // What is older than the upper bound may be older than the change.
+        let by_upper_bound: Vec<_> = rotations.iter().cloned().map(|r| Rotation { not_before: None, ..r }).collect();
+        let mut doubtful = subjects(plan(&by_upper_bound, &inventory.services), |reason| reason == Reason::StaleTasks);
+        doubtful.extend(subjects(plan_tasks(&by_upper_bound, &tasks), |_| true));
+        self.add_lower_bounds(&mut rotations, &doubtful, &mut inventory).await;
+        Ok(World { rotations, inventory, tasks, read })
+    }
+
+    /// Asks Secrets Manager when the versions of these subjects were stored.
+    async fn add_lower_bounds(&self, rotations: &mut [Rotation], of: &BTreeSet<String>, inventory: &mut Inventory) {
+        let open = rotations.iter_mut().filter(|rotation| of.contains(&rotation.subject.to_string())).collect();
+        inventory.warnings.extend(self.aws.add_lower_bounds(open).await);
     }
 
     /// Adds to every stale service what became of its deployments since the change.
@@ -136,15 +151,14 @@ impl Gather<'_> {
         ask_each(inventory, ask).await;
     }
 
-    /// Adds to every service whose tasks outlive a rollout when the oldest of these was created.
-    async fn find_old_tasks(&self, inventory: &mut Inventory) {
+    /// Adds to every fresh service whose tasks outlive a rollout when the oldest of these started.
+    async fn find_old_tasks(&self, rotations: &[Rotation], inventory: &mut Inventory) {
         let now = self.clock.now();
+        let fresh = plan(rotations, &inventory.services).into_iter().filter(|d| d.reason == Reason::AlreadyFresh);
+        let fresh: BTreeSet<_> = fresh.map(|decision| decision.service).collect();
         let ask = async |service: Service| {
-            if service.may_be_redeployed() && service.is_outlived(now) {
-                self.aws.find_oldest_task(service).await
-            } else {
-                Ok(service)
-            }
+            let is_outlived = fresh.contains(&service.arn) && service.is_outlived(now);
+            if is_outlived { self.aws.find_oldest_task(service).await } else { Ok(service) }
         };
         ask_each(inventory, ask).await;
     }
@@ -287,13 +301,19 @@ async fn ask_each(inventory: &mut Inventory, ask: impl AsyncFn(Service) -> Resul
     }
 }
 
-/// The rotations for which the plan, as far as it is known, comes to such a reason.
-fn open<'a>(
-    rotations: &'a mut [Rotation],
-    services: &[Service],
-    is_open: impl Fn(Reason) -> bool,
-) -> Vec<&'a mut Rotation> {
-    let decisions = plan(rotations, services).into_iter().filter(|decision| is_open(decision.reason));
-    let subjects: BTreeSet<_> = decisions.flat_map(|decision| decision.secrets).collect();
-    rotations.iter_mut().filter(|rotation| subjects.contains(&rotation.subject.to_string())).collect()
+/// The secrets and parameters of the decisions with such a reason.
+fn subjects(decisions: Vec<Decision>, is_open: impl Fn(Reason) -> bool) -> BTreeSet<String> {
+    let open = decisions.into_iter().filter(|decision| is_open(decision.reason));
+    open.flat_map(|decision| decision.secrets).collect()
+}
+
+/// What is blocked by a roll-back since the lower bound of a change, and would not be if the upper bound were the moment.
+fn doubtful_roll_backs(rotations: &[Rotation], services: &[Service]) -> Vec<Decision> {
+    let at_the_latest: Vec<_> = rotations.iter().cloned().map(|r| Rotation { not_before: None, ..r }).collect();
+    let rolled_back = |rotations: &[Rotation]| {
+        let decisions = plan(rotations, services).into_iter();
+        decisions.filter(|decision| decision.reason == Reason::RolledBack).collect::<Vec<_>>()
+    };
+    let certain: BTreeSet<_> = rolled_back(&at_the_latest).into_iter().map(|decision| decision.service).collect();
+    rolled_back(rotations).into_iter().filter(|decision| !certain.contains(&decision.service)).collect()
 }

@@ -104,7 +104,7 @@ pub fn fresh_from(at: Timestamp) -> Timestamp {
 pub fn plan_tasks(rotations: &[Rotation], tasks: &[Task]) -> Vec<Decision> {
     let decide = |task: &Task| {
         let follows = |rotation: &&Rotation| relation(&task.uses, &task.home, rotation) == Relation::Follows;
-        let about = rotations.iter().filter(follows).filter(|rotation| task.created_at < earliest(rotation));
+        let about = rotations.iter().filter(follows).filter(|rotation| task.started_at < earliest(rotation));
         decision(&task.arn, Reason::StaleTasks, &about.collect::<Vec<_>>())
     };
     tasks.iter().filter_map(decide).collect()
@@ -529,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_task_outside_services_is_named_when_it_certainly_holds_the_old_value() {
-        let task = |at, uses| Task { arn: format!("task/{at}"), home: service().home, created_at: second(at), uses };
+        let task = |at, uses| Task { arn: format!("task/{at}"), home: service().home, started_at: second(at), uses };
         let starts = || service().uses;
         let pulls = vec![Use::AtImagePull(Reference::parse(DB).unwrap())];
         let tasks = [task(99, starts()), task(100, starts()), task(98, pulls), task(97, Vec::new())];

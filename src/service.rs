@@ -33,7 +33,7 @@ pub struct Service {
     pub deployments: Vec<Deployment>,
     /// What became of earlier deployments, where it was asked for; ECS remembers 90 days.
     pub history: Option<Vec<Deployment>>,
-    /// When the oldest of its tasks was created that are not of the PRIMARY deployment, UTC, where it was asked for.
+    /// When the oldest of its tasks started that are not of the PRIMARY deployment, UTC, where it was asked for.
     pub oldest_task: Option<Timestamp>,
     /// What its tasks read, from the task definitions of all live deployments and from the lookups in use.
     pub uses: Vec<Use>,
@@ -58,15 +58,16 @@ impl Service {
     /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>).
     #[must_use]
     pub fn is_outlived(&self, now: Timestamp) -> bool {
-        let had_time = |deployment: &Deployment| now.duration_since(deployment.created_at) >= ROLLOUT_TIME;
-        self.controller == Controller::Ecs
-            && self.primary().is_some_and(|primary| {
-                self.running > primary.running && (primary.rollout == Rollout::Completed || had_time(primary))
-            })
+        let is_under_way = |deployment: &Deployment| match deployment.rollout {
+            Rollout::Completed => false,
+            _ => self.staged || now.duration_since(deployment.created_at) < ROLLOUT_TIME,
+        };
+        let primary = self.primary().filter(|primary| !is_under_way(primary));
+        self.controller == Controller::Ecs && primary.is_some_and(|primary| self.running > primary.running)
     }
 }
 
-/// After this a rollout has replaced all tasks that it may replace.
+/// After this a rollout that is not staged has replaced all tasks that it may replace.
 const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// A running task that belongs to no service, such as one of `RunTask`
@@ -77,8 +78,8 @@ pub struct Task {
     pub arn: String,
     /// The account and Region of the task, where bare names are looked up.
     pub home: Home,
-    /// When it was created, UTC. It read its values then or later.
-    pub created_at: Timestamp,
+    /// When it started, UTC. It had read its values by then.
+    pub started_at: Timestamp,
     /// What it reads.
     pub uses: Vec<Use>,
 }

@@ -24,6 +24,8 @@ pub enum Class {
     Gone,
     /// No answer, or the answer that the server failed: it may have had its effect.
     Unanswered,
+    /// The endpoint does not seem to know the operation, as some emulators of AWS do not.
+    Unsupported,
     /// Refused because of what it named; it had no effect.
     Invalid,
     /// Refused for good; it had no effect.
@@ -43,6 +45,9 @@ impl AwsError {
             (_, Some(429)) => Class::Throttled,
             (Some(code), _) if is_gone(code) => Class::Gone,
             (Some("ValidationException" | "InvalidParameterException"), _) => Class::Invalid,
+            (Some(code), _) if is_unsupported(code) => Class::Unsupported,
+            // AWS names an error in every answer of its own.
+            (None, Some(500 | 501)) => Class::Unsupported,
             (Some("ServerException"), _) | (_, Some(500..=599)) => Class::Unanswered,
             (Some(_), _) => Class::Refused,
             (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
@@ -71,6 +76,10 @@ impl AwsError {
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 fn is_throttle(code: &str) -> bool {
     ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"].iter().any(|word| code.contains(word))
+}
+
+fn is_unsupported(code: &str) -> bool {
+    ["UnknownOperation", "InvalidAction", "NotImplemented"].iter().any(|word| code.contains(word))
 }
 
 fn is_gone(code: &str) -> bool {

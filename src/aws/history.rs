@@ -19,7 +19,7 @@ use super::{Aws, AwsError, Class, Inventory, Unexamined};
 use crate::event::{self, Claim, Hint, SecretFacts};
 use crate::report::LookupProblem;
 use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
-use crate::service::{Deployment, Rollout, Service, Use};
+use crate::service::{Deployment, Rollout, Service, Task, Use};
 
 /// `DescribeParameters` accepts this many names in a filter.
 const PARAMETERS_PER_CALL: usize = 50;
@@ -28,36 +28,48 @@ const CLOUDTRAIL_REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// A search of CloudTrail's event history ends after this many pages of 50 events, the newest first: at two calls a
 /// second, four searches of a busy account would otherwise take the whole invocation.
 const CLOUDTRAIL_PAGES: usize = 40;
+/// CloudTrail's event history shows an event after this time at the latest
+/// (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html>).
+const CLOUDTRAIL_LAG: SignedDuration = SignedDuration::from_mins(15);
 /// `LastRotatedDate` may be later than the promotion by less than this.
 const ROTATION_CLEAN_UP: SignedDuration = SignedDuration::from_mins(1);
 /// The calls and events by which a label moves.
 const MOVES: [&str; 4] = ["UpdateSecretVersionStage", "PutSecretValue", "UpdateSecret", "RotationSucceeded"];
 
+/// When a version was created.
+struct Created {
+    at: Timestamp,
+    /// Whether there is no other, on which the label can have been before.
+    is_only: bool,
+}
+
 /// Who follows a secret or parameter, by its Region and its name or ARN.
 type Followed = BTreeMap<(String, String), Followers>;
 
-/// Which of its labels are followed, and by which services.
+/// Which of its labels are followed, and by which services and tasks.
 #[derive(Clone, Debug, Default)]
 struct Followers {
     labels: BTreeSet<String>,
-    services: BTreeSet<String>,
+    arns: BTreeSet<String>,
 }
 
 impl Aws {
-    /// Whether this process redeployed the service.
-    pub fn has_redeployed(&self, service: &str) -> bool {
-        super::lock(&self.redeployed).contains(service)
+    /// Whether this process redeployed the service since then.
+    pub fn has_redeployed_since(&self, service: &str, since: Timestamp) -> bool {
+        super::lock(&self.redeployed).get(service).is_some_and(|at| *at >= since)
     }
 
-    /// Adds to a service what became of its deployments that were created since then.
+    /// Adds to a service what became of its deployments that were created since then; nothing where the endpoint, which
+    /// then is not AWS, does not know the operation.
     ///
     /// # Errors
     /// When the call fails.
     pub async fn recall(&self, service: Service, since: Timestamp) -> Result<Service, AwsError> {
         // A little earlier, because where times are cut to the second the first moment may be left out.
-        let since = aws_sdk_ecs::primitives::DateTime::from_secs(since.as_second() - 2);
+        let after = aws_sdk_ecs::primitives::DateTime::from_secs(since.as_second() - 2);
+        let created = (since > Timestamp::UNIX_EPOCH).then(|| CreatedAt::builder().after(after).build());
         let call = self.ecs.list_service_deployments().cluster(&service.cluster).service(&service.arn);
-        let call = call.created_at(CreatedAt::builder().after(since).build()).max_results(100);
+        let call = call.set_created_at(created).max_results(100);
         let listed = pages(async |token| {
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self.read(Category::ServiceDeployment, "ecs:ListServiceDeployments", page).await?;
@@ -72,19 +84,26 @@ impl Aws {
                 rollout: brief.status.as_ref().map_or(Rollout::Unknown, rollout),
             })
         };
-        let history = listed.await?.into_iter().filter_map(deployment).collect();
+        let listed = match listed.await {
+            Err(AwsError { class: Class::Unsupported, .. }) => Vec::new(),
+            listed => listed?,
+        };
+        let history = listed.into_iter().filter_map(deployment).collect();
         Ok(Service { history: Some(history), ..service })
     }
 
     /// When each secret and parameter that running tasks follow last changed: between the bounds of each rotation.
     ///
-    /// Services of which that could not be read for something that they follow are noted as not examined.
-    pub async fn last_changes(&self, inventory: &mut Inventory, now: Timestamp) -> Vec<Rotation> {
+    /// What could not be read is noted as not examined, by the services and tasks that follow it. `now` is the upper
+    /// bound where there is no other.
+    pub async fn last_changes(&self, inventory: &mut Inventory, tasks: &[Task], now: Timestamp) -> Vec<Rotation> {
         let (mut secrets, mut parameters) = (Followed::new(), Followed::new());
-        for service in inventory.services.iter().filter(|service| service.may_be_redeployed()) {
-            for used in &service.uses {
+        let services = inventory.services.iter().filter(|service| service.may_be_redeployed());
+        let services = services.map(|service| (&service.arn, &service.home, &service.uses));
+        for (arn, home, uses) in services.chain(tasks.iter().map(|task| (&task.arn, &task.home, &task.uses))) {
+            for used in uses {
                 let Use::AtStart(reference) = used else { continue };
-                let region = reference.region().unwrap_or(&service.home.region).to_owned();
+                let region = reference.region().unwrap_or(&home.region).to_owned();
                 let (followed, key, label) = if let Some((id, label)) = reference.secret_and_label() {
                     (&mut secrets, (region, id), label)
                 } else if let Some(name) = reference.parameter_name() {
@@ -94,7 +113,7 @@ impl Aws {
                 };
                 let followers = followed.entry(key).or_default();
                 followers.labels.insert(label.to_owned());
-                followers.services.insert(service.arn.clone());
+                followers.arns.insert(arn.clone());
             }
         }
         let mut rotations = self.last_label_moves(secrets, inventory, now).await;
@@ -156,7 +175,7 @@ impl Aws {
             for (name, followers) in parameters {
                 let parameter = found.iter().find(|parameter| parameter.name.as_ref() == Some(&name));
                 let at = parameter.and_then(|parameter| timestamp(parameter.last_modified_date.as_ref()?));
-                let arn = followers.services.first().and_then(|service| parameter_arn(service, &region, &name));
+                let arn = followers.arns.first().and_then(|service| parameter_arn(service, &region, &name));
                 if let Some((arn, at)) = arn.zip(at) {
                     let subject = Subject::Parameter(arn);
                     rotations.insert(subject.clone(), Rotation { subject, version: None, at, not_before: None });
@@ -184,23 +203,29 @@ impl Aws {
 
     /// Adds lower bounds to these rotations: the label did not move before its version was created.
     ///
-    /// Where that cannot be read, nothing is known about the time before the upper bound.
+    /// Where that cannot be read, they stay as they are.
     pub async fn add_lower_bounds(&self, rotations: Vec<&mut Rotation>) -> Vec<String> {
-        let open = rotations.into_iter().filter(|rotation| rotation.subject.label().is_some());
+        let open = rotations.into_iter().filter(|rotation| rotation.not_before.is_some());
         let answers = in_parallel(open, async |rotation| (self.version_created(rotation).await, rotation));
         let mut warnings = Vec::new();
         for (answer, rotation) in answers.await {
-            let created = answer.unwrap_or_else(|error| {
-                warnings.push(format!("when {} last changed is not known: {error}", rotation.subject));
-                None
-            });
-            let bound = created.into_iter().chain(rotation.not_before).max();
-            rotation.not_before = Some(bound.unwrap_or(Timestamp::MIN));
+            match answer {
+                Ok(Some(Created { at, is_only: true })) => {
+                    // Whatever was deployed since then has it, to the moment.
+                    let at = at.saturating_sub(SignedDuration::from_secs(1)).unwrap_or(at);
+                    (rotation.at, rotation.not_before) = (rotation.at.min(at), None);
+                }
+                Ok(created) => {
+                    rotation.not_before =
+                        created.map(|created| created.at).into_iter().chain(rotation.not_before).max();
+                }
+                Err(error) => warnings.push(format!("when {} last changed is not known: {error}", rotation.subject)),
+            }
         }
         warnings
     }
 
-    async fn version_created(&self, rotation: &Rotation) -> Result<Option<Timestamp>, AwsError> {
+    async fn version_created(&self, rotation: &Rotation) -> Result<Option<Created>, AwsError> {
         let call = self.secrets.list_secret_version_ids().secret_id(rotation.subject.to_string()).max_results(100);
         let region = self.secrets_in(Some(rotation.subject.home().region));
         let versions = pages(async |token| {
@@ -209,11 +234,13 @@ impl Aws {
             let page = self.read(Category::Secrets, "secretsmanager:ListSecretVersionIds", page).await?;
             Ok((page.versions.unwrap_or_default(), page.next_token))
         });
-        let version = versions.await?.into_iter().find(|version| version.version_id == rotation.version);
-        Ok(version.and_then(|version| version.created_date.as_ref().and_then(timestamp)))
+        let versions = versions.await?;
+        let version = versions.iter().find(|version| version.version_id == rotation.version);
+        let at = version.and_then(|version| timestamp(version.created_date.as_ref()?));
+        Ok(at.map(|at| Created { at, is_only: versions.len() == 1 }))
     }
 
-    /// Replaces the bounds of these rotations by the moment, where CloudTrail knows it.
+    /// Brings the bounds of these rotations to the moment, where CloudTrail knows it.
     ///
     /// Costs a search for each of four calls and events, whatever the number of secrets, at two calls a second.
     pub async fn ask_cloudtrail(&self, rotations: Vec<&mut Rotation>, now: Timestamp) -> Vec<String> {
@@ -230,22 +257,35 @@ impl Aws {
                 Ok((found, whole)) => {
                     moves.extend(found);
                     if !whole {
-                        warnings.push(format!(
-                            "CloudTrail has more {name} events than were read, so some moves may be unknown"
-                        ));
+                        let more =
+                            format!("CloudTrail has more {name} events than were read, so some moves may be unknown");
+                        warnings.push(more);
                     }
                 }
-                Err(error) => warnings.push(format!("when secrets changed is not known to the second: {error}")),
+                Err(error) => {
+                    warnings.push(format!("when secrets changed is not known to the second: {error}"));
+                    break;
+                }
             }
         }
+        let shown = now.saturating_sub(CLOUDTRAIL_LAG).unwrap_or(Timestamp::MIN);
         for rotation in rotations {
+            let is_complete = warnings.is_empty() && rotation.at < shown;
             let of_this = moves.iter().filter_map(|hint| Some((moved(hint, rotation)?, hint.at?)));
             // What is older than the bound was the move before this one; then this one is not in the history yet.
             let of_this = of_this.filter(|(_, at)| rotation.not_before.is_none_or(|bound| *at >= bound));
-            // `RotationSucceeded` comes some time after the move, and only bounds it.
-            if let Some((exactness, at)) = of_this.max() {
-                rotation.at = rotation.at.min(at);
-                rotation.not_before = rotation.not_before.filter(|_| exactness == Exactness::Bound);
+            match of_this.max() {
+                // The last of all moves, or the one that changed the secret last.
+                Some((Exactness::Moment, at)) if is_complete || at >= rotation.at => {
+                    (rotation.at, rotation.not_before) = (rotation.at.min(at), None);
+                }
+                // There may have been a later one, of which the history does not tell yet.
+                Some((Exactness::Moment, at)) => {
+                    rotation.not_before = at.saturating_sub(SignedDuration::from_secs(1)).ok().max(rotation.not_before);
+                }
+                // `RotationSucceeded` comes some time after the move, and only bounds it.
+                Some((Exactness::Bound, at)) if is_complete => rotation.at = rotation.at.min(at),
+                Some((Exactness::Bound, _)) | None => {}
             }
         }
         warnings
@@ -295,7 +335,8 @@ fn last_move(facts: &SecretFacts, label: &str, now: Timestamp) -> Option<(Subjec
         subject: subject.clone(),
         version: Some(facts.labels.get(label)?.clone()),
         at: facts.last_changed.unwrap_or(now),
-        not_before: rotated.and_then(|rotated| rotated.saturating_sub(ROTATION_CLEAN_UP).ok()),
+        // Where nothing is known, the label may have moved at any time before.
+        not_before: rotated.map_or(Some(Timestamp::MIN), |rotated| rotated.saturating_sub(ROTATION_CLEAN_UP).ok()),
     };
     Some((subject, rotation))
 }
@@ -327,21 +368,21 @@ fn moved(hint: &event::SecretHint, rotation: &Rotation) -> Option<Exactness> {
     exactness.filter(|_| named.follows(&current, &current.home()) == Follows::Yes)
 }
 
-/// The services that follow something of which AWS does not tell when it changed.
+/// Those who follow something of which AWS does not tell when it changed.
 ///
 /// What may not be read stays unknown; what was not answered is asked again by the next attempt.
 fn undated(id: &str, followers: &Followers, error: &AwsError) -> Vec<Unexamined> {
     let problem = match error.class {
         Class::Throttled | Class::Unanswered => LookupProblem::LookupFailed,
-        Class::Gone | Class::Invalid | Class::Refused => LookupProblem::Unknown,
+        Class::Gone | Class::Unsupported | Class::Invalid | Class::Refused => LookupProblem::Unknown,
     };
-    let undated = |service: &String| Unexamined {
-        name: service.clone(),
+    let undated = |arn: &String| Unexamined {
+        name: arn.clone(),
         problem,
         error: format!("when {id} changed is not known: {error}"),
         secrets: vec![id.to_owned()],
     };
-    followers.services.iter().map(undated).collect()
+    followers.arns.iter().map(undated).collect()
 }
 
 /// The ARN of a parameter of that Region, in a service's account and partition.

@@ -156,8 +156,8 @@ impl Aws {
             AwsError { action: "ecs:DescribeServices", class, message }
         })?;
         // The tag and the task definitions were read a moment ago; only the deployments can have changed.
-        let Service { opted_out, uses, history, oldest_task, .. } = service.clone();
-        Ok(Service { opted_out, uses, history, oldest_task, ..now.service })
+        let Service { opted_out, uses, .. } = service.clone();
+        Ok(Service { opted_out, uses, ..now.service })
     }
 
     /// Every service of the clusters in scope, in batches.

@@ -10,7 +10,7 @@ mod redeploy;
 mod secrets;
 mod tasks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use crate::service::{Deployment, Use};
@@ -34,13 +35,16 @@ const CALLS_AT_ONCE: usize = 8;
 /// How often a call is made before it counts as failed.
 const ATTEMPTS: u32 = 8;
 
+/// The same, for a call whose operation the endpoint does not seem to know.
+const UNSUPPORTED_ATTEMPTS: u32 = 2;
+
 /// How long a read may lag behind a write.
 const READ_LAG: Duration = Duration::from_secs(5);
 
 /// The clients, made once per process, and what a warm process may remember.
 ///
-/// Nothing depends on the memory: task definition revisions never change, and the deployments are forgotten after
-/// five seconds.
+/// Nothing depends on the memory: task definition revisions never change, the deployments are forgotten after five
+/// seconds, and when a service was redeployed only decides whether ECS is asked what became of that.
 #[derive(Debug)]
 pub struct Aws {
     ecs: aws_sdk_ecs::Client,
@@ -53,8 +57,8 @@ pub struct Aws {
     task_definitions: Mutex<HashMap<String, Arc<TaskDefinition>>>,
     /// The deployments that our own calls were answered with, by the ARN of the service.
     own_deployments: Mutex<HashMap<String, (Deployment, Instant)>>,
-    /// The services that this process redeployed: about these, ECS's history is always asked first.
-    redeployed: Mutex<HashSet<String>>,
+    /// When this process last redeployed a service, by its ARN.
+    redeployed: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// What a task definition revision says about secrets.
@@ -109,7 +113,7 @@ impl Aws {
         loop {
             self.pace.take(category).await;
             match self.call(category, action, &call).await {
-                Err(error) if attempt < ATTEMPTS && matches!(error.class, Class::Throttled | Class::Unanswered) => {
+                Err(error) if attempt < error.attempts() => {
                     sleep(back_off(attempt)).await;
                     attempt += 1;
                 }
@@ -136,6 +140,17 @@ impl Aws {
             Err(_) => {}
         }
         answer
+    }
+}
+
+impl AwsError {
+    /// How often a read that failed like this is made.
+    fn attempts(&self) -> u32 {
+        match self.class {
+            Class::Throttled | Class::Unanswered => ATTEMPTS,
+            Class::Unsupported => UNSUPPORTED_ATTEMPTS,
+            Class::Gone | Class::Invalid | Class::Refused => 1,
+        }
     }
 }
 

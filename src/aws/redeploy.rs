@@ -1,5 +1,6 @@
 //! `UpdateService`: the only call that changes anything.
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::pace::Category;
@@ -35,6 +36,7 @@ impl Aws {
         service: &Service,
         rotations: &[Rotation],
         stop_at: Option<Instant>,
+        now: impl Fn() -> Timestamp,
     ) -> Result<Redeployed, AwsError> {
         let mut attempt = 1;
         loop {
@@ -42,6 +44,7 @@ impl Aws {
             if stop_at.is_some_and(|stop| Instant::now() >= stop) {
                 return Ok(Redeployed::NotStarted);
             }
+            lock(&self.redeployed).insert(service.arn.clone(), now());
             let error = match self.force_new_deployment(service).await {
                 Ok(deployment) => return Ok(Redeployed::Yes(deployment)),
                 Err(error) => error,
@@ -53,9 +56,9 @@ impl Aws {
                     return Ok(Redeployed::No(Reason::UnsupportedController));
                 }
                 Class::Invalid | Class::Refused => return Err(error),
-                Class::Throttled | Class::Unanswered if attempt == ATTEMPTS => return Err(error),
+                Class::Throttled | Class::Unanswered | Class::Unsupported if attempt == ATTEMPTS => return Err(error),
                 Class::Throttled => sleep(back_off(attempt)).await,
-                Class::Unanswered => {
+                Class::Unanswered | Class::Unsupported => {
                     // If the call took effect, a read shows it by then.
                     sleep(READ_LAG).await;
                     let service = match self.read_again(service).await {
@@ -79,7 +82,6 @@ impl Aws {
     async fn force_new_deployment(&self, service: &Service) -> Result<Option<String>, AwsError> {
         let call = self.ecs.update_service().cluster(&service.cluster).service(&service.arn).force_new_deployment(true);
         let call = async || call.clone().send().await;
-        lock(&self.redeployed).insert(service.arn.clone());
         let answer = self.call(Category::ServiceModify, "ecs:UpdateService", call).await?;
         let deployments = answer.service.map(|service| inventory::deployments(&service)).unwrap_or_default();
         let primary = deployments.into_iter().find(|deployment| deployment.primary);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecs::types::DesiredStatus;
+use jiff::{SignedDuration, Timestamp};
 
 use super::inventory::{in_parallel, pages, timestamp};
 use super::pace::Category;
@@ -12,11 +13,13 @@ use crate::service::{Service, Task};
 
 /// `DescribeTasks` and `DescribeClusters` accept this many names.
 const NAMES_PER_CALL: usize = 100;
+/// A task outside services that is younger than this may end soon, as one that a schedule starts.
+const LONG_RUNNING: SignedDuration = SignedDuration::from_hours(1);
 /// What ECS puts before the name of a service into the group of its tasks.
 const SERVICE_GROUP: &str = "service:";
 
 impl Aws {
-    /// Adds to a service when the oldest of its tasks was created that are not of its PRIMARY deployment.
+    /// Adds to a service when the oldest of its tasks started that are not of its PRIMARY deployment.
     ///
     /// # Errors
     /// When a call fails.
@@ -25,15 +28,20 @@ impl Aws {
         let name = service.arn.rsplit('/').next();
         let tasks = self.running_tasks(&service.cluster, name).await?;
         let old = tasks.iter().filter(|task| task.started_by() != primary);
-        let oldest_task = old.filter_map(|task| timestamp(task.created_at()?)).min();
+        let oldest_task = old.filter_map(|task| timestamp(task.started_at()?)).min();
         Ok(Service { oldest_task, ..service })
     }
 
-    /// The running tasks of these clusters that belong to none of their services.
+    /// The running tasks of these clusters that belong to none of their services, and are not about to end by themselves.
     ///
     /// Costs a call for a hundred clusters, and more only where a cluster runs more tasks than its services do.
     /// What could not be read is in the warnings.
-    pub async fn tasks_outside(&self, clusters: &[String], services: &[Service]) -> (Vec<Task>, Vec<String>) {
+    pub async fn tasks_outside(
+        &self,
+        clusters: &[String],
+        services: &[Service],
+        now: Timestamp,
+    ) -> (Vec<Task>, Vec<String>) {
         let mut in_services = BTreeMap::<String, i32>::new();
         for service in services {
             *in_services.entry(service.cluster.clone()).or_default() += service.running;
@@ -61,7 +69,7 @@ impl Aws {
                 Err(warning) => warnings.push(warning),
             }
         }
-        tasks.retain(|task| !task.group().is_some_and(|group| group.starts_with(SERVICE_GROUP)));
+        tasks.retain(|task| task.group().is_some_and(|group| !group.starts_with(SERVICE_GROUP)));
         let named = tasks.iter().filter_map(|task| task.task_definition_arn.clone());
         let failed = self.read_task_definitions(named).await;
         warnings
@@ -71,12 +79,13 @@ impl Aws {
             let arn = task.task_arn?;
             Some(Task {
                 home: Arn::parse(&arn)?.home(),
-                created_at: timestamp(task.created_at.as_ref()?)?,
+                started_at: timestamp(task.started_at.as_ref()?)?,
                 uses: read.get(&task.task_definition_arn?)?.uses.clone(),
                 arn,
             })
         };
-        (tasks.into_iter().filter_map(facts).collect(), warnings)
+        let tasks = tasks.into_iter().filter_map(facts);
+        (tasks.filter(|task| now.duration_since(task.started_at) >= LONG_RUNNING).collect(), warnings)
     }
 
     /// How many tasks run in each cluster, by its ARN.

@@ -69,6 +69,8 @@ fn sweep() -> serde_json::Value {
 async fn s7_what_cannot_be_known_is_reported_and_left_alone() {
     let mut world = World::new();
     let secret = world.make_secret("prod/db");
+    world.put_value("prod/db");
+    tokio::time::sleep(Duration::from_mins(10)).await;
     world.make_service("api", &secret);
     tokio::time::sleep(Duration::from_mins(10)).await;
     world.describe("prod/db");
@@ -130,12 +132,13 @@ async fn s16_a_thousand_services_at_the_documented_quota() {
     assert!(event["resources"][0] == secret.as_str());
     let wire = Wire::new(world);
     let began = tokio::time::Instant::now();
-    let vars = [("REDEPLOY_LOOKUP", "tags"), ("REDEPLOY_RATE_SHARE", "1")];
+    let vars = [("REDEPLOY_LOOKUP", "tags"), ("REDEPLOY_RATE_SHARE", "1"), ("REDEPLOY_SETTLE_SECONDS", "1")];
     let report = invoke(&wire.clients_with(1.0), &wire, &config(&vars), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed);
     let took = began.elapsed().as_secs();
     assert!((180..=200).contains(&took), "{took} s");
-    let (calls, refused) = (wire.world().calls.len(), wire.world().quotas.refused);
+    let calls = wire.world().calls.len();
+    let refused = wire.world().quotas.refused;
     assert!(refused * 100 < calls, "{refused} of {calls} calls were throttled");
     let mut redeployed: Vec<_> = wire.world().redeploys.iter().map(|(_, service)| service.clone()).collect();
     redeployed.sort();

@@ -13,18 +13,20 @@ use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::handler::handle;
-use redeploy_on_rotation::report::Report;
+use redeploy_on_rotation::report::{Done, Report};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::scene::config;
 use crate::simulation::wire::{Bug, Wire};
-use crate::simulation::world::World;
+use crate::simulation::world::{Family, World};
 
 /// The third ends like the ARN of the first might.
 const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
 /// Secrets Manager may answer with the value before a change for so long.
 const VALUE_LAG: Duration = Duration::from_millis(1500);
+/// A change may still wait to settle for so long when the next one happens.
+const SETTLING: Duration = Duration::from_secs(35);
 /// So long nobody remembers what a process that died did a moment before: reads have caught up by then.
 const READS_CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -59,6 +61,7 @@ enum What {
     ValueIsStored,
     LabelIsMovedBack,
     IsDescribedAnew,
+    SweepComes,
     /// These concern the service of this number.
     CiDeploys(usize),
     IsScaled(usize, i32),
@@ -207,7 +210,8 @@ impl Story {
             last = delivery.invoke(&json!({"action": "sweep"})).await;
         }
         account.told.append(&mut delivery.told);
-        account.check(&last.unwrap()).map_err(|broken| {
+        let untold = delivery.untold.first().map(|arn| format!("that {arn} failed is in no report"));
+        untold.map_or_else(|| account.check(&last.unwrap()), Err).map_err(|broken| {
             account.told.sort();
             let mut told = format!("{broken}\n");
             let _ = writeln!(told, "  {self:?}");
@@ -223,7 +227,7 @@ impl Happening {
     fn random(random: &mut fastrand::Rng, services: usize) -> Self {
         let service = random.usize(0..services);
         let takes = Duration::from_millis(random.u64(500..90_000));
-        let what = match random.u8(0..16) {
+        let what = match random.u8(0..18) {
             0..=3 => What::Rotates { requested: random.bool(), takes },
             4..=7 => What::ValueIsStored,
             8..=9 => What::LabelIsMovedBack,
@@ -231,6 +235,7 @@ impl Happening {
             11..=12 => What::CiDeploys(service),
             13 => What::IsScaled(service, random.i32(0..3)),
             14 => What::IsDeleted(service),
+            15..=16 => What::SweepComes,
             _ => What::RotationFails,
         };
         let after = Duration::from_millis(random.u64(200..600_000));
@@ -335,6 +340,10 @@ impl Account {
                 self.wire.world().describe(name);
                 self.tell(format!("{name} is described anew"));
             }
+            What::SweepComes => {
+                let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+                self.wire.world().events.push((Family::Schedule, event));
+            }
             What::CiDeploys(number) => {
                 let arn = self.services[number].0.clone();
                 self.tell(format!("CI deploys {arn}"));
@@ -372,12 +381,20 @@ impl Account {
             let moves: Vec<_> = self.moves.iter().filter(|(_, name)| sort.follows(name)).collect();
             let redeploys: Vec<_> = world.redeploys.iter().filter(|(_, service)| service == arn).collect();
             for (number, (at, _)) in redeploys.iter().enumerate() {
-                let before = moves.iter().filter(|(moved, _)| moved < at).count();
+                let before = moves.iter().filter(|(moved, _)| moved < at && sort != &Sort::External).count();
                 if before <= number {
-                    return Err(format!(
-                        "{arn} ({sort:?}) got deployment {} at {at}, after {before} changes",
-                        number + 1
-                    ));
+                    let nth = number + 1;
+                    return Err(format!("{arn} ({sort:?}) got deployment {nth} at {at}, after {before} changes"));
+                }
+            }
+            // Nor may the deployment that one change did not need be spent on another.
+            for (moved, _) in &moves {
+                let since = redeploys.iter().filter(|(at, _)| at > moved).count();
+                let settling = moved.saturating_sub(SETTLING).unwrap();
+                let changes = moves.iter().filter(|(moved, _)| *moved >= settling).count();
+                if since > changes {
+                    let what = format!("{since} deployments since {moved}, for {changes} changes");
+                    return Err(format!("{arn} ({sort:?}) got {what}"));
                 }
             }
             let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else { continue };
@@ -410,14 +427,14 @@ impl Account {
 }
 
 impl Sort {
-    /// Whether a service of this sort follows the secret, and may be redeployed for it.
+    /// Whether a service of this sort follows the secret, and so is redeployed for it, or reported.
     fn follows(self, secret: &str) -> bool {
         match self {
-            Self::Follows | Self::ByName | Self::Forbidden | Self::Broken => secret == SECRETS[0],
+            Self::Follows | Self::ByName | Self::Forbidden | Self::Broken | Self::External => secret == SECRETS[0],
             Self::FollowsTwo => secret == SECRETS[0] || secret == SECRETS[1],
             Self::FollowsPrevious => secret == SECRETS[1],
             Self::ByPartialArn => secret == SECRETS[2],
-            Self::OptedOut | Self::Pinned | Self::External | Self::Unrelated => false,
+            Self::OptedOut | Self::Pinned | Self::Unrelated => false,
         }
     }
 }
@@ -444,6 +461,8 @@ struct Delivery {
     /// Whether only the sweeps are left, which are not killed.
     sweeping: bool,
     told: Vec<(Timestamp, String)>,
+    /// Services whose failure was in no report.
+    untold: Vec<String>,
 }
 
 impl Delivery {
@@ -462,6 +481,7 @@ impl Delivery {
             closing: Rc::default(),
             sweeping: false,
             told: Vec::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -515,6 +535,17 @@ impl Delivery {
             self.aws = self.wire.clients();
         }
         let what = payload["detail"]["eventName"].as_str().or(payload["detail-type"].as_str());
+        if let Some(report) = &report {
+            let denied = std::mem::take(&mut self.wire.world().denied);
+            let is_told = |arn: &String| {
+                report.failure.is_some()
+                    && report
+                        .services
+                        .iter()
+                        .any(|s| s.service == *arn && s.action == Done::Failed && s.error.is_some())
+            };
+            self.untold.extend(denied.into_iter().filter(|arn| !is_told(arn)));
+        }
         let came_to = report.as_ref().map_or("killed", |report| &report.reason);
         self.told.push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
         report

@@ -539,7 +539,7 @@ fn old_task(world: &mut World, number: u32, group: &str, started_by: &str, task_
         group: group.to_owned(),
         started_by: started_by.to_owned(),
         task_definition: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{task_definition}:1"),
-        created_at: world.now(),
+        started_at: world.now(),
     };
     world.tasks.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"), task);
 }
@@ -559,16 +559,20 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     let (aws, config) = (wire.clients(), config(&[]));
     invoke(&aws, &wire, &config, &event).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let now = wire.world().now();
     old_task(&mut wire.world(), 4, "family:api", "batch", "api");
-    assert!(wire.world().tasks.values().any(|task| task.created_at == now));
-    let sweep = json!({"action": "sweep"});
-    let report = invoke(&aws, &wire, &config, &sweep).await;
+    tokio::time::sleep(Duration::from_mins(90)).await;
     let expected = [
         row("protected", "blocked", "stale-tasks"),
         row("2", "blocked", "stale-tasks"),
         row("api", "skipped", "already-fresh"),
     ];
+    let sweep = json!({"action": "sweep"});
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    assert_eq!(actions(&report), expected);
+    // Tagged, the secret looks as if it had changed; the tasks from after the change still are what they were.
+    wire.world().describe("prod/db");
+    tokio::time::sleep(Duration::from_mins(90)).await;
+    let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!(actions(&report), expected);
     assert_eq!(wire.world().redeploys.len(), 2);
     wire.world().tasks.clear();
@@ -687,4 +691,35 @@ async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
     wire.world().calls.clear();
     invoke(&aws, &wire, &config, &sweep).await;
     assert!(wire.world().calls_of("DescribeTaskDefinition").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_without_the_history_of_deployments_is_no_obstacle() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("UnknownOperationException"); 8]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_dated_is_not_hidden_by_what_was() {
+    let (wire, _) = changed(|world, secret| {
+        let other = world.make_secret("prod/mail");
+        let secrets = json!([{"name": "A", "valueFrom": secret}, {"name": "B", "valueFrom": other}]);
+        world.make_service_of("api", json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]}));
+    })
+    .await;
+    let (aws, config, sweep) = (wire.clients(), config(&[]), json!({"action": "sweep"}));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(invoke(&aws, &wire, &config, &sweep).await.outcome, Outcome::Redeployed);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    wire.world().put_value("prod/mail");
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    // One of the two secrets has an answer, by which the service is fresh.
+    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    let dated = report.rotations.iter().any(|rotation| rotation.secret.contains("prod/mail"));
+    let expected = if dated { row("api", "redeployed", "stale") } else { row("api", "skipped", "unknown") };
+    assert_eq!(actions(&report), [expected], "{report:#?}");
 }

@@ -67,6 +67,7 @@ impl Wire {
     /// An invocation begins.
     pub(crate) fn begin(&self) {
         self.failed.store(false, Ordering::Relaxed);
+        self.world().denied.clear();
     }
 
     /// The clients of a process that just started.
@@ -370,7 +371,7 @@ impl World {
             Some(json!({
                 "taskArn": arn, "clusterArn": task.cluster, "group": task.group, "startedBy": task.started_by,
                 "taskDefinitionArn": task.task_definition, "lastStatus": "RUNNING",
-                "createdAt": task.created_at.as_millisecond() as f64 / 1000.0,
+                "startedAt": task.started_at.as_millisecond() as f64 / 1000.0,
             }))
         };
         json!({"tasks": asked.iter().filter_map(task).collect::<Vec<_>>(), "failures": []})
@@ -396,6 +397,7 @@ impl World {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         if self.forbidden.contains(&arn) {
+            self.denied.push(arn);
             return refused("AccessDeniedException", "not authorized to perform: ecs:UpdateService");
         }
         if service.controller != "ECS" {

@@ -46,8 +46,9 @@ pub(crate) struct World {
     pub(crate) moves: Vec<Timestamp>,
     /// How many elements a page has at most.
     pub(crate) page_size: usize,
-    /// The services that may not be updated.
+    /// The services that may not be updated, and those of which an update was denied.
     pub(crate) forbidden: BTreeSet<String>,
+    pub(crate) denied: Vec<String>,
     /// The services whose forced deployments fail and are rolled back, after so long.
     pub(crate) broken: BTreeMap<String, Duration>,
     /// Every call that arrived: operation and body.
@@ -129,7 +130,7 @@ pub(crate) struct Task {
     pub(crate) group: String,
     pub(crate) started_by: String,
     pub(crate) task_definition: String,
-    pub(crate) created_at: Timestamp,
+    pub(crate) started_at: Timestamp,
 }
 
 impl World {
@@ -158,6 +159,7 @@ impl World {
             moves: Vec::new(),
             page_size: 100,
             forbidden: BTreeSet::new(),
+            denied: Vec::new(),
             broken: BTreeMap::new(),
             calls: Vec::new(),
             redeploys: Vec::new(),
