@@ -4,7 +4,7 @@
 //! EventBridge JSON ── event ──▶ Trigger ──▶ ignored, or: this secret may have changed at this time
 //!                                  │
 //!                      aws: DescribeSecret confirms       what changed          [secret::Rotation]
-//!                      handler: waits until it settled
+//!                      gather: waits until it settled
 //!                      aws: scan | tags | config          who uses it           [service::Service]
 //!                                  ▼
 //!                      plan(rotations, services)          what to do, and why   [plan::Decision]
