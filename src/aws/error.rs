@@ -93,7 +93,7 @@ fn is_gone(code: &str) -> bool {
 }
 
 /// The chain of causes; an SDK error's own text is only its class.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let mut texts: Vec<_> = chain.map(ToString::to_string).collect();
     texts.dedup();

@@ -2,6 +2,8 @@
 //!
 //! No call here can return a secret's value.
 
+#[cfg(feature = "cli")]
+pub mod desk;
 mod error;
 mod history;
 mod inventory;

@@ -1,0 +1,113 @@
+//! What only a person at the desk asks of AWS; the function neither does nor may.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ecs::config::ProvideCredentials;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+
+use super::error::causes;
+use super::{Aws, AwsError};
+
+/// How a person signs in; what is not said comes from the environment and the profile.
+#[derive(Clone, Debug, Default)]
+pub struct SignIn {
+    /// The Region.
+    pub region: Option<String>,
+    /// The profile.
+    pub profile: Option<String>,
+    /// The endpoint that stands for AWS.
+    pub endpoint_url: Option<String>,
+}
+
+/// Why nothing can be asked at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unconnected {
+    /// Nothing names a Region.
+    NoRegion,
+    /// There are no credentials, or they are not valid any more.
+    SignedOut(String),
+    /// Nobody answers.
+    Unreachable {
+        /// In this Region.
+        region: String,
+        /// Why.
+        why: String,
+    },
+    /// Anything else.
+    Refused(String),
+}
+
+/// A person's connection: the function's own clients, and what there is beside.
+#[derive(Debug)]
+pub struct Desk {
+    /// The clients that the function has as well.
+    pub aws: Aws,
+    /// The Region.
+    pub region: String,
+    /// The account's twelve digits.
+    pub account: String,
+    /// The ARN of whoever is signed in.
+    pub caller: String,
+    /// For clients that only some commands need.
+    #[expect(dead_code, reason = "for the commands to come")]
+    pub(super) sdk: SdkConfig,
+}
+
+impl Desk {
+    /// Signs in, and asks who that is: the one question that needs no permission.
+    ///
+    /// # Errors
+    /// When nothing more can be asked.
+    pub async fn open(sign_in: SignIn, rate_share: f64) -> Result<Self, Unconnected> {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        if let Some(region) = sign_in.region {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(profile) = sign_in.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = sign_in.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let sdk = loader.load().await;
+        let region = sdk.region().ok_or(Unconnected::NoRegion)?.to_string();
+        let Some(credentials) = sdk.credentials_provider() else {
+            return Err(Unconnected::SignedOut("there are no credentials".to_owned()));
+        };
+        credentials.provide_credentials().await.map_err(|error| Unconnected::SignedOut(causes(&error)))?;
+        let aws = Aws::new(&sdk, rate_share);
+        let (account, caller) = who(&sdk, &region).await?;
+        Ok(Self { aws, region, account, caller, sdk })
+    }
+}
+
+/// The account and ARN of whoever is signed in.
+async fn who(sdk: &SdkConfig, region: &str) -> Result<(String, String), Unconnected> {
+    const ACTION: &str = "sts:GetCallerIdentity";
+    let timeouts = aws_config::timeout::TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(10))
+        .build();
+    let client = aws_sdk_sts::Client::new(&sdk.to_builder().timeout_config(timeouts).build());
+    let answer = client.get_caller_identity().send().await.map_err(|error| {
+        let failed = AwsError::new(ACTION, &error);
+        match &error {
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+                Unconnected::Unreachable { region: region.to_owned(), why: causes(&error) }
+            }
+            SdkError::ServiceError(refused) if is_signed_out(refused.err().code()) => {
+                Unconnected::SignedOut(failed.message)
+            }
+            _ => Unconnected::Refused(failed.to_string()),
+        }
+    })?;
+    Ok((answer.account.unwrap_or_default(), answer.arn.unwrap_or_default()))
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+fn is_signed_out(code: Option<&str>) -> bool {
+    let codes =
+        ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClient", "IncompleteSignature"];
+    code.is_some_and(|code| codes.iter().any(|known| code.contains(known)))
+}

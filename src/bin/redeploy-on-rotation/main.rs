@@ -1,0 +1,40 @@
+//! The command line: the function's own decisions for a person at the desk.
+
+mod args;
+mod connection;
+mod output;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+use output::Exit;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // Wrong usage is an error like any other: 2 means that there is something to do.
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Error } else { Exit::Nothing }.into();
+        }
+    };
+    args.global.color.write_global();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&args)));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => error.print().into(),
+    }
+}
+
+async fn run(args: &Args) -> Result<Exit, output::Error> {
+    match &args.command {
+        Command::Plan(_) | Command::Audit(_) | Command::Redeploy(_) | Command::Graph(_) => {
+            let connection = connection::open(&args.global).await?;
+            output::note(&format!("{connection:?}"));
+            Ok(Exit::Nothing)
+        }
+        Command::Explain(_) => Ok(Exit::Nothing),
+    }
+}

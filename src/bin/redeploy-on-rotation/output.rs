@@ -1,0 +1,120 @@
+//! How results, messages and errors look: data to stdout, everything else to stderr.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done, or nothing to do.
+    Nothing = 0,
+    /// Something failed.
+    Error = 1,
+    /// There is something to do.
+    Something = 2,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What went wrong, in one clear sentence, with what to do about it.
+#[derive(Debug)]
+pub(crate) struct Error {
+    message: String,
+    hints: Vec<String>,
+    /// Whether the reader of our output went away, which is no error.
+    unheard: bool,
+}
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new(), unheard: false }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Prints it, and says how to end.
+    pub(crate) fn print(&self) -> Exit {
+        if self.unheard {
+            return Exit::Nothing;
+        }
+        message(format_args!("{} {}", "error:".red().bold(), self.message));
+        for hint in &self.hints {
+            message(format_args!("  {hint}"));
+        }
+        Exit::Error
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self { unheard: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
+    }
+}
+
+/// Says something on stderr; nobody may be listening.
+fn message(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Says something that is not the result.
+pub(crate) fn note(text: &str) {
+    message(format_args!("{text}"));
+}
+
+/// Says something that a person should look at.
+pub(crate) fn warn(text: &str) {
+    message(format_args!("{} {text}", "warning:".yellow().bold()));
+}
+
+/// Prints a part of the result.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
+/// Prints the result as JSON.
+pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(result).map_err(|error| Error::new(error.to_string()))?;
+    print(&text)
+}
+
+/// A table with these columns, as wide as the terminal allows.
+pub(crate) fn table(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    // Where no terminal shows them, styles are taken out when it is printed.
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
+    table.set_header(columns.iter().map(|column| Cell::new(column).add_attribute(Attribute::Bold)));
+    table
+}
+
+/// Prints a table without the space at the ends of its lines.
+pub(crate) fn print_table(table: &Table) -> Result<(), Error> {
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    print(&lines.join("\n"))
+}
+
+/// A line on the terminal that moves while something is awaited; silent elsewhere.
+pub(crate) fn spinner(text: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(text.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
