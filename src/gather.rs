@@ -23,7 +23,7 @@ const CALLS_AT_ONCE: usize = 8;
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What changed, and who may have to do with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// The changes.
     pub rotations: Vec<Rotation>,
@@ -53,6 +53,15 @@ pub async fn gather(
         Hint::Service { arn } => gather.examine(Scope::One(&arn)).await,
         hint => gather.follow(hint).await,
     }
+}
+
+/// The first moment at which something may be done about a change.
+#[must_use]
+pub fn settled_from(at: Timestamp, settle: Duration) -> Timestamp {
+    // From the end of the second, because the same change has whole seconds in another event, and must settle there, too.
+    // And it may be told of a second later there.
+    let second = Timestamp::from_second(at.as_second() + i64::from(at.subsec_nanosecond() > 0)).unwrap_or(at);
+    fresh_from(second).saturating_add(settle).unwrap_or(Timestamp::MAX)
 }
 
 struct Gather<'a> {
@@ -233,10 +242,7 @@ impl Gather<'_> {
     /// see it.
     async fn wait_until_settled(&self, at: Timestamp) -> Result<(), Report> {
         let Some(settle) = self.settle else { return Ok(()) };
-        // From the end of the second, because the same change has whole seconds in another event, and must settle there, too.
-        // And it may be told of a second later there.
-        let second = Timestamp::from_second(at.as_second() + i64::from(at.subsec_nanosecond() > 0)).unwrap_or(at);
-        let until = fresh_from(second).saturating_add(settle).unwrap_or(Timestamp::MAX);
+        let until = settled_from(at, settle);
         let wait = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
         if self.clock.stop_at().is_some_and(|stop| Instant::now() + wait > stop) {
             let reason =

@@ -56,7 +56,7 @@ impl AwsError {
         let message = match (code, error.as_service_error().and_then(ProvideErrorMetadata::message)) {
             (Some(code), message) if code.contains("AccessDenied") => {
                 let message = message.unwrap_or_default();
-                format!("{code}: {message} (the role that runs this needs {action})")
+                format!("{code}: {message} {NEEDS}{action})")
             }
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (Some(code), None) => code.to_owned(),
@@ -72,6 +72,20 @@ impl AwsError {
         Self { action, class: Class::Refused, message: causes(error) }
     }
 }
+
+/// The action, and the resource where AWS names it, of which the text of an [`AwsError`] says that it was denied.
+#[must_use]
+pub fn denied(text: &str) -> Option<(&str, Option<&str>)> {
+    let word = |from: &str| {
+        let rest = text.split(from).nth(1)?;
+        rest.split([' ', ')', ',']).next().filter(|word| !word.is_empty())
+    };
+    let action = word(NEEDS)?;
+    Some((action, word("on resource: ").filter(|resource| resource.starts_with("arn:"))))
+}
+
+/// What stands before the denied action.
+const NEEDS: &str = "(the role that runs this needs ";
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 fn is_throttle(code: &str) -> bool {
@@ -98,4 +112,20 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut texts: Vec<_> = chain.map(ToString::to_string).collect();
     texts.dedup();
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_action_is_found_in_its_text() {
+        let message = "AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/ops/me is not authorized to \
+                       perform: ecs:UpdateService on resource: arn:aws:ecs:eu-west-1:123456789012:service/prod/api \
+                       because no identity-based policy allows it (the role that runs this needs ecs:UpdateService)";
+        let api = "arn:aws:ecs:eu-west-1:123456789012:service/prod/api";
+        assert_eq!(denied(message), Some(("ecs:UpdateService", Some(api))));
+        let error = AwsError { action: "ecs:ListClusters", class: Class::Refused, message: "Rate exceeded".to_owned() };
+        assert_eq!(denied(&error.to_string()), None);
+    }
 }

@@ -12,6 +12,8 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
+#[cfg(feature = "cli")]
+use super::desk::Details;
 use super::pace::Category;
 use super::{Aws, AwsError, CALLS_AT_ONCE, Class, READ_LAG, TaskDefinition, lock};
 use crate::arn::{Arn, Home};
@@ -68,6 +70,9 @@ impl Scope<'_> {
 pub struct Inventory {
     /// The services, each once.
     pub services: Vec<Service>,
+    /// What a person wants to know beside, by the ARN of the service.
+    #[cfg(feature = "cli")]
+    pub details: BTreeMap<String, Details>,
     /// The clusters that were scanned, by name or ARN.
     pub clusters: Vec<String>,
     /// What should have been examined and could not be.
@@ -105,6 +110,8 @@ struct Described {
     task_definitions: BTreeSet<String>,
     /// The value of our tag.
     tag: Option<String>,
+    #[cfg(feature = "cli")]
+    details: Details,
 }
 
 /// Services of one cluster, by name or ARN, as one call describes them.
@@ -139,6 +146,8 @@ impl Aws {
         if config.scan {
             self.follow_task_definitions(&mut found, &mut inventory).await;
         }
+        #[cfg(feature = "cli")]
+        inventory.details.extend(found.iter().map(|described| (described.service.arn.clone(), described.details.clone())));
         inventory.services = found.into_iter().map(|described| described.service).collect();
         Ok(inventory)
     }
@@ -411,7 +420,14 @@ impl Aws {
             arn,
         };
         let name = service.service_name.clone().unwrap_or_default();
-        Some(Described { service: facts, name, task_definitions, tag })
+        Some(Described {
+            service: facts,
+            name,
+            #[cfg(feature = "cli")]
+            details: Details::of(service, &task_definitions),
+            task_definitions,
+            tag,
+        })
     }
 
     /// Puts the deployment that our own call made a moment ago into an answer that is too old to show it.
@@ -513,6 +529,8 @@ impl Aws {
 
 impl TaskDefinition {
     fn add_container(&mut self, arn: &str, container: &ContainerDefinition) {
+        #[cfg(feature = "cli")]
+        self.images.extend(container.image.clone());
         let options = container.log_configuration().into_iter().flat_map(LogConfiguration::secret_options);
         for secret in container.secrets().iter().chain(options) {
             self.add(arn, secret.value_from(), Reference::parse, Use::AtStart);

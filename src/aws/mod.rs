@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use crate::service::{Deployment, Use};
 use pace::{Category, Pace};
 
-pub use error::{AwsError, Class};
+pub use error::{AwsError, Class, denied};
 pub use inventory::{Inventory, Scope, Unexamined};
 pub use redeploy::Redeployed;
 
@@ -67,6 +67,8 @@ pub struct Aws {
 #[derive(Debug, Default)]
 struct TaskDefinition {
     uses: Vec<Use>,
+    #[cfg(feature = "cli")]
+    images: Vec<String>,
     /// What could not be understood, in sentences.
     warnings: Vec<String>,
 }

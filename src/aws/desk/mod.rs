@@ -1,5 +1,9 @@
 //! What only a person at the desk asks of AWS; the function neither does nor may.
 
+mod details;
+mod names;
+mod rollout;
+
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -8,6 +12,9 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
 use super::error::causes;
 use super::{Aws, AwsError};
+
+pub use details::{CircuitBreaker, Details, Revision};
+pub use rollout::{Rolling, Stage};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
 #[derive(Clone, Debug, Default)]

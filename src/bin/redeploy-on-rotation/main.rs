@@ -3,6 +3,9 @@
 mod args;
 mod connection;
 mod output;
+mod plan;
+mod preview;
+mod secrets;
 
 use std::process::ExitCode;
 
@@ -30,11 +33,7 @@ fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<Exit, output::Error> {
     match &args.command {
-        Command::Plan(_) | Command::Audit(_) | Command::Redeploy(_) | Command::Graph(_) => {
-            let connection = connection::open(&args.global).await?;
-            output::note(&format!("{connection:?}"));
-            Ok(Exit::Nothing)
-        }
-        Command::Explain(_) => Ok(Exit::Nothing),
+        Command::Plan(plan) => plan::run(plan, &args.global).await,
+        Command::Audit(_) | Command::Redeploy(_) | Command::Graph(_) | Command::Explain(_) => Ok(Exit::Nothing),
     }
 }

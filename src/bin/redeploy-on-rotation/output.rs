@@ -4,9 +4,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
+use redeploy_on_rotation::arn::Arn;
+use redeploy_on_rotation::report::Done;
+use redeploy_on_rotation::secret::SecretArn;
 use serde::Serialize;
 
 /// How the program ends.
@@ -46,6 +49,14 @@ impl Error {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Adds the statement that would allow what was denied.
+    pub(crate) fn allow(self, denied: Option<(&str, Option<&str>)>) -> Self {
+        let Some((action, resource)) = denied else { return self };
+        let resource = resource.unwrap_or("*");
+        let statement = format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
+        self.hint(format!("this IAM statement would allow it: {statement}"))
     }
 
     /// Prints it, and says how to end.
@@ -106,6 +117,55 @@ pub(crate) fn table(columns: &[&str]) -> Table {
 pub(crate) fn print_table(table: &Table) -> Result<(), Error> {
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     print(&lines.join("\n"))
+}
+
+/// What a word on the screen is to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Busy,
+    Bad,
+    Quiet,
+}
+
+impl From<Done> for Tone {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Failed | Done::Blocked => Self::Bad,
+            Done::Redeployed => Self::Good,
+            Done::Planned => Self::Busy,
+            Done::Skipped => Self::Quiet,
+        }
+    }
+}
+
+/// A cell in the colour of its tone.
+pub(crate) fn tone(text: &str, tone: Tone) -> Cell {
+    Cell::new(text).fg(match tone {
+        Tone::Good => Color::Green,
+        Tone::Busy => Color::Yellow,
+        Tone::Bad => Color::Red,
+        Tone::Quiet => Color::DarkGrey,
+    })
+}
+
+/// The word that stands for a value in JSON.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    let word = serde_json::to_value(value).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_owned()
+}
+
+/// What people call it: `cluster/service`, the name of a secret, the name of a parameter.
+pub(crate) fn short(arn: &str) -> String {
+    if let Some(secret) = SecretArn::parse(arn) {
+        return secret.name().to_owned();
+    }
+    let Some(parsed) = Arn::parse(arn) else { return arn.to_owned() };
+    match parsed.resource.split_once('/') {
+        Some(("parameter", name)) if name.contains('/') => format!("/{name}"),
+        Some((_, name)) => name.to_owned(),
+        None => parsed.resource,
+    }
 }
 
 /// A line on the terminal that moves while something is awaited; silent elsewhere.

@@ -1,0 +1,64 @@
+//! `plan`: what a change would touch.
+
+use std::io::Read;
+use std::path::Path;
+
+use redeploy_on_rotation::aws::desk::Desk;
+use redeploy_on_rotation::config::Config;
+use redeploy_on_rotation::event::{self, Hint, Kind, Trigger};
+use redeploy_on_rotation::report::Outcome;
+use serde_json::Value;
+
+use crate::args::{Format, Plan};
+use crate::connection::open;
+use crate::output::{Error, Exit, print, print_json, warn};
+use crate::preview::{Preview, preview};
+use crate::{args, secrets};
+
+pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Error> {
+    let event = plan.event.as_deref().map(read).transpose()?;
+    let (desk, config) = open(global).await?;
+    let preview = match (&event, &plan.secret) {
+        (Some(event), _) => {
+            let trigger = event::parse(event)
+                .map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
+            preview(&desk, &config, trigger).await?
+        }
+        (None, secret) => of_secret(&desk, &config, secret.as_deref().unwrap_or_default()).await?,
+    };
+    match plan.output.format {
+        Format::Json => print_json(&preview.json())?,
+        Format::Text if preview.world.is_none() => print(&format!("ignored: {}", preview.report.reason))?,
+        Format::Text => preview.print()?,
+    }
+    preview.report.warnings.iter().for_each(|warning| warn(warning));
+    Ok(exit(&preview))
+}
+
+/// The plan of a change that happens now.
+pub(crate) async fn of_secret(desk: &Desk, config: &Config, secret: &str) -> Result<Preview, Error> {
+    secrets::check(desk, secret).await?;
+    let hint = Hint::Request { secret: secret.to_owned(), dry_run: true };
+    preview(desk, config, Trigger { kind: Kind::Request, hint }).await
+}
+
+/// How to end after a plan.
+pub(crate) fn exit(preview: &Preview) -> Exit {
+    match preview.report.outcome {
+        Outcome::Failed => Exit::Error,
+        Outcome::DryRun | Outcome::Redeployed => Exit::Something,
+        Outcome::NothingToDo | Outcome::Ignored => Exit::Nothing,
+    }
+}
+
+/// Reads an event.
+pub(crate) fn read(path: &Path) -> Result<Value, Error> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(path).map(|read| text = read)
+    };
+    read.map_err(|error| Error::new(format!("{} cannot be read: {error}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| Error::new(format!("{} is not JSON: {error}", path.display())))
+}
