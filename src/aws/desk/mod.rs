@@ -78,11 +78,20 @@ impl Desk {
             loader = loader.endpoint_url(url);
         }
         let sdk = loader.load().await;
+        if sdk.endpoint_url() == Some("") {
+            return Err(Unconnected::Refused("the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL".to_owned()));
+        }
         let region = sdk.region().ok_or(Unconnected::NoRegion)?.to_string();
         let Some(credentials) = sdk.credentials_provider() else {
             return Err(Unconnected::SignedOut("there are no credentials".to_owned()));
         };
-        credentials.provide_credentials().await.map_err(|error| Unconnected::SignedOut(causes(&error)))?;
+        if let Err(error) = credentials.provide_credentials().await {
+            let why = causes(&error);
+            // The last resort of the chain is an instance's own role; that there is none explains nothing.
+            let nothing = why.contains("IMDS") || why.contains("no providers in chain");
+            let why = if nothing { "neither environment nor profile gives credentials".to_owned() } else { why };
+            return Err(Unconnected::SignedOut(why));
+        }
         let aws = Aws::new(&sdk, rate_share);
         let (account, caller) = who(&sdk, &region).await?;
         Ok(Self { aws, region, account, caller, sdk })

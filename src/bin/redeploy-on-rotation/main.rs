@@ -1,10 +1,12 @@
 //! The command line: the function's own decisions for a person at the desk.
 
 mod args;
+mod audit;
 mod connection;
 mod output;
 mod plan;
 mod preview;
+mod redeploy;
 mod secrets;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<Exit, output::Error> {
     match &args.command {
         Command::Plan(plan) => plan::run(plan, &args.global).await,
-        Command::Audit(_) | Command::Redeploy(_) | Command::Graph(_) | Command::Explain(_) => Ok(Exit::Nothing),
+        Command::Audit(audit) => audit::run(audit, &args.global).await,
+        Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
+        Command::Graph(_) | Command::Explain(_) => Ok(Exit::Nothing),
     }
 }

@@ -114,7 +114,10 @@ pub(crate) fn table(columns: &[&str]) -> Table {
 }
 
 /// Prints a table without the space at the ends of its lines.
-pub(crate) fn print_table(table: &Table) -> Result<(), Error> {
+pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     print(&lines.join("\n"))
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::args::{Format, Plan};
 use crate::connection::open;
-use crate::output::{Error, Exit, print, print_json, warn};
+use crate::output::{Error, Exit, print, print_json};
 use crate::preview::{Preview, preview};
 use crate::{args, secrets};
 
@@ -31,7 +31,7 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
         Format::Text if preview.world.is_none() => print(&format!("ignored: {}", preview.report.reason))?,
         Format::Text => preview.print()?,
     }
-    preview.report.warnings.iter().for_each(|warning| warn(warning));
+    preview.say_errors();
     Ok(exit(&preview))
 }
 

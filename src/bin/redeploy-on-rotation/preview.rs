@@ -11,11 +11,11 @@ use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::event::{Kind, Trigger};
 use redeploy_on_rotation::gather::{World, gather};
 use redeploy_on_rotation::plan::Reason;
-use redeploy_on_rotation::report::{Done, Failure, Report, RotationReport, ServiceReport, Why};
+use redeploy_on_rotation::report::{Done, Failure, Outcome, Report, RotationReport, ServiceReport, Why};
 use redeploy_on_rotation::service::Service;
 use serde::Serialize;
 
-use crate::output::{Error, print, print_table, short, spinner, table, tone, word};
+use crate::output::{Error, print, print_table, short, spinner, table, tone, warn, word};
 
 /// What would be done, and about what.
 pub(crate) struct Preview {
@@ -28,13 +28,17 @@ pub(crate) struct Preview {
 /// The JSON form, which is the function's report with more about each service.
 #[derive(Serialize)]
 struct Document<'a> {
-    #[serde(flatten)]
-    report: &'a Report,
+    trigger: Kind,
+    outcome: Outcome,
+    reason: &'a str,
+    rotations: &'a [RotationReport],
     services: Vec<Entry<'a>>,
     /// How many services in scope have nothing to do with what changed.
     unrelated: usize,
+    warnings: &'a [String],
 }
 
+/// One service, as the report says it, and more.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
@@ -104,11 +108,7 @@ pub(crate) fn explain(report: &Report) -> Error {
 }
 
 impl Preview {
-    /// Whether something could not be examined.
-    pub(crate) fn failed(&self) -> bool {
-        self.report.failure.is_some()
-    }
-
+    /// How many services would meet this fate.
     pub(crate) fn count(&self, action: Done) -> usize {
         self.report.services.iter().filter(|service| service.action == action).count()
     }
@@ -126,7 +126,9 @@ impl Preview {
             }
         };
         let services = self.report.services.iter().map(entry).collect();
-        Document { report: &self.report, services, unrelated: self.unrelated() }
+        let Report { trigger, outcome, reason, rotations, warnings, .. } = &self.report;
+        let unrelated = self.unrelated();
+        Document { trigger: *trigger, outcome: *outcome, reason, rotations, services, unrelated, warnings }
     }
 
     fn service(&self, report: &ServiceReport) -> Option<&Service> {
@@ -179,17 +181,24 @@ impl Preview {
             ]);
         }
         print("")?;
-        print_table(&rows)?;
+        print_table(rows)?;
         print(&format!("\n{}", self.summary()))?;
         let reasons: BTreeMap<_, _> = self.report.services.iter().map(|s| (why(s.reason), s.reason)).collect();
         let width = reasons.keys().map(String::len).max().unwrap_or_default();
         for (name, reason) in reasons {
             print(&format!("  {name:width$}  {}", meaning(reason)))?;
         }
-        for report in self.report.services.iter().filter(|service| service.error.is_some()) {
-            print(&format!("! {}: {}", short(&report.service), report.error.as_deref().unwrap_or_default()))?;
-        }
         self.print_cautions()
+    }
+
+    /// Says on stderr what could not be examined and what was not understood.
+    pub(crate) fn say_errors(&self) {
+        for report in &self.report.services {
+            if let Some(error) = &report.error {
+                Error::new(format!("{}: {error}", short(&report.service))).allow(denied(error)).print();
+            }
+        }
+        self.report.warnings.iter().for_each(|warning| warn(warning));
     }
 
     /// What a person should know before these services are redeployed.
