@@ -147,7 +147,9 @@ impl Aws {
             self.follow_task_definitions(&mut found, &mut inventory).await;
         }
         #[cfg(feature = "cli")]
-        inventory.details.extend(found.iter().map(|described| (described.service.arn.clone(), described.details.clone())));
+        inventory
+            .details
+            .extend(found.iter().map(|described| (described.service.arn.clone(), described.details.clone())));
         inventory.services = found.into_iter().map(|described| described.service).collect();
         Ok(inventory)
     }

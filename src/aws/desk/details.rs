@@ -64,10 +64,7 @@ impl Details {
 
 impl Aws {
     /// What these revisions say, by ARN; those that the lookups did not read are read now.
-    pub async fn revisions(
-        &self,
-        arns: &BTreeSet<String>,
-    ) -> (BTreeMap<String, Revision>, BTreeMap<String, AwsError>) {
+    pub async fn revisions(&self, arns: &BTreeSet<String>) -> (BTreeMap<String, Revision>, BTreeMap<String, AwsError>) {
         let failed = self.read_task_definitions(arns.iter().cloned()).await;
         let read = lock(&self.task_definitions);
         let revision = |arn: &String| {

@@ -19,13 +19,13 @@ use crate::preview::{meaning, preview, second, why};
 /// The JSON form.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
     /// How many services and tasks are in each state, each once by its worst.
     stale: usize,
     unknown: usize,
     current: usize,
     exempt: usize,
-    secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<Secret>,
     /// What could not be examined.
     unexamined: Vec<Unexamined<'a>>,
     warnings: &'a [String],
@@ -34,27 +34,27 @@ struct Document<'a> {
 /// A secret or parameter in use, the worst first.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Secret {
-    secret: String,
+pub(crate) struct Secret {
+    pub(crate) secret: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<String>,
+    pub(crate) label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     /// The latest moment at which it can have changed last.
-    changed_at: Timestamp,
+    pub(crate) changed_at: Timestamp,
     /// The earliest, where the moment is not known and that matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_not_before: Option<Timestamp>,
-    users: Vec<User>,
+    pub(crate) users: Vec<User>,
 }
 
 /// A service that uses it, or a task outside services.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct User {
-    name: String,
-    state: State,
-    reason: Why,
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) reason: Why,
     running: i32,
     /// When the tasks that count were started, at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +62,7 @@ struct User {
 }
 
 #[derive(Serialize)]
-struct Unexamined<'a> {
+pub(crate) struct Unexamined<'a> {
     name: &'a str,
     problem: LookupProblem,
     error: &'a str,
@@ -133,21 +133,27 @@ pub(crate) async fn run(audit: &Audit, global: &args::Global) -> Result<Exit, Er
 }
 
 /// Holds everything that is used against everything that uses it, by the function's own decisions.
-fn examine(world: &World) -> Document<'_> {
+pub(crate) fn examine(world: &World) -> Document<'_> {
     let services: BTreeMap<_, _> = world.inventory.services.iter().map(|service| (&service.arn, service)).collect();
-    let mut secrets: Vec<_> = world.rotations.iter().map(|rotation| examine_secret(rotation, world, &services)).collect();
+    let mut secrets: Vec<_> =
+        world.rotations.iter().map(|rotation| examine_secret(rotation, world, &services)).collect();
     secrets.sort_by_cached_key(|secret| {
         let stale = secret.count(State::Stale);
         let worst = secret.users.iter().map(|user| user.state).min();
         (worst.unwrap_or(State::Exempt), std::cmp::Reverse(stale), secret.changed_at, secret.secret.clone())
     });
     let mut worst = BTreeMap::new();
-    let unexamined: Vec<_> = world.inventory.unexamined.iter().map(|unexamined| Unexamined {
-        name: &unexamined.name,
-        problem: unexamined.problem,
-        error: &unexamined.error,
-        secrets: &unexamined.secrets,
-    }).collect();
+    let unexamined: Vec<_> = world
+        .inventory
+        .unexamined
+        .iter()
+        .map(|unexamined| Unexamined {
+            name: &unexamined.name,
+            problem: unexamined.problem,
+            error: &unexamined.error,
+            secrets: &unexamined.secrets,
+        })
+        .collect();
     let of_secrets = secrets.iter().flat_map(|secret| &secret.users).map(|user| (user.name.as_str(), user.state));
     for (name, state) in of_secrets.chain(unexamined.iter().map(|unexamined| (unexamined.name, State::Unknown))) {
         let known = worst.entry(name).or_insert(state);
@@ -171,7 +177,11 @@ fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&Strin
         let service = services.get(&decision.service);
         let primary = service.and_then(|service| service.primary()).map(|primary| primary.created_at);
         let oldest = service.and_then(|service| service.oldest_task).filter(|_| decision.reason == Reason::StaleTasks);
-        User { running: service.map_or(0, |service| service.running), deployed_at: oldest.or(primary), ..decision.into() }
+        User {
+            running: service.map_or(0, |service| service.running),
+            deployed_at: oldest.or(primary),
+            ..decision.into()
+        }
     });
     let of_tasks = plan_tasks(alone, &world.tasks).into_iter().map(|decision| {
         let task = world.tasks.iter().find(|task| task.arn == decision.service);
@@ -204,7 +214,7 @@ impl Secret {
 
 impl Document<'_> {
     fn print(&self, now: Timestamp) -> Result<(), Error> {
-        let mut rows = table(&["SECRET", "LAST CHANGED", "STALE", "UNKNOWN", "CURRENT", "EXEMPT"]);
+        let mut rows = table(["SECRET", "LAST CHANGED", "STALE", "UNKNOWN", "CURRENT", "EXEMPT"]);
         for secret in &self.secrets {
             let count = |state| match secret.count(state) {
                 0 => tone("-", Tone::Quiet),
@@ -223,7 +233,7 @@ impl Document<'_> {
             print_table(rows)?;
             print("")?;
         }
-        let mut rows = table(&["STATE", "SERVICE OR TASK", "SECRET", "FOR", "REASON", "TASKS", "DEPLOYED"]);
+        let mut rows = table(["STATE", "SERVICE OR TASK", "SECRET", "FOR", "REASON", "TASKS", "DEPLOYED"]);
         let mut reasons = BTreeMap::new();
         for secret in &self.secrets {
             for user in secret.users.iter().filter(|user| user.state <= State::Unknown) {
@@ -266,7 +276,7 @@ impl Document<'_> {
 
 impl Secret {
     /// The name, with the label where that is not the usual one.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self.label.as_deref() {
             None | Some("AWSCURRENT") => short(&self.secret),
             Some(label) => format!("{} ({label})", short(&self.secret)),

@@ -3,6 +3,8 @@
 mod args;
 mod audit;
 mod connection;
+mod explain;
+mod graph;
 mod output;
 mod plan;
 mod preview;
@@ -38,6 +40,7 @@ async fn run(args: &Args) -> Result<Exit, output::Error> {
         Command::Plan(plan) => plan::run(plan, &args.global).await,
         Command::Audit(audit) => audit::run(audit, &args.global).await,
         Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
-        Command::Graph(_) | Command::Explain(_) => Ok(Exit::Nothing),
+        Command::Graph(graph) => graph::run(graph, &args.global).await,
+        Command::Explain(explain) => explain::run(explain).await,
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
 use redeploy_on_rotation::arn::Arn;
@@ -105,11 +105,11 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
 }
 
 /// A table with these columns, as wide as the terminal allows.
-pub(crate) fn table(columns: &[&str]) -> Table {
+pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
     // Where no terminal shows them, styles are taken out when it is printed.
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
-    table.set_header(columns.iter().map(|column| Cell::new(column).add_attribute(Attribute::Bold)));
+    table.set_header(columns);
     table
 }
 

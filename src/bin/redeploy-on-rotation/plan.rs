@@ -20,8 +20,8 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
     let (desk, config) = open(global).await?;
     let preview = match (&event, &plan.secret) {
         (Some(event), _) => {
-            let trigger = event::parse(event)
-                .map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
+            let trigger =
+                event::parse(event).map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
             preview(&desk, &config, trigger).await?
         }
         (None, secret) => of_secret(&desk, &config, secret.as_deref().unwrap_or_default()).await?,

@@ -160,7 +160,7 @@ impl Preview {
         if self.report.services.is_empty() {
             return print(&self.summary());
         }
-        let mut rows = table(&["SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER"]);
+        let mut rows = table(["SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER"]);
         for report in &self.report.services {
             let (service, details) = (self.service(report), self.details(report));
             let running = service.map(|service| format!("{}/{}", service.running, service.desired));
@@ -289,7 +289,9 @@ pub(crate) fn meaning(reason: Why) -> &'static str {
             Reason::StaleTasks => "tasks from before the change still run, which no deployment replaces",
             Reason::AlreadyFresh => "it was deployed since the change",
             Reason::Unknown => "deployed about when the change happened; AWS cannot tell which came first",
-            Reason::UnsupportedController => "CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way",
+            Reason::UnsupportedController => {
+                "CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way"
+            }
             Reason::RolledBack => "a deployment since the change failed; find out why, for example with `doctor`",
             Reason::DeploymentInProgress => "a staged deployment is under way, which a new one would cancel",
             Reason::Stale => "its tasks hold the old value",

@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar};
 use jiff::Timestamp;
 use redeploy_on_rotation::act::Actor;
-use redeploy_on_rotation::aws::desk::{Desk, Rolling, Stage};
 use redeploy_on_rotation::aws::denied;
+use redeploy_on_rotation::aws::desk::{Desk, Rolling, Stage};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::event::{Hint, Kind, Trigger};
@@ -65,6 +65,8 @@ enum Rollout {
     Superseded,
     /// It was not started.
     NotStarted,
+    /// It cannot or must not be started.
+    Blocked,
     /// None is needed.
     NotNeeded,
 }
@@ -145,7 +147,8 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
             Error::new(format!("there is no service {service:?} in the cluster {cluster:?} in {}", desk.region))
         })?;
         let trigger = Trigger { kind: Kind::Request, hint: Hint::Service { arn } };
-        let world = gather(&desk.aws, config, trigger, true, &clock).await.map_err(|report| preview::explain(&report))?;
+        let world =
+            gather(&desk.aws, config, trigger, true, &clock).await.map_err(|report| preview::explain(&report))?;
         if world.rotations.is_empty() && world.inventory.unexamined.is_empty() {
             return Err(Error::new(format!("{name} reads no secret or parameter that could have changed"))
                 .hint("to redeploy it all the same: aws ecs update-service --force-new-deployment"));
@@ -177,7 +180,9 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
 /// Asks on the terminal; where there is none, nobody can say yes.
 fn confirm(planned: usize, desk: &Desk) -> Result<(), Error> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Error::new("there is no terminal to ask on, so nothing was changed").hint("--yes goes on without asking"));
+        return Err(
+            Error::new("there is no terminal to ask on, so nothing was changed").hint("--yes goes on without asking")
+        );
     }
     let services = if planned == 1 { "1 service".to_owned() } else { format!("{planned} services") };
     let mut stderr = anstream::stderr();
@@ -220,9 +225,8 @@ impl Run<'_> {
     async fn all(&self, preview: &Preview, max_in_flight: u16) -> (Vec<Entry>, bool) {
         let mut reports: BTreeMap<_, _> =
             preview.report.services.iter().map(|report| (report.service.clone(), report.clone())).collect();
-        let is_planned = |decision: &Decision| {
-            reports.get(&decision.service).is_some_and(|report| report.action == Done::Planned)
-        };
+        let is_planned =
+            |decision: &Decision| reports.get(&decision.service).is_some_and(|report| report.action == Done::Planned);
         let mut decisions = plan(&self.world.rotations, &self.world.inventory.services);
         decisions.retain(is_planned);
         let total = decisions.len();
@@ -283,7 +287,8 @@ impl Run<'_> {
         let seconds = matches!(entry.report.action, Done::Redeployed).then(|| began.elapsed().as_secs());
         if self.wait {
             let took = HumanDuration(began.elapsed());
-            let _ = self.lines.println(format!("{}: {} after {took}", short(&entry.report.service), word(&entry.rollout)));
+            let _ =
+                self.lines.println(format!("{}: {} after {took}", short(&entry.report.service), word(&entry.rollout)));
         }
         Entry { seconds, ..entry }
     }
@@ -366,22 +371,23 @@ impl Entry {
 
     /// What is known of a service whose rollout was not followed, or not started.
     fn of_untouched(report: ServiceReport) -> Self {
-        let (rollout, value) = match (report.action, report.reason) {
-            (Done::Redeployed, _) => (Rollout::Started, Value::OnTheWay),
-            (Done::Failed, _) => (Rollout::Failed, Value::Old),
-            (Done::Planned | Done::Blocked, _) => (Rollout::NotStarted, Value::Old),
-            (Done::Skipped, _) => (Rollout::NotNeeded, Value::New),
+        let (rollout, value) = match report.action {
+            Done::Redeployed => (Rollout::Started, Value::OnTheWay),
+            Done::Failed => (Rollout::Failed, Value::Old),
+            Done::Planned => (Rollout::NotStarted, Value::Old),
+            Done::Blocked => (Rollout::Blocked, Value::Old),
+            Done::Skipped => (Rollout::NotNeeded, Value::New),
         };
         Self::new(report, rollout, value)
     }
 }
 
 fn print_entries(entries: &[Entry]) -> Result<(), Error> {
-    let mut rows = table(&["SERVICE", "ROLLOUT", "VALUE", "REASON", "SECONDS", "DEPLOYMENT"]);
+    let mut rows = table(["SERVICE", "ROLLOUT", "VALUE", "REASON", "SECONDS", "DEPLOYMENT"]);
     for entry in entries.iter().filter(|entry| entry.rollout != Rollout::NotNeeded) {
         let rollout = match entry.rollout {
             Rollout::Completed | Rollout::Superseded => Tone::Good,
-            Rollout::Failed => Tone::Bad,
+            Rollout::Failed | Rollout::Blocked => Tone::Bad,
             Rollout::Started | Rollout::NotStarted | Rollout::NotNeeded => Tone::Busy,
         };
         let value = match entry.value {

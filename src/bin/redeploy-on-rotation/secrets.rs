@@ -42,7 +42,9 @@ async fn unknown(desk: &Desk, secret: &str) -> Error {
     let alike = alike.into_iter().filter(|(likeness, _)| *likeness >= ALIKE).take(OFFERED);
     let alike: Vec<_> = alike.map(|(_, name)| name.as_str()).collect();
     match alike.as_slice() {
-        [] => error.hint(format!("there are {} secrets, and none has a name like it; is it another Region?", names.len())),
+        [] => {
+            error.hint(format!("there are {} secrets, and none has a name like it; is it another Region?", names.len()))
+        }
         alike => error.hint(format!("the nearest names: {}", alike.join(", "))),
     }
 }

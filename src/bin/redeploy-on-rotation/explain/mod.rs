@@ -1,0 +1,191 @@
+//! `explain`: what the function would make of an event, without asking AWS.
+
+mod pattern;
+
+use jiff::Timestamp;
+use redeploy_on_rotation::event::{self, Claim, Hint, Kind, SecretHint};
+use redeploy_on_rotation::report::RotationReport;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{Explain, Format};
+use crate::output::{Error, Exit, print, print_json, short, word};
+use crate::plan::read;
+use crate::preview::second;
+
+/// The rules that the Terraform module makes, by name.
+const RULES: [(&str, &str); 6] = [
+    ("secret-label-updated", include_str!("../../../../infra/patterns/secret-label-updated.json")),
+    ("rotation-succeeded", include_str!("../../../../infra/patterns/rotation-succeeded.json")),
+    ("rotate-secret", include_str!("../../../../infra/patterns/rotate-secret.json")),
+    ("rotation-failed", include_str!("../../../../infra/patterns/rotation-failed.json")),
+    ("parameter-change", include_str!("../../../../infra/patterns/parameter-change.json")),
+    ("deployment-state-change", include_str!("../../../../infra/patterns/deployment-state-change.json")),
+];
+
+/// The JSON form.
+#[derive(Debug, Serialize)]
+struct Document {
+    trigger: Kind,
+    /// What the function would do, in a word.
+    would: Would,
+    /// The same in a sentence.
+    reason: String,
+    /// The changes that the event alone proves.
+    rotations: Vec<RotationReport>,
+    /// Our rules that would let the event through.
+    rules: Vec<&'static str>,
+}
+
+/// What the function would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Would {
+    /// Nothing.
+    Ignore,
+    /// Redeploy what follows the change and is older.
+    Follow,
+    /// Ask AWS first whether something changed.
+    Ask,
+    /// Show what it would do.
+    Plan,
+    /// Examine one service, or all.
+    Examine,
+    /// Fail, because a needed field is missing or wrong.
+    Fail,
+}
+
+#[expect(clippy::unused_async, reason = "a command like the others")]
+pub(crate) async fn run(explain: &Explain) -> Result<Exit, Error> {
+    let payload = read(&explain.event)?;
+    let documents = match event::sqs_batch(&payload) {
+        Ok(None) => vec![document(&payload)?],
+        Ok(Some(records)) => {
+            let bodies = records.iter().map(|record| serde_json::from_str(record.body.unwrap_or_default()));
+            bodies.map(|body| document(&body.unwrap_or(Value::Null))).collect::<Result<_, _>>()?
+        }
+        Err(invalid) => return Err(Error::new(format!("the SQS batch cannot be answered: {invalid}"))),
+    };
+    let fails = documents.iter().any(|document| document.would == Would::Fail);
+    match explain.output.format {
+        Format::Json => match documents.as_slice() {
+            [document] => print_json(document)?,
+            documents => print_json(&documents)?,
+        },
+        Format::Text => documents.iter().try_for_each(Document::print)?,
+    }
+    Ok(if fails { Exit::Error } else { Exit::Nothing })
+}
+
+fn document(payload: &Value) -> Result<Document, Error> {
+    let rules = rules(payload)?;
+    let trigger = match event::parse(payload) {
+        Ok(trigger) => trigger,
+        Err(invalid) => {
+            let reason = format!("it would fail as InvalidEvent, so that the event is kept: {invalid}");
+            return Ok(Document { trigger: invalid.kind, would: Would::Fail, reason, rotations: Vec::new(), rules });
+        }
+    };
+    let mut rotations = Vec::new();
+    let (would, reason) = match &trigger.hint {
+        Hint::Ignored { reason, warning: false } => (Would::Ignore, reason.clone()),
+        Hint::Ignored { reason, warning: true } => (Would::Ignore, format!("{reason}; reported as a warning")),
+        Hint::Rotation(rotation) => {
+            rotations.push(RotationReport::from(rotation));
+            (Would::Follow, follow(&rotation.subject.to_string(), rotation.subject.label(), rotation.at))
+        }
+        Hint::Secret(hint) => (Would::Ask, ask(hint)),
+        Hint::Request { secret, dry_run: true } => (Would::Plan, format!("show what a change of {secret} would touch")),
+        Hint::Request { secret, dry_run: false } => {
+            (Would::Ask, format!("look up {secret}, and redeploy what follows it as if it had changed now"))
+        }
+        Hint::Sweep => (Would::Examine, "examine every service in scope, and redeploy what is stale".to_owned()),
+        Hint::Service { arn } => (Would::Examine, format!("examine {}, and redeploy it if it is stale", short(arn))),
+    };
+    Ok(Document { trigger: trigger.kind, would, reason, rotations, rules })
+}
+
+fn follow(arn: &str, label: Option<&str>, at: Timestamp) -> String {
+    let label = label.map(|label| format!("{label} of ")).unwrap_or_default();
+    format!("redeploy what follows {label}{} and was deployed before {}", short(arn), second(at))
+}
+
+/// What `DescribeSecret` is asked.
+fn ask(hint: &SecretHint) -> String {
+    let name = short(&hint.secret_id);
+    match &hint.claim {
+        Claim::Moved { labels, version } => {
+            let labels = labels.join(", ");
+            let version = version.as_ref().map(|version| format!(" to version {version}")).unwrap_or_default();
+            format!("ask DescribeSecret of {name} whether {labels} moved{version}, and redeploy what follows it if so")
+        }
+        Claim::Stored(version) => {
+            format!(
+                "ask DescribeSecret of {name} whether version {version} is AWSCURRENT, and redeploy what follows it if so"
+            )
+        }
+        Claim::Requested(version) => format!(
+            "ask DescribeSecret of {name} whether the rotation to version {version} is done: redeploy what follows it if \
+             so, else come back later (REDEPLOY_ON_PENDING)"
+        ),
+    }
+}
+
+/// The rules that match.
+fn rules(payload: &Value) -> Result<Vec<&'static str>, Error> {
+    let mut matching = Vec::new();
+    for (name, text) in RULES {
+        let pattern = serde_json::from_str(text).map_err(|error| Error::new(format!("the rule {name}: {error}")))?;
+        let matches = pattern::matches(&pattern, payload);
+        if matches.ok_or_else(|| Error::new(format!("the rule {name} uses what this program cannot match")))? {
+            matching.push(name);
+        }
+    }
+    Ok(matching)
+}
+
+impl Document {
+    fn print(&self) -> Result<(), Error> {
+        let rules = match self.rules.as_slice() {
+            [] if matches!(self.trigger, Kind::Request | Kind::Sweep) => {
+                "none; it is sent directly or on a schedule".to_owned()
+            }
+            [] => "none; the Terraform module's rules would not let it reach the function".to_owned(),
+            rules => rules.join(", "),
+        };
+        print(&format!("trigger  {}", word(&self.trigger)))?;
+        print(&format!("would    {}: {}", word(&self.would), self.reason))?;
+        print(&format!("rules    {rules}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_sample_gets_through_the_rules_that_are_expected() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let expected = std::fs::read_to_string(root.join("infra/patterns/expected.json")).unwrap();
+        let expected: BTreeMap<String, Vec<String>> = serde_json::from_str(&expected).unwrap();
+        assert!(expected.len() > 30);
+        for (sample, expected) in expected {
+            let document = document(&read(&root.join("events").join(&sample)).unwrap()).unwrap();
+            assert_eq!(document.rules, expected, "{sample}");
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_the_module_is_a_rule() {
+        let patterns = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/patterns");
+        let files = std::fs::read_dir(patterns).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.filter(|file| file != "expected.json").collect();
+        files.sort();
+        let mut rules = RULES.map(|(name, _)| format!("{name}.json"));
+        rules.sort();
+        assert_eq!(files, rules);
+    }
+}
