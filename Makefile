@@ -4,7 +4,7 @@ VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help fmt lint doc test unit soak emulator fuzz mutants demo package tf e2e deny ci clean .venv
+.PHONY: help fmt lint doc test unit soak emulator fuzz mutants demo dist package tf e2e deny ci clean .venv
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
@@ -14,23 +14,23 @@ fmt:  ## Formats the code.
 	cd fuzz && cargo fmt
 
 lint:  ## Lints everything, warnings as errors.
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test emulator -- -D warnings
+	cargo clippy --locked --features cli --all-targets -- -D warnings
+	cargo clippy --locked --features cli --test emulator --test cli -- -D warnings
 	cd fuzz && cargo clippy --locked --release -- -D warnings
 
 doc:  ## Builds the documentation, warnings as errors.
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --features cli --no-deps --document-private-items --lib
 
 test: unit emulator  ## Runs all tests.
 
 unit:  ## Runs the tests that need nothing but Rust.
-	cargo test --locked
+	cargo test --locked --features cli
 
 soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=1000000
-	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --test it seeds::whatever -- --nocapture
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --features cli --test it seeds::whatever -- --nocapture
 
-emulator: $(VENV)  ## Runs the real function against emulators of AWS.
-	cargo test --locked --test emulator
+emulator: $(VENV)  ## Runs the real function and the command line against emulators of AWS.
+	cargo test --locked --features cli --test emulator --test cli
 
 fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
 	.ci/fuzz $(FUZZ_SECONDS)
@@ -42,6 +42,11 @@ demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 	cargo build --locked --profile demo --bin bootstrap
 	python3 -m zipfile -c target/demo/bootstrap.zip target/demo/bootstrap
 	.venv/bin/python demo/demo.py target/demo/bootstrap.zip
+
+dist:  ## Builds the command line, its completions and its man pages into target/dist.
+	cargo build --locked --release --no-default-features --features cli --bin redeploy-on-rotation
+	target/release/redeploy-on-rotation dist target/dist
+	cp target/release/redeploy-on-rotation target/dist/
 
 package:  ## Builds the zip for Lambda, for this machine's architecture.
 	cargo build --locked --release --bin bootstrap

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Redeploy(Redeploy),
     Graph(Graph),
     Explain(Explain),
+    #[command(hide = true)]
+    Dist(Dist),
 }
 
 /// Says which services would be redeployed if a secret changed now, and why each other one not
@@ -140,6 +142,13 @@ pub(crate) struct Explain {
     pub(crate) output: Output,
 }
 
+/// Writes completions and man pages
+#[derive(Arguments, Debug)]
+pub(crate) struct Dist {
+    /// Where to
+    pub(crate) directory: PathBuf,
+}
+
 /// How to print.
 #[derive(Arguments, Debug)]
 pub(crate) struct Output {
@@ -187,19 +196,19 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "CLUSTER", value_delimiter = ',')]
     pub(crate) cluster: Vec<String>,
     /// How to find services: scan, tags, config, or several, comma-separated [REDEPLOY_LOOKUP]
-    #[arg(long, global = true, value_name = "HOW")]
+    #[arg(long, global = true, value_name = "HOW", hide_short_help = true)]
     pub(crate) lookup: Option<String>,
     /// The key of the tag on services [REDEPLOY_TAG_KEY]
-    #[arg(long, global = true, value_name = "KEY")]
+    #[arg(long, global = true, value_name = "KEY", hide_short_help = true)]
     pub(crate) tag_key: Option<String>,
     /// For --lookup config [REDEPLOY_MAPPING]
-    #[arg(long, global = true, value_name = "JSON")]
+    #[arg(long, global = true, value_name = "JSON", hide_short_help = true)]
     pub(crate) mapping: Option<String>,
     /// How long after a change to wait before acting [REDEPLOY_SETTLE_SECONDS]
-    #[arg(long, global = true, value_name = "SECONDS")]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
     pub(crate) settle_seconds: Option<String>,
     /// The share of the account's API quotas to use, 0.01 to 1 [REDEPLOY_RATE_SHARE]
-    #[arg(long, global = true, value_name = "SHARE")]
+    #[arg(long, global = true, value_name = "SHARE", hide_short_help = true)]
     pub(crate) rate_share: Option<String>,
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]

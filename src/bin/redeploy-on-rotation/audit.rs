@@ -226,7 +226,7 @@ impl Document<'_> {
                 count(State::Stale),
                 count(State::Unknown),
                 count(State::Current),
-                count(State::Exempt),
+                secret.count(State::Exempt).to_string().into(),
             ]);
         }
         if !self.secrets.is_empty() {

@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod connection;
+mod dist;
 mod explain;
 mod graph;
 mod output;
@@ -41,6 +42,7 @@ async fn run(args: &Args) -> Result<Exit, output::Error> {
         Command::Audit(audit) => audit::run(audit, &args.global).await,
         Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
         Command::Graph(graph) => graph::run(graph, &args.global).await,
-        Command::Explain(explain) => explain::run(explain).await,
+        Command::Explain(explain) => explain::run(explain),
+        Command::Dist(dist) => dist::run(dist),
     }
 }

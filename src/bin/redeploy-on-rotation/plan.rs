@@ -31,7 +31,9 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
         Format::Text if preview.world.is_none() => print(&format!("ignored: {}", preview.report.reason))?,
         Format::Text => preview.print()?,
     }
-    preview.say_errors();
+    if preview.world.is_some() {
+        preview.say_errors();
+    }
     Ok(exit(&preview))
 }
 

@@ -154,14 +154,19 @@ impl Preview {
 
     /// Prints what changed, every service that has to do with it, and what to look out for.
     pub(crate) fn print(&self) -> Result<(), Error> {
-        for rotation in &self.report.rotations {
+        // A sweep looks at everything; only what is to be done about it is of interest.
+        let is_sweep = self.report.trigger == Kind::Sweep;
+        let shown: Vec<_> =
+            self.report.services.iter().filter(|service| !is_sweep || service.action != Done::Skipped).collect();
+        let about: BTreeSet<_> = shown.iter().flat_map(|service| &service.secrets).collect();
+        for rotation in self.report.rotations.iter().filter(|rotation| !is_sweep || about.contains(&rotation.secret)) {
             print(&changed(rotation, self.report.trigger))?;
         }
-        if self.report.services.is_empty() {
+        if shown.is_empty() {
             return print(&self.summary());
         }
         let mut rows = table(["SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER"]);
-        for report in &self.report.services {
+        for report in &shown {
             let (service, details) = (self.service(report), self.details(report));
             let running = service.map(|service| format!("{}/{}", service.running, service.desired));
             let deployed = service.and_then(Service::primary).map(|primary| second(primary.created_at));
@@ -183,7 +188,7 @@ impl Preview {
         print("")?;
         print_table(rows)?;
         print(&format!("\n{}", self.summary()))?;
-        let reasons: BTreeMap<_, _> = self.report.services.iter().map(|s| (why(s.reason), s.reason)).collect();
+        let reasons: BTreeMap<_, _> = shown.iter().map(|s| (why(s.reason), s.reason)).collect();
         let width = reasons.keys().map(String::len).max().unwrap_or_default();
         for (name, reason) in reasons {
             print(&format!("  {name:width$}  {}", meaning(reason)))?;

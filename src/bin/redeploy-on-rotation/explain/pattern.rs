@@ -32,9 +32,13 @@ fn any_of(alternatives: &[Value], value: Option<&Value>) -> Option<bool> {
                 (name, exists) if name == "exists" => {
                     value.is_some_and(|value| !value.is_object()) == exists.as_bool()?
                 }
-                (name, excluded) if name == "anything-but" => {
-                    let excluded = excluded.as_array()?;
+                (name, Value::Array(excluded)) if name == "anything-but" => {
                     value.is_some_and(|value| elements(value).iter().any(|element| !excluded.contains(element)))
+                }
+                (name, excluded) if name == "anything-but" => {
+                    let prefix = excluded.get("prefix")?.as_str()?;
+                    let is_excluded = |element: &Value| element.as_str().is_none_or(|text| text.starts_with(prefix));
+                    value.is_some_and(|value| elements(value).iter().any(|element| !is_excluded(element)))
                 }
                 _ => return None,
             },
@@ -70,6 +74,9 @@ mod tests {
             (json!({"a": [{"anything-but": ["x"]}]}), json!({"a": "y"}), Some(true)),
             (json!({"a": [{"anything-but": ["x"]}]}), json!({"a": "x"}), Some(false)),
             (json!({"a": [{"anything-but": ["x"]}]}), json!({}), Some(false)),
+            (json!({"a": [{"anything-but": {"prefix": "x!"}}]}), json!({"a": "x!y"}), Some(false)),
+            (json!({"a": [{"anything-but": {"prefix": "x!"}}]}), json!({"a": "xy"}), Some(true)),
+            (json!({"a": [{"anything-but": {"suffix": "x"}}]}), json!({"a": "x"}), None),
             (json!({"a": [{"prefix": "x"}]}), json!({"a": "x"}), None),
         ];
         for (pattern, event, expected) in cases {

@@ -1,0 +1,117 @@
+//! The simulated AWS as an endpoint on loopback, for a process to talk to.
+
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::simulation::wire::Wire;
+use crate::simulation::world::World;
+
+/// Ends with the test's process.
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
+    pub(crate) wire: Wire,
+    /// Beside the world's own behaviour.
+    pub(crate) mood: Arc<Mutex<Mood>>,
+}
+
+/// How the account behaves beside what the function knows of it.
+#[derive(Default)]
+pub(crate) struct Mood {
+    /// The `rolloutState` of deployments from now on, in the order of their beginning; the last one stays.
+    pub(crate) rollouts: Vec<&'static str>,
+    /// Whether the credentials are expired.
+    pub(crate) expired: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn start(world: World) -> Self {
+        let wire = Wire::new(world);
+        let mood = Arc::<Mutex<Mood>>::default();
+        let (tell, port) = channel();
+        let (served, shared) = (wire.clone(), mood.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap().port()).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serve(stream, served.clone(), shared.clone()));
+                }
+            });
+        });
+        let url = format!("http://127.0.0.1:{}", port.recv().unwrap());
+        Self { url, wire, mood }
+    }
+}
+
+async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
+    stream.set_nodelay(true).unwrap();
+    let mut stream = BufReader::new(stream);
+    while let Some((operation, body)) = request(&mut stream).await {
+        let (status, answer) = match operation.as_deref() {
+            None => caller(mood.lock().unwrap().expired),
+            Some("ListSecrets") => {
+                let world = wire.world();
+                let names: Vec<_> = world.secrets.keys().map(|name| json!({"Name": name})).collect();
+                (200, json!({"SecretList": names}).to_string())
+            }
+            Some(operation) => {
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let Some((status, answer)) = wire.exchange(operation, &body).await else { return };
+                if operation == "UpdateService" && status == 200 {
+                    let mut mood = mood.lock().unwrap();
+                    let rollout = if mood.rollouts.len() > 1 {
+                        Some(mood.rollouts.remove(0))
+                    } else {
+                        mood.rollouts.first().copied()
+                    };
+                    if let (Some(rollout), Some(arn)) = (rollout, body["service"].as_str()) {
+                        wire.world().services.get_mut(arn).unwrap().deployments[0].rollout = rollout;
+                    }
+                }
+                (status, answer.to_string())
+            }
+        };
+        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", answer.len());
+        if stream.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// `GetCallerIdentity`, which has a protocol of its own.
+fn caller(expired: bool) -> (u16, String) {
+    if expired {
+        let error = "<Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message>";
+        return (403, format!("<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"));
+    }
+    let who = "<Arn>arn:aws:iam::123456789012:user/me</Arn><UserId>U</UserId><Account>123456789012</Account>";
+    let answer = format!("<GetCallerIdentityResult>{who}</GetCallerIdentityResult>");
+    (200, format!("<GetCallerIdentityResponse>{answer}</GetCallerIdentityResponse>"))
+}
+
+/// Reads one request: its operation where a header names it, and its body.
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<(Option<String>, Vec<u8>)> {
+    let (mut operation, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        match line.trim_end().split_once(": ") {
+            None if line.trim_end().is_empty() => break,
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
+            Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
+                operation = value.rsplit('.').next().map(str::to_owned);
+            }
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((operation, body))
+}

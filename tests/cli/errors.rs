@@ -1,0 +1,87 @@
+//! What is said when AWS does not answer, or not as hoped.
+
+use std::process::Command;
+
+use crate::endpoint::Endpoint;
+use crate::process::{bare, command, done, run};
+use crate::simulation::world::{Fault, World};
+
+fn world() -> World {
+    let mut world = World::at(jiff::Timestamp::now());
+    let db = world.make_secret("prod/db");
+    world.make_secret("prod/mail");
+    world.make_secret("billing/api-key");
+    world.make_service("api", &db);
+    world
+}
+
+/// Says on one line what was done, and below it what came of it.
+fn said(endpoint: &Endpoint, args: &[&str]) -> String {
+    format!("$ redeploy-on-rotation {}\n{}\n", args.join(" "), run(&endpoint.url, args).text())
+}
+
+#[test]
+fn a_secret_that_does_not_exist_is_named_with_the_nearest_names() {
+    let endpoint = Endpoint::start(world());
+    let said = [
+        said(&endpoint, &["plan", "prod/bd"]),
+        said(&endpoint, &["redeploy", "staging-database-password", "--yes"]),
+        said(&endpoint, &["graph", "prod/bd"]),
+        said(&endpoint, &["redeploy", "--service", "prod/apy"]),
+        said(&endpoint, &["redeploy", "--service", "api"]),
+    ];
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn a_denied_action_is_named_with_the_statement_that_would_allow_it() {
+    let denied = Fault::Refused("AccessDeniedException");
+    let mut texts = Vec::new();
+    for (operation, args) in [
+        ("ListClusters", &["audit"] as &[&str]),
+        ("DescribeSecret", &["plan", "prod/db"]),
+        ("DescribeServices", &["plan", "prod/db"]),
+        ("UpdateService", &["redeploy", "prod/db", "--yes", "--settle-seconds", "1"]),
+    ] {
+        let mut world = world();
+        world.fail_next(operation, &[denied]);
+        texts.push(said(&Endpoint::start(world), args));
+    }
+    insta::with_settings!({filters => vec![(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[the time, in UTC..]"), (r"ecs-svc/\d+", "[id]")]}, {
+        insta::assert_snapshot!(texts.join("\n"));
+    });
+}
+
+#[test]
+fn without_a_way_in_the_reason_is_one_sentence() {
+    let endpoint = Endpoint::start(world());
+    endpoint.mood.lock().unwrap().expired = true;
+    let signed_in = |mut command: Command| {
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        done(command).text()
+    };
+    let texts = [
+        done(bare(&["audit", "--region", "eu-west-1"])).text(),
+        signed_in(bare(&["audit"])),
+        run(&endpoint.url, &["audit", "--profile", "ops"]).text(),
+        run(&endpoint.url, &["audit"]).text(),
+        signed_in(bare(&["audit", "--region", "eu-west-1", "--endpoint-url", "http://127.0.0.1:1"])),
+        signed_in(bare(&["audit", "--region", "eu-west-1", "--endpoint-url", ""])),
+    ];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn a_setting_that_is_not_accepted_is_named_as_it_was_given() {
+    let endpoint = Endpoint::start(world());
+    let mut variable = command(&endpoint.url, &["audit"]);
+    variable.env("REDEPLOY_LOOKUP", "everything");
+    let texts = [
+        run(&endpoint.url, &["audit", "--lookup", "everything"]).text(),
+        run(&endpoint.url, &["audit", "--rate-share", "2"]).text(),
+        run(&endpoint.url, &["audit", "--cluster", "a,,b"]).text(),
+        done(variable).text(),
+        run(&endpoint.url, &["plan", "--event", "no-such-file.json"]).text(),
+    ];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}

@@ -1,0 +1,116 @@
+//! What happens on a terminal: the question, the progress, Ctrl-C.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rexpect::process::WaitStatus;
+use rexpect::session::{PtySession, spawn_command};
+
+use crate::endpoint::Endpoint;
+use crate::process::{command, run};
+use crate::simulation::world::World;
+
+/// Services of which each is stale since half an hour.
+fn stale(names: &[&str]) -> Endpoint {
+    let mut world = World::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    for name in names {
+        world.make_service(name, &db);
+    }
+    world.skip(Duration::from_secs(5400));
+    world.put_value("prod/db");
+    world.skip(Duration::from_secs(1800));
+    Endpoint::start(world)
+}
+
+fn on_a_terminal(endpoint: &Endpoint, args: &[&str]) -> PtySession {
+    spawn_command(command(&endpoint.url, args), Some(20_000)).unwrap()
+}
+
+fn code(session: &PtySession) -> i32 {
+    match session.process().wait().unwrap() {
+        WaitStatus::Exited(_, code) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn redeploys(endpoint: &Endpoint) -> usize {
+    endpoint.wire.world().redeploys.len()
+}
+
+#[test]
+fn the_question_is_asked_on_a_terminal_and_no_means_no() {
+    for (answer, redeployed, expected) in [("n", 0, 1), ("", 0, 1), ("yes", 1, 0), ("y", 1, 0)] {
+        let endpoint = stale(&["api"]);
+        let mut session = on_a_terminal(&endpoint, &["redeploy", "--stale"]);
+        session.exp_string("Redeploy 1 service in eu-west-1 of account 123456789012? [y/N]").unwrap();
+        assert_eq!(redeploys(&endpoint), 0);
+        session.send_line(answer).unwrap();
+        session.exp_eof().unwrap();
+        assert_eq!((code(&session), redeploys(&endpoint)), (expected, redeployed), "{answer:?}");
+    }
+}
+
+#[test]
+fn without_a_terminal_nothing_is_changed_unless_yes_was_said() {
+    let endpoint = stale(&["api"]);
+    let refused = run(&endpoint.url, &["redeploy", "--stale"]);
+    assert_eq!((refused.code, redeploys(&endpoint)), (Some(1), 0));
+    assert!(refused.err.contains("--yes"), "{}", refused.err);
+    let yes = run(&endpoint.url, &["redeploy", "--stale", "--yes", "--wait"]);
+    assert_eq!((yes.code, redeploys(&endpoint), yes.err.as_str()), (Some(0), 1, ""), "silent when not a terminal");
+    assert!(!yes.out.contains('\x1b'), "{}", yes.out);
+}
+
+#[test]
+fn ctrl_c_starts_nothing_more_and_says_what_was_started() {
+    let endpoint = stale(&["api", "web", "worker"]);
+    endpoint.mood.lock().unwrap().rollouts = vec!["IN_PROGRESS"];
+    let began = Instant::now();
+    let mut session = on_a_terminal(&endpoint, &["redeploy", "--stale", "--yes", "--wait", "--max-in-flight", "2"]);
+    session.exp_regex("reading|signing in|redeploying").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "progress after {:?}", began.elapsed());
+    session.exp_string("prod/web: 2/2 new, 0 old; replacing tasks").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("interrupted; started and still under way: prod/api, prod/web; not started: 1").unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!((code(&session), redeploys(&endpoint)), (130, 2));
+}
+
+#[test]
+fn when_a_rollout_fails_no_other_is_started() {
+    let endpoint = stale(&["api", "web", "worker"]);
+    endpoint.mood.lock().unwrap().rollouts = vec!["COMPLETED", "FAILED", "COMPLETED"];
+    let args = ["redeploy", "--stale", "--yes", "--wait", "--max-in-flight", "1", "--output", "json"];
+    let done = run(&endpoint.url, &args);
+    assert_eq!((done.code, redeploys(&endpoint)), (Some(1), 2), "{}", done.text());
+    let json = done.json();
+    let services = json["services"].as_array().unwrap().iter();
+    let mut rollouts: Vec<_> = services
+        .map(|s| {
+            (
+                s["service"].as_str().unwrap().rsplit('/').next().unwrap(),
+                s["rollout"].as_str().unwrap(),
+                s["value"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    rollouts.sort_unstable();
+    assert_eq!(rollouts, [("api", "completed", "new"), ("web", "failed", "old"), ("worker", "not-started", "old")]);
+    assert!(done.err.contains("stopped after the failure; not started: 1"), "{}", done.err);
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask() {
+    let endpoint = stale(&["api"]);
+    let plain = |args: &[&str]| !run(&endpoint.url, args).out.contains('\x1b');
+    assert!(plain(&["audit"]));
+    assert!(!plain(&["audit", "--color", "always"]));
+    let mut session = on_a_terminal(&endpoint, &["audit"]);
+    assert!(session.exp_eof().unwrap().contains("\x1b[3"));
+    let mut no_color = command(&endpoint.url, &["audit"]);
+    no_color.env("NO_COLOR", "1");
+    let mut session = spawn_command(no_color, Some(20_000)).unwrap();
+    let shown = session.exp_eof().unwrap();
+    assert!(!shown.contains("\x1b[3"), "{shown:?}");
+}
