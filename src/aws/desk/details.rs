@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_ecs::types::DeploymentStrategy;
 use serde::Serialize;
 
 use crate::aws::{Aws, AwsError, lock};
@@ -51,7 +52,7 @@ impl Details {
         let word = |text: Option<&str>, default: &str| text.unwrap_or(default).to_owned();
         Self {
             controller: word(service.deployment_controller().map(|controller| controller.r#type().as_str()), "ECS"),
-            strategy: word(configuration.and_then(|c| c.strategy()).map(|strategy| strategy.as_str()), "ROLLING"),
+            strategy: word(configuration.and_then(|c| c.strategy()).map(DeploymentStrategy::as_str), "ROLLING"),
             circuit_breaker: match breaker {
                 Some(breaker) if breaker.enable() && breaker.rollback() => CircuitBreaker::Rollback,
                 Some(breaker) if breaker.enable() => CircuitBreaker::Stop,

@@ -91,6 +91,7 @@ Examples:
 
 Exit codes: 0 done or nothing to do, 1 error or a rollout failed, 130 interrupted; with --dry-run as plan."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that may be typed")]
 pub(crate) struct Redeploy {
     /// The secret by name or ARN, or a parameter by ARN: every service that follows it
     pub(crate) secret: Option<String>,
@@ -192,25 +193,25 @@ pub(crate) struct Global {
     /// Ask this endpoint instead of AWS
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
-    /// Look in these clusters only, by name or ARN [REDEPLOY_CLUSTERS]
+    /// Look in these clusters only, by name or ARN [`REDEPLOY_CLUSTERS`]
     #[arg(long, global = true, value_name = "CLUSTER", value_delimiter = ',')]
     pub(crate) cluster: Vec<String>,
-    /// How to find services: scan, tags, config, or several, comma-separated [REDEPLOY_LOOKUP]
+    /// How to find services: scan, tags, config, or several, comma-separated [`REDEPLOY_LOOKUP`]
     #[arg(long, global = true, value_name = "HOW", hide_short_help = true)]
     pub(crate) lookup: Option<String>,
-    /// The key of the tag on services [REDEPLOY_TAG_KEY]
+    /// The key of the tag on services [`REDEPLOY_TAG_KEY`]
     #[arg(long, global = true, value_name = "KEY", hide_short_help = true)]
     pub(crate) tag_key: Option<String>,
-    /// For --lookup config [REDEPLOY_MAPPING]
+    /// For --lookup config [`REDEPLOY_MAPPING`]
     #[arg(long, global = true, value_name = "JSON", hide_short_help = true)]
     pub(crate) mapping: Option<String>,
-    /// How long after a change to wait before acting [REDEPLOY_SETTLE_SECONDS]
+    /// How long after a change to wait before acting [`REDEPLOY_SETTLE_SECONDS`]
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
     pub(crate) settle_seconds: Option<String>,
-    /// The share of the account's API quotas to use, 0.01 to 1 [REDEPLOY_RATE_SHARE]
+    /// The share of the account's API quotas to use, 0.01 to 1 [`REDEPLOY_RATE_SHARE`]
     #[arg(long, global = true, value_name = "SHARE", hide_short_help = true)]
     pub(crate) rate_share: Option<String>,
-    /// When to use colour; NO_COLOR is honoured
+    /// When to use colour; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
 }

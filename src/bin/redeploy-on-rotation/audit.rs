@@ -25,16 +25,16 @@ pub(crate) struct Document<'a> {
     unknown: usize,
     current: usize,
     exempt: usize,
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<Used>,
     /// What could not be examined.
     unexamined: Vec<Unexamined<'a>>,
     warnings: &'a [String],
 }
 
-/// A secret or parameter in use, the worst first.
+/// A secret or parameter in use.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Secret {
+pub(crate) struct Used {
     pub(crate) secret: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<String>,
@@ -171,7 +171,7 @@ pub(crate) fn examine(world: &World) -> Document<'_> {
     }
 }
 
-fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&String, &Service>) -> Secret {
+fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&String, &Service>) -> Used {
     let alone = std::slice::from_ref(rotation);
     let of_services = plan(alone, &world.inventory.services).into_iter().map(|decision| {
         let service = services.get(&decision.service);
@@ -189,7 +189,7 @@ fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&Strin
     });
     let mut users: Vec<_> = of_services.chain(of_tasks).collect();
     users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
-    Secret {
+    Used {
         secret: rotation.subject.to_string(),
         label: rotation.subject.label().map(str::to_owned),
         version: rotation.version.clone(),
@@ -206,7 +206,7 @@ impl From<Decision> for User {
     }
 }
 
-impl Secret {
+impl Used {
     fn count(&self, state: State) -> usize {
         self.users.iter().filter(|user| user.state == state).count()
     }
@@ -274,7 +274,7 @@ impl Document<'_> {
     }
 }
 
-impl Secret {
+impl Used {
     /// The name, with the label where that is not the usual one.
     pub(crate) fn name(&self) -> String {
         match self.label.as_deref() {

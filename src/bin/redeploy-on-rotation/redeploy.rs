@@ -311,10 +311,9 @@ impl Run<'_> {
             };
             line.set_message(progress(&name, &rolling));
             match rolling.stage {
-                Stage::UnderWay => {}
                 Stage::Completed if rolling.old == 0 => return Entry::new(report, Rollout::Completed, Value::New),
-                // The rollout is over, and the last old tasks are being stopped.
-                Stage::Completed => {}
+                // A rollout that is over may still have to stop the last old tasks.
+                Stage::UnderWay | Stage::Completed => {}
                 Stage::Failed(why) => return Entry::failed(report, why),
                 Stage::Displaced => return self.displaced(service, report, started_at).await,
             }
