@@ -185,6 +185,29 @@ pub enum Reference {
     SecretName(String),
 }
 
+/// What a [`Reference`] names, field by field; a field that is not there is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// A secret, perhaps through Parameter Store.
+    Secret {
+        /// Its full or partial ARN, or its name: as `DescribeSecret` accepts it.
+        id: String,
+        /// Which field of a JSON object is read.
+        key: &'a str,
+        /// The staging label.
+        stage: &'a str,
+        /// The version id.
+        version: &'a str,
+    },
+    /// A parameter.
+    Parameter {
+        /// Its name, with the slash that a path begins with.
+        name: String,
+        /// A version or label.
+        selector: Option<&'a str>,
+    },
+}
+
 /// A secret by full or partial ARN.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretReference {
@@ -311,27 +334,38 @@ impl Reference {
         }
     }
 
+    /// What it names, field by field.
+    #[must_use]
+    pub fn named(&self) -> Named<'_> {
+        let secret = |id, [key, stage, version]: [_; 3]| Named::Secret { id, key, stage, version };
+        match self {
+            Self::Secret(SecretReference { arn, fields, .. }) => {
+                secret(arn.to_string(), fields.as_ref().map_or([""; 3], |fields| fields.each_ref().map(String::as_str)))
+            }
+            Self::SecretName(name) => secret(name.clone(), [""; 3]),
+            Self::Parameter(reference) => {
+                let (name, selector) = (reference.bare_name(), reference.selector());
+                match (name.strip_prefix(SECRET_PARAMETER_PATH), selector) {
+                    (Some(name), Some(version)) if is_version_id(version) => secret(name.to_owned(), ["", "", version]),
+                    (Some(name), stage) => secret(name.to_owned(), ["", stage.unwrap_or_default(), ""]),
+                    (None, _) => {
+                        let slash = if name.contains('/') { "/" } else { "" };
+                        Named::Parameter { name: format!("{slash}{name}"), selector }
+                    }
+                }
+            }
+        }
+    }
+
     /// The secret as `DescribeSecret` accepts it, and the label whose move makes tasks stale; `None` for a parameter and
     /// for what is pinned to a version.
     #[must_use]
     pub fn secret_and_label(&self) -> Option<(String, &str)> {
-        let follows = |stage: &'_ str| stage.is_empty() || stage == AWSPREVIOUS;
-        let (id, stage) = match self {
-            Self::Secret(SecretReference { arn, fields, .. }) => match fields {
-                Some([_, _, version]) if !version.is_empty() => return None,
-                Some([_, stage, _]) => (arn.to_string(), stage.as_str()),
-                None => (arn.to_string(), AWSCURRENT),
-            },
-            Self::Parameter(reference) => {
-                let name = reference.bare_name().strip_prefix(SECRET_PARAMETER_PATH)?.to_owned();
-                match reference.selector() {
-                    Some(version) if is_version_id(version) => return None,
-                    stage => (name, stage.unwrap_or(AWSCURRENT)),
-                }
-            }
-            Self::SecretName(name) => (name.clone(), AWSCURRENT),
-        };
-        Some((id, if follows(stage) { AWSCURRENT } else { stage }))
+        match self.named() {
+            Named::Secret { id, stage: "" | AWSPREVIOUS, version: "", .. } => Some((id, AWSCURRENT)),
+            Named::Secret { id, stage, version: "", .. } => Some((id, stage)),
+            _ => None,
+        }
     }
 
     /// The Region that it names; `None` for a bare name.
@@ -348,10 +382,10 @@ impl Reference {
     /// The name of a parameter that is not a secret in disguise, with the slash that a path begins with.
     #[must_use]
     pub fn parameter_name(&self) -> Option<String> {
-        let Self::Parameter(reference) = self else { return None };
-        let name = reference.bare_name();
-        let slash = if name.contains('/') { "/" } else { "" };
-        (reference.selector().is_none() && !name.starts_with(SECRET_PARAMETER_PATH)).then(|| format!("{slash}{name}"))
+        match self.named() {
+            Named::Parameter { name, selector: None } => Some(name),
+            _ => None,
+        }
     }
 
     /// The ARN, when only AWS can tell whether this is `subject` by partial ARN or another secret by full ARN.
@@ -592,6 +626,31 @@ mod tests {
         for text in [PARTIAL, "prod/db", "", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd"] {
             assert_eq!(SecretArn::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_reference_names_its_fields() {
+        let secret = |id: &str, [key, stage, version]: [&'static str; 3]| Named::Secret {
+            id: id.to_owned(),
+            key,
+            stage,
+            version,
+        };
+        let parameter = |name: &str, selector| Named::Parameter { name: name.to_owned(), selector };
+        for (value_from, expected) in [
+            (FULL.to_owned(), secret(FULL, ["", "", ""])),
+            (format!("{FULL}:password:AWSPREVIOUS:"), secret(FULL, ["password", "AWSPREVIOUS", ""])),
+            (format!("{PARTIAL}:::{VERSION}"), secret(PARTIAL, ["", "", VERSION])),
+            ("/aws/reference/secretsmanager/prod/db".to_owned(), secret("prod/db", ["", "", ""])),
+            ("/aws/reference/secretsmanager/prod/db:Custom".to_owned(), secret("prod/db", ["", "Custom", ""])),
+            (format!("/aws/reference/secretsmanager/prod/db:{VERSION}"), secret("prod/db", ["", "", VERSION])),
+            ("app/limit".to_owned(), parameter("/app/limit", None)),
+            ("limit:3".to_owned(), parameter("limit", Some("3"))),
+            ("arn:aws:ssm:eu-west-1:123456789012:parameter/limit".to_owned(), parameter("limit", None)),
+        ] {
+            assert_eq!(Reference::parse(&value_from).unwrap().named(), expected, "{value_from}");
+        }
+        assert_eq!(Reference::parse_secret("prod/db").unwrap().named(), secret("prod/db", ["", "", ""]));
     }
 
     #[test]
