@@ -26,6 +26,9 @@ pub mod report;
 pub mod secret;
 pub mod service;
 
+#[cfg(feature = "cli")]
+pub mod doctor;
+
 // What touches the world, in reading order.
 #[cfg(feature = "aws")]
 pub mod handler;

@@ -20,7 +20,7 @@ pub struct AwsError {
 pub enum Class {
     /// Refused for being one too many; it had no effect.
     Throttled,
-    /// Its cluster, service or secret does not exist or is not active.
+    /// Its cluster, service, secret or role does not exist or is not active.
     Gone,
     /// No answer, or the answer that the server failed: it may have had its effect.
     Unanswered,
@@ -102,6 +102,7 @@ fn is_gone(code: &str) -> bool {
         "ServiceNotFoundException",
         "ServiceNotActiveException",
         "ResourceNotFoundException",
+        "NoSuchEntity",
     ];
     codes.contains(&code)
 }

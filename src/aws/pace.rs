@@ -25,9 +25,11 @@ pub(super) enum Category {
     CloudTrail,
     /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
     Parameters,
+    /// The limits of IAM are not documented; this is what a person may wait for.
+    Iam,
 }
 
-const CATEGORIES: usize = Category::Parameters as usize + 1;
+const CATEGORIES: usize = Category::Iam as usize + 1;
 
 impl Category {
     /// Calls at once, and calls per second after that.
@@ -42,6 +44,7 @@ impl Category {
             Self::CloudTrail => (2.0, 2.0),
             // The lowest documented rate of any parameter operation's default.
             Self::Parameters => (3.0, 3.0),
+            Self::Iam => (20.0, 10.0),
         }
     }
 }

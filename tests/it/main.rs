@@ -11,6 +11,8 @@ mod scene;
 mod story;
 
 mod conformance;
+#[cfg(feature = "cli")]
+mod doctor;
 mod events;
 mod seeds;
 mod tidy;

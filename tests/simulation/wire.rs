@@ -16,6 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use redeploy_on_rotation::aws::Aws;
 use serde_json::{Value, json};
 
+use super::identity::{self, Identity};
 use super::world::{Deployment, Fault, REGION, Secret, Service, Task, World};
 
 /// How long a call takes.
@@ -139,13 +140,23 @@ impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let wire = self.clone();
         HttpConnectorFuture::new(async move {
-            let target = request.headers().get("x-amz-target").unwrap_or_default();
-            let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-            let body = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or(Value::Null);
+            let bytes = request.body().bytes().unwrap_or_default();
+            let target = request.headers().get("x-amz-target");
+            let (operation, body) = match target {
+                Some(target) => {
+                    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+                    (operation, serde_json::from_slice(bytes).unwrap_or(Value::Null))
+                }
+                None => Identity::request(bytes).unwrap(),
+            };
             tokio::time::sleep(LATENCY).await;
             match wire.exchange(&operation, &body).await {
                 Some((status, answer)) => {
-                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer.to_string())))
+                    let text = match answer {
+                        Value::String(xml) => xml,
+                        answer => answer.to_string(),
+                    };
+                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(text)))
                 }
                 None => Err(ConnectorError::io("connection reset by peer".into())),
             }
@@ -186,12 +197,16 @@ impl Wire {
         }
         Some(match answer {
             Ok(answer) => (200, self.as_seen_by_a_bug(answer)),
+            Err((status, code, message)) if Identity::is_asked(operation) => {
+                (status, json!(identity::error(code, &message)))
+            }
             Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
         })
     }
 }
 
-type Answer = Result<Value, (u16, &'static str, String)>;
+/// An answer, or status, code and message of a refusal.
+pub(crate) type Answer = Result<Value, (u16, &'static str, String)>;
 
 fn refused(code: &'static str, message: impl Into<String>) -> Answer {
     Err((400, code, message.into()))
@@ -223,7 +238,8 @@ impl World {
             "ListTasks" => self.list_tasks(body),
             "DescribeTasks" => Ok(self.describe_tasks(body)),
             "GetResources" => Ok(self.get_resources(body)),
-            other => panic!("{other} is not among the operations that the function may call"),
+            operation if Identity::is_asked(operation) => self.identity.answer(operation, body),
+            other => panic!("{other} is not among the operations that may be called"),
         }
     }
 
@@ -328,10 +344,17 @@ impl World {
                 })
                 .collect();
         }
+        self.add_details(arn, &mut answer);
         if tags {
             answer["tags"] = service.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         }
         answer
+    }
+
+    /// Adds what a test wants to be said about something.
+    fn add_details(&self, of: &str, answer: &mut Value) {
+        let details = self.details.get(of).and_then(Value::as_object).cloned().unwrap_or_default();
+        answer.as_object_mut().unwrap().extend(details);
     }
 
     /// How many tasks outlived a rollout of the service.
@@ -355,6 +378,10 @@ impl World {
 
     fn list_tasks(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
+        if body["desiredStatus"] == "STOPPED" {
+            let arns: Vec<_> = self.stopped.keys().cloned().collect();
+            return Ok(self.page(body, "taskArns", &arns));
+        }
         assert_eq!(body["desiredStatus"], "RUNNING");
         let group = body["serviceName"].as_str().map(|name| format!("service:{name}"));
         let is_asked = |task: &Task| task.cluster == cluster && group.as_ref().is_none_or(|group| task.group == *group);
@@ -367,6 +394,9 @@ impl World {
         assert!(asked.len() <= 100);
         let task = |arn: &Value| {
             let arn = arn.as_str().unwrap();
+            if let Some(stopped) = self.stopped.get(arn) {
+                return Some(stopped.clone());
+            }
             let task = self.tasks.get(arn)?;
             Some(json!({
                 "taskArn": arn, "clusterArn": task.cluster, "group": task.group, "startedBy": task.started_by,
@@ -431,11 +461,13 @@ impl World {
             let labels = versions.entry(version.clone()).or_insert_with(|| json!([]));
             labels.as_array_mut().unwrap().push(json!(label));
         }
-        Ok(json!({
+        let mut answer = json!({
             "ARN": secret.arn, "Name": name, "VersionIdsToStages": versions,
             "LastChangedDate": secret.last_changed.as_millisecond() as f64 / 1000.0,
             "LastRotatedDate": secret.last_rotated.map(|rotated| rotated.as_millisecond() as f64 / 1000.0),
-        }))
+        });
+        self.add_details(&secret.arn, &mut answer);
+        Ok(answer)
     }
 
     fn get_resources(&self, body: &Value) -> Value {
@@ -454,7 +486,9 @@ impl World {
 
     fn list_secret_version_ids(&self, body: &Value) -> Answer {
         let (_, secret) = self.secret(body)?;
-        let labelled = secret.versions.iter().filter(|(version, _)| secret.labels.values().any(|on| on == *version));
+        let all = body["IncludeDeprecated"] == true;
+        let is_listed = |version: &String| all || secret.labels.values().any(|on| on == version);
+        let labelled = secret.versions.iter().filter(|(version, _)| is_listed(version));
         let versions: Vec<_> = labelled
             .map(|(version, created)| json!({"VersionId": version, "CreatedDate": created.as_millisecond() as f64 / 1000.0}))
             .collect();
@@ -490,7 +524,11 @@ impl World {
         let names = body["ParameterFilters"][0]["Values"].as_array().unwrap();
         let found = self.parameters.iter().filter(|(name, _)| names.iter().any(|asked| asked == *name));
         let parameters: Vec<_> = found
-            .map(|(name, at)| json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0}))
+            .map(|(name, at)| {
+                let mut parameter = json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0});
+                self.add_details(name, &mut parameter);
+                parameter
+            })
             .collect();
         self.page_of(body, 50, ["NextToken", "Parameters"], &parameters)
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::identity::Identity;
 use super::quota::Quotas;
 
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -24,6 +25,12 @@ pub(crate) struct World {
     pub(crate) services: BTreeMap<String, Service>,
     /// The running tasks, by ARN.
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// Stopped tasks as ECS describes them, by ARN.
+    pub(crate) stopped: BTreeMap<String, Value>,
+    /// What is said about a service or secret beside what changes it, by ARN, and about a parameter, by name.
+    pub(crate) details: BTreeMap<String, Value>,
+    /// The roles.
+    pub(crate) identity: Identity,
     /// Container definitions and volumes, by ARN.
     pub(crate) task_definitions: BTreeMap<String, Value>,
     /// Clusters that `ListClusters` names, by ARN; one may be gone by the time it is read.
@@ -146,6 +153,9 @@ impl World {
             secrets: BTreeMap::new(),
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            stopped: BTreeMap::new(),
+            details: BTreeMap::new(),
+            identity: Identity::default(),
             task_definitions: BTreeMap::new(),
             clusters: vec![CLUSTER.to_owned()],
             faults: BTreeMap::new(),

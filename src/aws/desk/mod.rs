@@ -1,6 +1,7 @@
 //! What only a person at the desk asks of AWS; the function neither does nor may.
 
 mod details;
+mod doctor;
 mod names;
 mod rollout;
 
@@ -14,6 +15,7 @@ use super::error::causes;
 use super::{Aws, AwsError};
 
 pub use details::{CircuitBreaker, Details, Revision};
+pub use doctor::Gatherer;
 pub use rollout::{Rolling, Stage};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
@@ -57,7 +59,6 @@ pub struct Desk {
     /// The ARN of whoever is signed in.
     pub caller: String,
     /// For clients that only some commands need.
-    #[expect(dead_code, reason = "for the commands to come")]
     pub(super) sdk: SdkConfig,
 }
 

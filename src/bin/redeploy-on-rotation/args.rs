@@ -9,8 +9,8 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 #[command(
     version,
     about = "Redeploys the Amazon ECS services that use a secret, and says which do and which are on an old value",
-    after_help = "Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run); \
-                  1 error; 130 interrupted.",
+    after_help = "Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run) or a \
+                  fault (doctor); 1 error; 130 interrupted.",
     after_long_help = EXAMPLES,
     propagate_version = true
 )]
@@ -27,9 +27,11 @@ Examples:
   redeploy-on-rotation audit --cluster prod             is anything still on an old value?
   redeploy-on-rotation redeploy prod/db --wait          redeploy by hand, and follow each rollout
   redeploy-on-rotation graph --output html > graph.html who uses what?
+  redeploy-on-rotation doctor prod/api                  why does its task not start?
   redeploy-on-rotation explain event.json               what would the function make of this event?
 
-Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run); 1 error; 130 interrupted.
+Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run) or a
+fault (doctor); 1 error; 130 interrupted.
 
 Data goes to stdout, messages and progress to stderr.";
 
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Audit(Audit),
     Redeploy(Redeploy),
     Graph(Graph),
+    Doctor(Doctor),
     Explain(Explain),
     #[command(hide = true)]
     Dist(Dist),
@@ -129,6 +132,32 @@ pub(crate) struct Graph {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Drawing::Mermaid)]
     pub(crate) output: Drawing,
+}
+
+/// Says why the next task of a service will not start, or why the last one did not, and what to do about it
+///
+/// Checks the references of its task definition, the secrets and parameters that they name, what the execution role may
+/// do, the platform version, the network, and why tasks stopped. Reads no secret's value, and never writes.
+#[derive(Arguments, Debug)]
+#[command(
+    group = clap::ArgGroup::new("patient").required(true).args(["service", "secret"]),
+    after_help = "\
+Examples:
+  redeploy-on-rotation doctor prod/api
+  redeploy-on-rotation doctor --secret prod/db --cluster prod
+  redeploy-on-rotation doctor prod/api --output json
+
+Exit codes: 0 no fault found, 2 a fault found, 1 error. What may not be looked at is `cannot tell`, and no error."
+)]
+pub(crate) struct Doctor {
+    /// The service, by <cluster>/<service> or ARN
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Every service that names this secret, by name or ARN, and only on account of it
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Says what the function would make of an event, and which of its rules would match; asks AWS nothing

@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod connection;
 mod dist;
+mod doctor;
 mod explain;
 mod graph;
 mod output;
@@ -42,6 +43,7 @@ async fn run(args: &Args) -> Result<Exit, output::Error> {
         Command::Audit(audit) => audit::run(audit, &args.global).await,
         Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
         Command::Graph(graph) => graph::run(graph, &args.global).await,
+        Command::Doctor(doctor) => doctor::run(doctor, &args.global).await,
         Command::Explain(explain) => explain::run(explain),
         Command::Dist(dist) => dist::run(dist),
     }

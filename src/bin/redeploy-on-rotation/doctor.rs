@@ -1,0 +1,146 @@
+//! `doctor`: why the next task will not start, or why the last one did not.
+
+use comfy_table::Cell;
+use owo_colors::OwoColorize;
+use redeploy_on_rotation::arn::Arn;
+use redeploy_on_rotation::aws::Scope;
+use redeploy_on_rotation::aws::desk::Gatherer;
+use redeploy_on_rotation::config::{MappedService, cluster_name};
+use redeploy_on_rotation::doctor::{Finding, Verdict, examine, examine_secret};
+use serde::Serialize;
+
+use crate::args::{Doctor, Format, Global};
+use crate::connection;
+use crate::output::{Error, Exit, print, print_json, print_table, spinner, table, warn};
+
+/// What was found, as `--output json` prints it.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    /// How many findings are faults.
+    faults: usize,
+    /// Each service; or the secret, where no service in scope names it.
+    examined: Vec<Examined>,
+    /// What could not be looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// One service or secret.
+#[derive(Debug, Serialize)]
+struct Examined {
+    /// Its ARN, or the secret as it was named.
+    name: String,
+    /// The worst first.
+    findings: Vec<Finding>,
+}
+
+/// Examines what was asked for.
+pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
+    let service = args.service.as_deref().map(service).transpose()?;
+    let (desk, config) = connection::open(global).await?;
+    let gatherer = desk.gatherer();
+    let waiting = spinner("looking");
+    let mut warnings = Vec::new();
+    let services = match (service, &args.secret) {
+        (Some(service), _) => vec![service],
+        (None, Some(secret)) => {
+            let inventory =
+                desk.aws.inventory(&config, Scope::All).await.map_err(|error| Error::new(error.to_string()))?;
+            let services = Gatherer::services_of(&inventory, secret);
+            let unread = inventory.unexamined.iter().map(|unread| format!("{}: {}", unread.name, unread.error));
+            warnings.extend(unread.chain(inventory.warnings));
+            services
+        }
+        (None, None) => Vec::new(),
+    };
+    let mut examined = Vec::new();
+    for service in &services {
+        waiting.set_message(format!("examining {}/{}", service.cluster, service.service));
+        let facts = gatherer.service(service, args.secret.as_deref()).await;
+        let facts = facts.map_err(|error| Error::new(error.to_string()))?;
+        examined.push(Examined { findings: examine(&facts), name: facts.service });
+    }
+    if let (true, Some(secret)) = (examined.is_empty(), &args.secret) {
+        warnings.push(format!("no service in scope names {secret} in its task definition"));
+        let (place, secrets) = gatherer.secret(secret).await;
+        examined.push(Examined { findings: examine_secret(&place, &secrets), name: secret.clone() });
+    }
+    waiting.finish_and_clear();
+    let findings = examined.iter().flat_map(|examined| &examined.findings);
+    let faults = findings.filter(|finding| finding.verdict == Verdict::Fault).count();
+    let diagnosis = Diagnosis { faults, examined, warnings };
+    match args.output.format {
+        Format::Json => print_json(&diagnosis)?,
+        Format::Text => show(&diagnosis)?,
+    }
+    Ok(if faults == 0 { Exit::Nothing } else { Exit::Something })
+}
+
+/// `<cluster>/<service>`, or a service's ARN.
+fn service(text: &str) -> Result<MappedService, Error> {
+    let path = Arn::parse(text).filter(|arn| arn.service == "ecs").map(|arn| arn.resource);
+    let path = path.as_deref().and_then(|resource| resource.strip_prefix("service/")).unwrap_or(text);
+    match path.split_once('/') {
+        Some((cluster, service)) if !cluster.is_empty() && !service.is_empty() && !service.contains('/') => {
+            Ok(MappedService { cluster: cluster_name(cluster).to_owned(), service: service.to_owned() })
+        }
+        _ => Err(Error::new(format!("{text:?} does not name a service: use <cluster>/<service>, or its ARN"))),
+    }
+}
+
+/// Faults, warnings and open questions in full; what is well, in a table.
+fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
+    for warning in &diagnosis.warnings {
+        warn(warning);
+    }
+    for Examined { name, findings } in &diagnosis.examined {
+        print(&format!("{}\n", name.bold()))?;
+        let (well, others): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.verdict == Verdict::Ok);
+        for finding in others {
+            show_in_full(finding)?;
+        }
+        if !well.is_empty() {
+            let mut table = table(&["OK", "OF", "EVIDENCE"]);
+            for finding in well {
+                table.add_row([word(&finding.check), finding.subject.clone(), finding.evidence.clone()].map(Cell::new));
+            }
+            print_table(&table)?;
+            print("")?;
+        }
+        let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+        print(&format!(
+            "faults: {}, warnings: {}, cannot tell: {}, ok: {}",
+            count(Verdict::Fault),
+            count(Verdict::Warning),
+            count(Verdict::CannotTell),
+            count(Verdict::Ok)
+        ))?;
+    }
+    Ok(())
+}
+
+fn show_in_full(finding: &Finding) -> Result<(), Error> {
+    let Finding { check, verdict, subject, evidence, fix, commands } = finding;
+    let verdict = match verdict {
+        Verdict::Fault => "FAULT".red().bold().to_string(),
+        Verdict::Warning => "WARNING".yellow().bold().to_string(),
+        Verdict::CannotTell => "CANNOT TELL".cyan().bold().to_string(),
+        Verdict::Ok => "OK".green().to_string(),
+    };
+    print(&format!("{verdict} {} of {subject}\n  {evidence}", word(check)))?;
+    if let Some(fix) = fix {
+        print(&format!("  fix: {fix}"))?;
+    }
+    for command in commands {
+        print(&format!("    $ {command}"))?;
+    }
+    print("")
+}
+
+/// How JSON spells it.
+fn word(check: &impl Serialize) -> String {
+    match serde_json::to_value(check) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
