@@ -1,17 +1,16 @@
 //! `doctor`: why the next task will not start, or why the last one did not.
 
-use comfy_table::Cell;
 use owo_colors::OwoColorize;
 use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::aws::Scope;
 use redeploy_on_rotation::aws::desk::Gatherer;
+use redeploy_on_rotation::aws::{AwsError, Scope, denied};
 use redeploy_on_rotation::config::{MappedService, cluster_name};
 use redeploy_on_rotation::doctor::{Finding, Verdict, examine, examine_secret};
 use serde::Serialize;
 
 use crate::args::{Doctor, Format, Global};
 use crate::connection;
-use crate::output::{Error, Exit, print, print_json, print_table, spinner, table, warn};
+use crate::output::{Error, Exit, print, print_json, print_table, spinner, table, warn, word};
 
 /// What was found, as `--output json` prints it.
 #[derive(Debug, Serialize)]
@@ -44,8 +43,7 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
     let services = match (service, &args.secret) {
         (Some(service), _) => vec![service],
         (None, Some(secret)) => {
-            let inventory =
-                desk.aws.inventory(&config, Scope::All).await.map_err(|error| Error::new(error.to_string()))?;
+            let inventory = desk.aws.inventory(&config, Scope::All).await.map_err(|error| failed(&error))?;
             let services = Gatherer::services_of(&inventory, secret);
             let unread = inventory.unexamined.iter().map(|unread| format!("{}: {}", unread.name, unread.error));
             warnings.extend(unread.chain(inventory.warnings));
@@ -57,7 +55,7 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
     for service in &services {
         waiting.set_message(format!("examining {}/{}", service.cluster, service.service));
         let facts = gatherer.service(service, args.secret.as_deref()).await;
-        let facts = facts.map_err(|error| Error::new(error.to_string()))?;
+        let facts = facts.map_err(|error| failed(&error))?;
         examined.push(Examined { findings: examine(&facts), name: facts.service });
     }
     if let (true, Some(secret)) = (examined.is_empty(), &args.secret) {
@@ -100,11 +98,11 @@ fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
             show_in_full(finding)?;
         }
         if !well.is_empty() {
-            let mut table = table(&["OK", "OF", "EVIDENCE"]);
+            let mut table = table(["OK", "OF", "EVIDENCE"]);
             for finding in well {
-                table.add_row([word(&finding.check), finding.subject.clone(), finding.evidence.clone()].map(Cell::new));
+                table.add_row([word(&finding.check), finding.subject.clone(), finding.evidence.clone()]);
             }
-            print_table(&table)?;
+            print_table(table)?;
             print("")?;
         }
         let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
@@ -137,10 +135,7 @@ fn show_in_full(finding: &Finding) -> Result<(), Error> {
     print("")
 }
 
-/// How JSON spells it.
-fn word(check: &impl Serialize) -> String {
-    match serde_json::to_value(check) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
+/// Why AWS could not be asked, and what would allow it.
+fn failed(error: &AwsError) -> Error {
+    Error::new(error.to_string()).allow(denied(&error.to_string()))
 }
