@@ -259,11 +259,8 @@ fn references(definition: &TaskDefinition) -> Vec<Finding> {
         });
     }
     if readable > 0 {
-        findings.push(ok(
-            Check::Reference,
-            &definition.arn,
-            &format!("{} have a form that ECS reads", count(readable, "reference")),
-        ));
+        let evidence = format!("{readable} of {} have a form that ECS reads", definition.mentions.len());
+        findings.push(ok(Check::Reference, &definition.arn, &evidence));
     }
     findings
 }
@@ -554,7 +551,7 @@ fn trust(role: &str, policy: &str) -> Finding {
         commands: vec![format!(
             "aws iam update-assume-role-policy --role-name {} --policy-document {}",
             role.rsplit('/').next().unwrap_or(role),
-            quoted(&statement(&json!({"Action": "sts:AssumeRole", "Principal": {"Service": ECS_TASKS}})))
+            quoted(&policy_that_allows("sts:AssumeRole", "Principal", &json!({"Service": ECS_TASKS})))
         )],
         ..finding(Check::Trust, Verdict::Fault, role, evidence)
     };
@@ -705,7 +702,7 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
         let evidence = "its tasks use the network of their container instance";
         return match (failed, running) {
             (0, 1..) => {
-                ok(check, &facts.service, &format!("{evidence}, and {} of this deployment run", count_i32(running)))
+                ok(check, &facts.service, &format!("{evidence}; of this deployment {running} run, so there is a way"))
             }
             (0, _) => cannot_tell(check, &facts.service, evidence),
             _ => finding(
@@ -735,7 +732,7 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
             return ok(
                 check,
                 &facts.service,
-                &format!("{setting}; {} of this deployment run, so there is a way", count_i32(running)),
+                &format!("{setting}; of this deployment {running} run, so there is a way"),
             );
         }
         (0, _) => format!("{setting}; whether a way to AWS leads from there, EC2 knows"),
@@ -808,17 +805,13 @@ fn allow(role: &str, action: &str, resource: &str) -> String {
         "aws iam put-role-policy --role-name {} --policy-name {} --policy-document {}",
         role.rsplit('/').next().unwrap_or(role),
         action.replace(':', "-"),
-        quoted(&statement(&json!({"Action": action, "Resource": resource})))
+        quoted(&policy_that_allows(action, "Resource", &json!(resource)))
     )
 }
 
-/// A policy of one statement that allows something.
-fn statement(what: &Value) -> String {
-    let mut statement = json!({"Effect": "Allow"});
-    if let (Some(statement), Some(what)) = (statement.as_object_mut(), what.as_object()) {
-        statement.extend(what.clone());
-    }
-    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+/// A policy that allows an action on a resource or to a principal, in the order in which people write it.
+fn policy_that_allows(action: &str, member: &str, value: &Value) -> String {
+    format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","{member}":{value}}}]}}"#)
 }
 
 /// A word as a shell reads it back, whatever is in it.
@@ -833,10 +826,6 @@ fn quoted(word: &str) -> String {
 
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-fn count_i32(n: i32) -> String {
-    count(usize::try_from(n).unwrap_or_default(), "task")
 }
 
 fn count_failed(n: usize) -> String {

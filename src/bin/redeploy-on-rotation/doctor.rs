@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::{Doctor, Format, Global};
 use crate::connection;
-use crate::output::{Error, Exit, print, print_json, print_table, spinner, table, warn, word};
+use crate::output::{Error, Exit, print, print_json, print_table, short, spinner, table, warn, word};
 
 /// What was found, as `--output json` prints it.
 #[derive(Debug, Serialize)]
@@ -100,7 +100,7 @@ fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
         if !well.is_empty() {
             let mut table = table(["OK", "OF", "EVIDENCE"]);
             for finding in well {
-                table.add_row([word(&finding.check), finding.subject.clone(), finding.evidence.clone()]);
+                table.add_row([word(&finding.check), short(&finding.subject), finding.evidence.clone()]);
             }
             print_table(table)?;
             print("")?;
