@@ -12,11 +12,13 @@ help:  ## Lists the targets.
 fmt:  ## Formats the code.
 	cargo fmt
 	cd fuzz && cargo fmt
+	cd examples && cargo fmt
 
 lint:  ## Lints everything, warnings as errors.
 	cargo clippy --locked --features cli --all-targets -- -D warnings
 	cargo clippy --locked --features cli --test emulator --test cli -- -D warnings
 	cd fuzz && cargo clippy --locked --release -- -D warnings
+	cd examples && cargo clippy --locked --all-targets --test emulator -- -D warnings
 
 doc:  ## Builds the documentation, warnings as errors.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --features cli --no-deps --document-private-items --lib
@@ -31,6 +33,7 @@ soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=100000
 
 emulator: $(VENV)  ## Runs the real function and the command line against emulators of AWS.
 	cargo test --locked --features cli --test emulator --test cli
+	cd examples && cargo test --locked --test emulator
 
 fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
 	.ci/fuzz $(FUZZ_SECONDS)

@@ -22,7 +22,7 @@ use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subj
 use crate::service::{Deployment, Rollout, Service, Task, Use};
 
 /// `DescribeParameters` accepts this many names in a filter.
-const PARAMETERS_PER_CALL: usize = 50;
+pub(super) const PARAMETERS_PER_CALL: usize = 50;
 /// CloudTrail's event history reaches this far back.
 const CLOUDTRAIL_REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// A search of CloudTrail's event history ends after this many pages of 50 events, the newest first: at two calls a
@@ -187,7 +187,12 @@ impl Aws {
         rotations
     }
 
-    async fn describe_parameters(&self, region: &str, names: Vec<String>) -> Result<Vec<ParameterMetadata>, AwsError> {
+    /// What there is of these parameters, at most [`PARAMETERS_PER_CALL`], without their values.
+    pub(super) async fn describe_parameters(
+        &self,
+        region: &str,
+        names: Vec<String>,
+    ) -> Result<Vec<ParameterMetadata>, AwsError> {
         let filter = ParameterStringFilter::builder().key("Name").option("Equals").set_values(Some(names));
         let filter = filter.build().map_err(|error| AwsError::not_made("ssm:DescribeParameters", &error))?;
         let call = self.ssm.describe_parameters().parameter_filters(filter).max_results(50);

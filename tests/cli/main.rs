@@ -15,6 +15,7 @@ mod endpoint;
 mod process;
 
 mod agreement;
+mod doctor;
 mod errors;
 mod page;
 mod session;

@@ -6,7 +6,7 @@ use crate::process::{bare, done};
 
 #[test]
 fn help_reads_well() {
-    for command in ["", "plan", "audit", "redeploy", "graph", "explain"] {
+    for command in ["", "plan", "audit", "redeploy", "graph", "doctor", "explain"] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = done(bare(&args));
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""));

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{Region, SdkConfig};
 use aws_sdk_ecs::types::{ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration};
 use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
-use aws_sdk_ssm::types::{ParameterStringFilter, ParameterType};
+use aws_sdk_ssm::types::{ParameterMetadata, ParameterType};
 
 use super::Desk;
 use crate::arn::{Arn, Home};
+use crate::aws::history::PARAMETERS_PER_CALL;
 use crate::aws::inventory::{in_parallel, pages, timestamp};
 use crate::aws::pace::Category;
 use crate::aws::{Aws, AwsError, Class, Inventory};
@@ -32,7 +33,6 @@ pub struct Gatherer<'a> {
     aws: &'a Aws,
     ecs: aws_sdk_ecs::Client,
     secrets: aws_sdk_secretsmanager::Client,
-    ssm: aws_sdk_ssm::Client,
     iam: aws_sdk_iam::Client,
     /// The Region of the services, where names are looked up.
     region: String,
@@ -56,14 +56,7 @@ impl<'a> Gatherer<'a> {
             .build();
         let config = sdk.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        Self {
-            ecs: aws.ecs.clone(),
-            secrets: aws.secrets.clone(),
-            ssm: aws.ssm.clone(),
-            iam: aws_sdk_iam::Client::new(&config),
-            aws,
-            region,
-        }
+        Self { ecs: aws.ecs.clone(), secrets: aws.secrets.clone(), iam: aws_sdk_iam::Client::new(&config), aws, region }
     }
 
     /// What there is to know about a service; about one secret only, where that is given by name or ARN.
@@ -198,8 +191,7 @@ impl<'a> Gatherer<'a> {
         home: &Home,
     ) -> (BTreeMap<Place, Known<Option<Secret>>>, BTreeMap<Place, Known<Option<Parameter>>>) {
         let (secrets, parameters) = Facts::places(mentions, home);
-        let answers = in_parallel(parameters, async |place| (self.parameter(&place).await, place)).await;
-        let parameters: BTreeMap<_, _> = answers.into_iter().map(|(known, place)| (place, known)).collect();
+        let parameters = self.parameters(parameters).await;
         // A bare name that is no parameter's may be a secret's, by mistake.
         let missing = parameters.iter().filter(|(_, known)| matches!(known, Ok(None)));
         let mistaken: BTreeSet<_> = missing
@@ -290,18 +282,28 @@ impl<'a> Gatherer<'a> {
         Ok(versions.await?.into_iter().filter_map(|version| version.version_id).collect())
     }
 
-    async fn parameter(&self, (region, name): &Place) -> Known<Option<Parameter>> {
-        const ACTION: &str = "ssm:DescribeParameters";
-        let filter = ParameterStringFilter::builder().key("Name").option("Equals").values(name).build();
-        let filter = filter.map_err(|error| AwsError::not_made(ACTION, &error).to_string())?;
-        let config = aws_sdk_ssm::config::Builder::new().region(Region::new(region.clone()));
-        let call = self.ssm.describe_parameters().parameter_filters(filter);
-        let call = async || call.clone().customize().config_override(config.clone()).send().await;
-        let answer = self.aws.read(Category::Parameters, ACTION, call).await.map_err(|error| error.to_string())?;
-        let found = answer.parameters.unwrap_or_default().into_iter().next();
-        Ok(found.map(|parameter| Parameter {
-            key: own_key(parameter.key_id.filter(|_| parameter.r#type == Some(ParameterType::SecureString))),
-        }))
+    async fn parameters(&self, places: BTreeSet<Place>) -> BTreeMap<Place, Known<Option<Parameter>>> {
+        let mut by_region = BTreeMap::<_, Vec<_>>::new();
+        for (region, name) in places {
+            by_region.entry(region).or_default().push(name);
+        }
+        let chunks = by_region.into_iter().flat_map(|(region, names)| {
+            let chunks: Vec<_> = names.chunks(PARAMETERS_PER_CALL).map(<[_]>::to_vec).collect();
+            chunks.into_iter().map(move |names| (region.clone(), names))
+        });
+        let answers = in_parallel(chunks, async |(region, names)| {
+            (self.aws.describe_parameters(&region, names.clone()).await, region, names)
+        });
+        let mut known = BTreeMap::new();
+        for (answer, region, names) in answers.await {
+            let answer = answer.map_err(|error| error.to_string());
+            for name in names {
+                let found = answer.as_ref().map(|found| found.iter().find(|found| found.name.as_ref() == Some(&name)));
+                let found = found.map(|found| found.map(parameter)).map_err(Clone::clone);
+                known.insert((region.clone(), name), found);
+            }
+        }
+        known
     }
 
     /// The roles, and what the execution role may do; the task role only where the execution role may not.
@@ -430,6 +432,11 @@ fn stopped_task(task: aws_sdk_ecs::types::Task) -> StoppedTask {
         code: task.stop_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
         arn: task.task_arn.unwrap_or_default(),
     }
+}
+
+fn parameter(found: &ParameterMetadata) -> Parameter {
+    let key = found.key_id.clone().filter(|_| found.r#type == Some(ParameterType::SecureString));
+    Parameter { key: own_key(key) }
 }
 
 /// A key that needs a permission of its own: not that of Secrets Manager or Parameter Store.
