@@ -187,6 +187,9 @@ impl Wire {
             self.failed.store(true, Ordering::Relaxed);
         }
         let is_lost = matches!(fault, Some(Fault::AnswerLost | Fault::Silence));
+        if operation == "UpdateService" && !is_lost && matches!(answer, Err((400, "AccessDeniedException", _))) {
+            self.world().denied.push(body["service"].as_str().unwrap().to_owned());
+        }
         if operation == "UpdateService" && is_lost && self.bug == Some(Bug::BlindRetry) {
             return Some((200, self.world().answer(operation, body).unwrap_or_default()));
         }
@@ -427,7 +430,6 @@ impl World {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         if self.forbidden.contains(&arn) {
-            self.denied.push(arn);
             return refused("AccessDeniedException", "not authorized to perform: ecs:UpdateService");
         }
         if service.controller != "ECS" {

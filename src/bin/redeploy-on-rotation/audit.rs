@@ -185,7 +185,7 @@ fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&Strin
     });
     let of_tasks = plan_tasks(alone, &world.tasks).into_iter().map(|decision| {
         let task = world.tasks.iter().find(|task| task.arn == decision.service);
-        User { running: 1, deployed_at: task.map(|task| task.created_at), ..decision.into() }
+        User { running: 1, deployed_at: task.map(|task| task.started_at), ..decision.into() }
     });
     let mut users: Vec<_> = of_services.chain(of_tasks).collect();
     users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
