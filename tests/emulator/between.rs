@@ -22,33 +22,31 @@ pub(crate) async fn gate(emulator: &str, updates: usize) -> (String, Receiver<()
             let (upstream, passed, kept_back) = (upstream.clone(), passed.clone(), kept_back.clone());
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
-                while let Some(asked) = request(&mut stream).await {
-                    // One at a time, so that exactly so many pass.
-                    let mut passed = passed.lock().await;
-                    if asked.operation == "UpdateService" {
-                        if *passed == updates {
-                            let _ = kept_back.send(()).await;
-                            drop(passed);
-                            return std::future::pending().await;
-                        }
-                        *passed += 1;
+                let Some(asked) = request(&mut stream).await else { return };
+                // One at a time, so that exactly so many pass.
+                let mut passed = passed.lock().await;
+                if asked.operation == "UpdateService" {
+                    if *passed == updates {
+                        let _ = kept_back.send(()).await;
+                        drop(passed);
+                        return std::future::pending().await;
                     }
-                    let mut up = TcpStream::connect(&upstream).await.unwrap();
-                    let head = format!(
-                        "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.{}\r\n\
-                         content-type: application/x-amz-json-1.1\r\nauthorization: {}\r\ncontent-length: {}\r\n\
-                         connection: close\r\n\r\n",
-                        asked.operation,
-                        asked.authorization,
-                        asked.body.len()
-                    );
-                    up.write_all(&[head.as_bytes(), &asked.body].concat()).await.unwrap();
-                    let mut answer = Vec::new();
-                    up.read_to_end(&mut answer).await.unwrap();
-                    // The answer ends with its connection, so this one ends, too.
-                    let _ = stream.write_all(&answer).await;
-                    return;
+                    *passed += 1;
                 }
+                let mut up = TcpStream::connect(&upstream).await.unwrap();
+                let head = format!(
+                    "POST / HTTP/1.1\r\nhost: {upstream}\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.{}\r\n\
+                     content-type: application/x-amz-json-1.1\r\nauthorization: {}\r\ncontent-length: {}\r\n\
+                     connection: close\r\n\r\n",
+                    asked.operation,
+                    asked.authorization,
+                    asked.body.len()
+                );
+                up.write_all(&[head.as_bytes(), &asked.body].concat()).await.unwrap();
+                let mut answer = Vec::new();
+                up.read_to_end(&mut answer).await.unwrap();
+                // The answer ends with its connection, so this one ends, too.
+                let _ = stream.write_all(&answer).await;
             });
         }
     });

@@ -23,10 +23,12 @@ use crate::simulation::world::{Family, World};
 
 /// The third ends like the ARN of the first might.
 const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
-/// Secrets Manager may answer with the value before a change for so long.
-const VALUE_LAG: Duration = Duration::from_millis(1500);
-/// A change may still wait to settle for so long when the next one happens.
-const SETTLING: Duration = Duration::from_secs(35);
+/// What a task of a new deployment reads is that old by the account of the deployment: Secrets Manager lags by no more than
+/// a second and a half, and a task starts half a second after its deployment was made at the earliest.
+const VALUE_LAG: Duration = Duration::from_secs(1);
+/// What is deployed later than this after a change has its value by every account: the change's second has ended, and
+/// one more has passed.
+const FRESH_AFTER: Duration = Duration::from_secs(2);
 /// So long nobody remembers what a process that died did a moment before: reads have caught up by then.
 const READS_CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -389,9 +391,9 @@ impl Account {
             }
             // Nor may the deployment that one change did not need be spent on another.
             for (moved, _) in &moves {
-                let since = redeploys.iter().filter(|(at, _)| at > moved).count();
-                let settling = moved.saturating_sub(SETTLING).unwrap();
-                let changes = moves.iter().filter(|(moved, _)| *moved >= settling).count();
+                let fresh_from = moved.saturating_add(FRESH_AFTER).unwrap();
+                let since = redeploys.iter().filter(|(at, _)| *at > fresh_from).count();
+                let changes = moves.iter().filter(|(other, _)| other >= moved).count();
                 if since > changes {
                     let what = format!("{since} deployments since {moved}, for {changes} changes");
                     return Err(format!("{arn} ({sort:?}) got {what}"));
