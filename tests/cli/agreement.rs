@@ -1,7 +1,6 @@
 //! The plan and the function agree: whatever the account looks like, what `plan` shows is what the function does.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -10,7 +9,7 @@ use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::handler::handle;
 use serde_json::{Value, json};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, skip};
 use crate::process::run;
 use crate::simulation::world::World;
 
@@ -62,10 +61,10 @@ fn world(cases: &[Case]) -> (World, Value) {
     ];
     let arns: Vec<_> =
         cases.iter().enumerate().map(|(n, case)| world.make_service(&format!("s{n}"), &reads[case.reads])).collect();
-    world.skip(Duration::from_secs(7200));
+    skip(&mut world, 7200);
     world.put_value("prod/db");
     let event = world.events.last().unwrap().1.clone();
-    world.skip(Duration::from_secs(3600));
+    skip(&mut world, 3600);
     for (arn, case) in arns.iter().zip(cases) {
         if case.deployed {
             let definition = world.services[arn].deployments[0].task_definition.clone();
@@ -83,7 +82,7 @@ fn world(cases: &[Case]) -> (World, Value) {
         service.status = if case.active { "ACTIVE" } else { "DRAINING" };
         service.deployments[0].rollout = case.rollout;
     }
-    world.skip(Duration::from_secs(60));
+    skip(&mut world, 60);
     (world, event)
 }
 

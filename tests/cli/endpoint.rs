@@ -3,6 +3,7 @@
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +47,11 @@ impl Endpoint {
         let url = format!("http://127.0.0.1:{}", port.recv().unwrap());
         Self { url, wire, mood }
     }
+}
+
+/// Lets time go by in an account, at once.
+pub(crate) fn skip(world: &mut World, seconds: i64) {
+    world.began_at += SignedDuration::from_secs(seconds);
 }
 
 async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {

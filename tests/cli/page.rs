@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, skip};
 use crate::process::run;
 use crate::simulation::world::World;
 
@@ -17,9 +17,9 @@ fn the_page_of_two_hundred_services_needs_nothing_but_itself() {
     for n in 0..200 {
         world.make_service(&format!("{}-{n}", teams[n % 8]), &secrets[n % 8]);
     }
-    world.skip(std::time::Duration::from_secs(3600));
+    skip(&mut world, 3600);
     world.put_value("prod/orders/database");
-    world.skip(std::time::Duration::from_secs(3600));
+    skip(&mut world, 3600);
     let endpoint = Endpoint::start(world);
     let graph = run(&endpoint.url, &["graph", "--output", "html"]);
     assert_eq!((graph.code, graph.err.as_str()), (Some(0), ""));

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use rexpect::process::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, skip};
 use crate::process::{command, run};
 use crate::simulation::world::World;
 
@@ -17,9 +17,9 @@ fn stale(names: &[&str]) -> Endpoint {
     for name in names {
         world.make_service(name, &db);
     }
-    world.skip(Duration::from_secs(5400));
+    skip(&mut world, 5400);
     world.put_value("prod/db");
-    world.skip(Duration::from_secs(1800));
+    skip(&mut world, 1800);
     Endpoint::start(world)
 }
 

@@ -17,7 +17,7 @@ pub(crate) const CLUSTER: &str = "arn:aws:ecs:eu-west-1:123456789012:cluster/pro
 
 #[derive(Debug)]
 pub(crate) struct World {
-    began_at: Timestamp,
+    pub(crate) began_at: Timestamp,
     began: Instant,
     /// By name.
     pub(crate) secrets: BTreeMap<String, Secret>,
@@ -182,11 +182,6 @@ impl World {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.began_at.saturating_add(self.began.elapsed()).unwrap()
-    }
-
-    /// Lets time go by at once.
-    pub(crate) fn skip(&mut self, time: Duration) {
-        self.began_at = self.began_at.saturating_add(time).unwrap();
     }
 
     /// The calls of one operation.

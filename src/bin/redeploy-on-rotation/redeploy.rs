@@ -1,6 +1,6 @@
 //! `redeploy`: shows the plan, asks, acts, and follows what it started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
     let now = Timestamp::now();
     let clock = Clock::new(now, None);
     let mut all: Option<World> = None;
-    for name in names {
+    for name in names.iter().collect::<BTreeSet<_>>() {
         let (cluster, service) = name
             .split_once('/')
             .filter(|(cluster, service)| !cluster.is_empty() && !service.is_empty())
