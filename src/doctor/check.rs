@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::reason::{Cause, Translation, arn_in, missing_json_key, translate};
 use super::{
-    Check, Decision, Facts, Finding, Known, Member, Mention, Place, Platform, Secret, StoppedTask, TaskDefinition,
-    Verdict, names_to_try, place, split_suffix,
+    Check, Decision, Facts, Finding, Known, Member, Mention, Network, Place, Platform, Secret, StoppedTask,
+    TaskDefinition, Verdict, names_to_try, place, split_suffix,
 };
 use crate::arn::Arn;
 use crate::secret::{AWSCURRENT, InvalidReference, Named, Reference};
@@ -694,10 +694,17 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     let check = Check::Network;
     let reasons = facts.stopped.iter().flatten().map(|task| task.reason.as_str());
     let reasons = reasons.chain(facts.messages.iter().map(|(_, message)| message.as_str()));
-    let failed = reasons.filter(|text| translate(text).is_some_and(|t| t.cause == Cause::Network)).count();
+    let causes: Vec<_> = reasons.filter_map(|text| Some(translate(text)?.cause)).collect();
+    let failed = causes.iter().filter(|cause| **cause == Cause::Network).count();
+    if failed == 0 && causes.iter().any(|cause| cause.is_an_answer()) {
+        return ok(
+            check,
+            &facts.service,
+            "a task was answered that it cannot have what it asked for, so there is a way",
+        );
+    }
     let running = facts.primary.map_or(0, |primary| primary.running);
     let (secrets, parameters) = Facts::places(&definition.mentions, &facts.home);
-    let regions: BTreeSet<_> = secrets.iter().chain(&parameters).map(|(region, _)| region.as_str()).collect();
     let Some(network) = &facts.network else {
         let evidence = "its tasks use the network of their container instance";
         return match (failed, running) {
@@ -721,12 +728,13 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     );
     let fix = if network.public_ip {
         "The default route of the subnets must lead to an internet gateway (igw-…), and the security group must let \
-         port 443 out."
+         port 443 out. A subnet without a route table of its own has that of its VPC."
     } else {
         "The default route of the subnets must lead to a NAT gateway (nat-…), or the VPC must have the interface endpoints \
-         with private DNS, whose security group lets port 443 in from the task's."
+         with private DNS, whose security group lets port 443 in from the task's. A subnet without a route table of its \
+         own has that of its VPC."
     };
-    let commands = network_commands(network, &regions, !secrets.is_empty(), !parameters.is_empty());
+    let commands = network_commands(facts, network, !secrets.is_empty(), !parameters.is_empty());
     let evidence = match (failed, running) {
         (0, 1..) => {
             return ok(
@@ -743,41 +751,34 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
 }
 
 /// The questions to EC2 that settle whether there is a way.
-fn network_commands(
-    network: &super::Network,
-    regions: &BTreeSet<&str>,
-    secrets: bool,
-    parameters: bool,
-) -> Vec<String> {
+fn network_commands(facts: &Facts, network: &Network, secrets: bool, parameters: bool) -> Vec<String> {
+    let region = &facts.home.region;
+    let ask = |what: &str| format!("aws ec2 describe-{what} --region {region} --output yaml");
     let mut commands = Vec::new();
     if !network.subnets.is_empty() {
-        commands.push(format!(
-            "aws ec2 describe-route-tables --filters Name=association.subnet-id,Values={} --query \
-             'RouteTables[].Routes[].[DestinationCidrBlock,GatewayId,NatGatewayId,TransitGatewayId]' --output table",
+        commands.push(ask(&format!(
+            "route-tables --filters Name=association.subnet-id,Values={} --query \
+             'RouteTables[].Routes[].[DestinationCidrBlock,GatewayId,NatGatewayId,TransitGatewayId]'",
             network.subnets.join(",")
-        ));
-        commands.push(format!(
-            "aws ec2 describe-subnets --subnet-ids {} --query 'Subnets[].[SubnetId,VpcId,AvailabilityZone]' --output table",
+        )));
+        commands.push(ask(&format!(
+            "subnets --subnet-ids {} --query 'Subnets[].[SubnetId,VpcId,AvailabilityZone]'",
             network.subnets.join(" ")
-        ));
+        )));
     }
-    let mut services = Vec::new();
-    for region in regions {
-        let wanted = [(secrets, "secretsmanager"), (parameters, "ssm"), (true, "kms")];
-        services.extend(
-            wanted.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| format!("com.amazonaws.{region}.{name}")),
-        );
-    }
-    commands.push(format!(
-        "aws ec2 describe-vpc-endpoints --filters Name=service-name,Values={} --query \
+    let services = [(secrets, "secretsmanager"), (parameters, "ssm"), (true, "kms")];
+    let services = services.iter().filter(|(wanted, _)| *wanted);
+    let services: Vec<_> = services.map(|(_, name)| format!("com.amazonaws.{region}.{name}")).collect();
+    commands.push(ask(&format!(
+        "vpc-endpoints --filters Name=service-name,Values={} --query \
          'VpcEndpoints[].[VpcId,ServiceName,State,PrivateDnsEnabled,SubnetIds,Groups[].GroupId]'",
         services.join(",")
-    ));
+    )));
     if !network.security_groups.is_empty() {
-        commands.push(format!(
-            "aws ec2 describe-security-groups --group-ids {} --query 'SecurityGroups[].[GroupId,IpPermissionsEgress]'",
+        commands.push(ask(&format!(
+            "security-groups --group-ids {} --query 'SecurityGroups[].[GroupId,IpPermissionsEgress]'",
             network.security_groups.join(" ")
-        ));
+        )));
     }
     commands
 }

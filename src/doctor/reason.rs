@@ -52,6 +52,36 @@ pub enum Cause {
     Parameter,
 }
 
+impl Cause {
+    /// Whether AWS answered, so that the task must have reached it.
+    #[must_use]
+    pub fn is_an_answer(self) -> bool {
+        match self {
+            Self::NoJsonKey
+            | Self::NotJson
+            | Self::Key
+            | Self::OtherPolicy
+            | Self::SecretPermission
+            | Self::ParameterPermission
+            | Self::NoVersion
+            | Self::Deleted
+            | Self::NoSecret
+            | Self::NoParameter
+            | Self::Throttled => true,
+            Self::Image
+            | Self::RegistryForm
+            | Self::Form
+            | Self::VolumeForm
+            | Self::NoRole
+            | Self::Trust
+            | Self::Network
+            | Self::Registry
+            | Self::Secret
+            | Self::Parameter => false,
+        }
+    }
+}
+
 /// A text of ECS, translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {

@@ -387,6 +387,13 @@ async fn the_network_is_open_until_a_task_runs_or_fails_for_want_of_it() {
     let findings = examined(world).await;
     let faults: Vec<_> = unwell(&findings).into_iter().map(|(check, verdict, _)| (check, verdict)).collect();
     assert_eq!(faults, [(Check::StoppedTasks, Verdict::Fault), (Check::Network, Verdict::Fault)]);
+
+    let mut world = healthy();
+    world.details.insert(service_arn(), network(0));
+    stop_task(&mut world, "AccessDeniedException: Access to KMS is not allowed");
+    let findings = examined(world).await;
+    let well = findings.iter().find(|finding| finding.check == Check::Network).unwrap();
+    assert_eq!(well.verdict, Verdict::Ok, "who was refused has reached it");
 }
 
 #[tokio::test(start_paused = true)]
