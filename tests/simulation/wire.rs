@@ -499,7 +499,9 @@ impl World {
 
     fn list_service_deployments(&self, body: &Value) -> Answer {
         self.cluster(body)?;
-        let service = &self.services[body["service"].as_str().unwrap()];
+        let Some(service) = self.services.get(body["service"].as_str().unwrap()) else {
+            return refused("ServiceNotFoundException", "Service not found.");
+        };
         let after = body["createdAt"]["after"].as_f64().unwrap_or(0.0);
         let seconds = |at: &jiff::Timestamp| at.as_millisecond() as f64 / 1000.0;
         let listed = service.history.iter().filter(|(_, created, _)| seconds(created) >= after);
