@@ -162,7 +162,7 @@ pub(crate) async fn play(
 
 /// Ends when the invocation is to be killed.
 async fn killed(wire: &Wire) {
-    loop {
+    while wire.world().kill_after.is_some() {
         sleep(Duration::from_millis(1)).await;
         let mut world = wire.world();
         if world.kill_after.is_some_and(|after| world.redeploys.len() >= after) {
@@ -170,4 +170,5 @@ async fn killed(wire: &Wire) {
             return;
         }
     }
+    std::future::pending().await
 }
