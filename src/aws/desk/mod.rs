@@ -54,10 +54,8 @@ pub struct Desk {
     pub aws: Aws,
     /// The Region.
     pub region: String,
-    /// The account's twelve digits.
+    /// The account's twelve digits, or that it is unknown.
     pub account: String,
-    /// The ARN of whoever is signed in.
-    pub caller: String,
     /// For clients that only some commands need.
     pub(super) sdk: SdkConfig,
 }
@@ -94,8 +92,8 @@ impl Desk {
             return Err(Unconnected::SignedOut(why));
         }
         let aws = Aws::new(&sdk, if is_on_loopback(sdk.endpoint_url()) { UNPACED } else { rate_share });
-        let (account, caller) = who(&sdk, &region).await?;
-        Ok(Self { aws, region, account, caller, sdk })
+        let account = account(&sdk, &region).await?;
+        Ok(Self { aws, region, account, sdk })
     }
 }
 
@@ -107,27 +105,27 @@ fn is_on_loopback(endpoint: Option<&str>) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == *name || host.starts_with(&format!("{name}:")))
 }
 
-/// The account and ARN of whoever is signed in.
-async fn who(sdk: &SdkConfig, region: &str) -> Result<(String, String), Unconnected> {
+/// The account of whoever is signed in. Where STS refuses to say, as where an endpoint's policy leaves it out, the other
+/// services are asked all the same.
+async fn account(sdk: &SdkConfig, region: &str) -> Result<String, Unconnected> {
     const ACTION: &str = "sts:GetCallerIdentity";
     let timeouts = aws_config::timeout::TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
         .build();
     let client = aws_sdk_sts::Client::new(&sdk.to_builder().timeout_config(timeouts).build());
-    let answer = client.get_caller_identity().send().await.map_err(|error| {
-        let failed = AwsError::new(ACTION, &error);
-        match &error {
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-                Unconnected::Unreachable { region: region.to_owned(), why: causes(&error) }
-            }
-            SdkError::ServiceError(refused) if is_signed_out(refused.err().code()) => {
-                Unconnected::SignedOut(failed.message)
-            }
-            _ => Unconnected::Refused(failed.to_string()),
+    let account = match client.get_caller_identity().send().await {
+        Ok(answer) => answer.account,
+        Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
+            return Err(Unconnected::Unreachable { region: region.to_owned(), why: causes(&error) });
         }
-    })?;
-    Ok((answer.account.unwrap_or_default(), answer.arn.unwrap_or_default()))
+        Err(SdkError::ServiceError(refused)) if is_signed_out(refused.err().code()) => {
+            let error = AwsError::new(ACTION, &SdkError::ServiceError(refused));
+            return Err(Unconnected::SignedOut(error.message));
+        }
+        Err(_) => None,
+    };
+    Ok(account.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
