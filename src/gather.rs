@@ -97,16 +97,16 @@ impl Gather<'_> {
             async || self.within(self.survey(scope)).await.map_err(|unavailable| unavailable.report(self.kind));
         let mut world = survey().await?;
         let Some(settle) = self.settle else { return Ok(world) };
-        let settled = |clock: &Clock| clock.now().saturating_sub(settle).unwrap_or(Timestamp::MIN);
+        let is_settled = |at: Timestamp| settled_from(at, settle) <= self.clock.now();
         let unsettled = plan(&world.rotations, &world.inventory.services).into_iter();
         let unsettled =
             unsettled.filter(|decision| decision.reason.action() != Action::Skip).map(|decision| decision.at);
-        if let Some(at) = unsettled.max().filter(|at| *at > settled(self.clock)) {
+        if let Some(at) = unsettled.max().filter(|at| !is_settled(*at)) {
             self.wait_until_settled(at).await?;
             world = survey().await?;
         }
         // What changed meanwhile is left to its own event, and to the next sweep.
-        world.rotations.retain(|rotation| rotation.at <= settled(self.clock));
+        world.rotations.retain(|rotation| is_settled(rotation.at));
         Ok(world)
     }
 

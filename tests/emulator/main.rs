@@ -230,7 +230,12 @@ async fn a_thousand_services_fit_into_40_megabytes() {
     world.quotas.unlimited = true;
     let secret = world.make_secret("prod/db");
     for number in 0..services {
-        world.make_service(&format!("api-{number}"), if number % 100 == 0 { &secret } else { "/app/limit" });
+        let value_from = if number % 100 == 0 { &secret } else { "/app/limit" };
+        let service = world.make_service(&format!("api-{number}"), value_from);
+        // No more than 600 revisions: the rest of the services share those of others.
+        let deployment = &mut world.services.get_mut(&service).unwrap().deployments[0];
+        deployment.task_definition =
+            deployment.task_definition.replace(&format!("api-{number}:"), &format!("api-{}:", number % 600));
     }
     let wire = simulation::wire::Wire::new(world);
     let endpoint = between::serve(wire.clone()).await;

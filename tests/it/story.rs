@@ -139,6 +139,8 @@ impl Story {
 
     /// Plays the story, and says which promise was broken, with all that happened.
     pub(crate) fn check(&self) -> Result<(), String> {
+        // The jitter of the function's back-off comes from here.
+        fastrand::seed(self.seed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(self.play())
     }
@@ -214,6 +216,8 @@ impl Story {
         account.told.append(&mut delivery.told);
         let untold = delivery.untold.first().map(|arn| format!("that {arn} failed is in no report"));
         untold.map_or_else(|| account.check(&last.unwrap()), Err).map_err(|broken| {
+            let redeploys = account.wire.world().redeploys.clone();
+            account.told.extend(redeploys.into_iter().map(|(at, arn)| (at, format!("{arn} gets a deployment"))));
             account.told.sort();
             let mut told = format!("{broken}\n");
             let _ = writeln!(told, "  {self:?}");

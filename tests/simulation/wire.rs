@@ -293,7 +293,8 @@ impl World {
             let is = |arn: &str, service: &Service| {
                 service.cluster == cluster && (arn == name || arn.rsplit('/').next() == Some(name))
             };
-            match self.services.iter().find(|(arn, service)| is(arn, service)) {
+            let by_arn = self.services.get_key_value(name).filter(|(arn, service)| is(arn, service));
+            match by_arn.or_else(|| self.services.iter().find(|(arn, service)| is(arn, service))) {
                 Some((arn, service)) => services.push(self.service(arn, service, tags)),
                 None => {
                     let arn = if name.starts_with("arn:") {
