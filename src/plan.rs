@@ -143,11 +143,20 @@ enum Age {
 }
 
 fn age(service: &Service, rotation: &Rotation) -> Age {
-    match service.primary().filter(|deployment| deployment.rollout != Rollout::Failed) {
+    match latest(service).filter(|deployment| deployment.rollout != Rollout::Failed) {
         Some(deployment) if deployment.created_at >= fresh_from(rotation.at) => Age::Fresh,
         Some(deployment) if rotation.not_before.is_some_and(|bound| deployment.created_at >= bound) => Age::Unknown,
         _ => Age::Stale,
     }
+}
+
+/// The deployment whose tasks are to be the only ones: the PRIMARY, or a later one that so far only the history shows.
+///
+/// A deployment that was stopped is not it, and of it nothing is known.
+fn latest(service: &Service) -> Option<&Deployment> {
+    let history = service.history.iter().flatten().filter(|deployment| deployment.rollout != Rollout::Unknown);
+    let known = service.primary().into_iter().chain(history);
+    known.max_by_key(|deployment| (deployment.created_at, deployment.rollout != Rollout::Failed))
 }
 
 /// Whether a service has the values of all these changes, whether it follows them or not.
@@ -550,8 +559,30 @@ mod tests {
         };
         check(&with(&[(101, Rollout::Failed)]), Some(Reason::RolledBack));
         check(&with(&[(100, Rollout::Failed)]), Some(Reason::Stale));
-        check(&with(&[(110, Rollout::Failed), (110, Rollout::Completed)]), Some(Reason::Stale));
+        check(&with(&[(101, Rollout::Failed), (99, Rollout::Completed)]), Some(Reason::RolledBack));
         check(&with(&[(111, Rollout::Failed), (110, Rollout::Completed)]), Some(Reason::RolledBack));
+    }
+
+    #[test]
+    fn a_deployment_that_only_the_history_shows_yet_counts() {
+        let with = |history: &[(i64, Rollout)]| Service {
+            history: Some(history.iter().map(|(at, rollout)| deployment(*at, false, *rollout)).collect()),
+            ..service()
+        };
+        for (at, rollout, expected) in [
+            (101, Rollout::Completed, Reason::AlreadyFresh),
+            (101, Rollout::InProgress, Reason::AlreadyFresh),
+            (101, Rollout::Unknown, Reason::Stale),
+            (100, Rollout::Completed, Reason::Stale),
+        ] {
+            check(&with(&[(at, rollout)]), Some(expected));
+            check(&Service { staged: true, ..with(&[(at, rollout)]) }, Some(expected));
+        }
+        let cleared = [(110, Rollout::Failed), (110, Rollout::Completed), (115, Rollout::Unknown)];
+        check(&with(&cleared), Some(Reason::AlreadyFresh));
+        check(&with(&[cleared[1], cleared[0]]), Some(Reason::AlreadyFresh));
+        let between = with(&[(150, Rollout::Completed)]);
+        assert_eq!(reasons(&[bounded(DB, 100, 200)], &between), [Reason::Unknown]);
     }
 
     #[test]
