@@ -72,6 +72,8 @@ fn every_known_mistake_breaks_a_promise_soon() {
         Bug::SuffixCutOnBothSides,
         Bug::NoRollBackMemory,
         Bug::ForgetSecondPage,
+        Bug::NoStages,
+        Bug::NoTasks,
     ] {
         let Some((seed, how)) = first_broken(0..CAUGHT_WITHIN, Some(bug)) else {
             panic!("{bug:?} was not caught within {CAUGHT_WITHIN} seeds");

@@ -19,10 +19,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::scene::config;
 use crate::simulation::wire::{Bug, Wire};
-use crate::simulation::world::{Family, World};
+use crate::simulation::world::{ACCOUNT, CLUSTER, Family, REGION, Task, World};
 
 /// The third ends like the ARN of the first might.
 const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
+const PARAMETER: &str = "/app/limit";
 /// What a task of a new deployment reads is that old by the account of the deployment: Secrets Manager lags by no more than
 /// a second and a half, and a task starts half a second after its deployment was made at the earliest.
 const VALUE_LAG: Duration = Duration::from_secs(1);
@@ -31,6 +32,11 @@ const VALUE_LAG: Duration = Duration::from_secs(1);
 const FRESH_AFTER: Duration = Duration::from_secs(2);
 /// So long nobody remembers what a process that died did a moment before: reads have caught up by then.
 const READS_CATCH_UP: Duration = Duration::from_secs(5);
+
+/// How long a deployment in stages takes; less than there is between two sweeps.
+const STAGES_TAKE: Duration = Duration::from_mins(8);
+/// What is made with the account is no older than this.
+const BEFORE_ANY: Duration = Duration::from_secs(1);
 
 /// What a service is like, and so what may become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,15 @@ enum Sort {
     ByName,
     /// By an ARN without its suffix, whose end looks like one.
     ByPartialArn,
+    FollowsParameter,
+    /// By its tag, where tags are looked at.
+    Tagged,
+    /// By the configuration, where it is looked at.
+    Mapped,
+    /// Deployed in stages, which takes minutes.
+    Staged,
+    /// One of its first tasks is protected from scale-in and outlives every rollout.
+    Protected,
     OptedOut,
     Pinned,
     External,
@@ -62,6 +77,7 @@ enum What {
     RotationFails,
     ValueIsStored,
     LabelIsMovedBack,
+    ParameterChanges,
     IsDescribedAnew,
     SweepComes,
     /// These concern the service of this number.
@@ -93,37 +109,21 @@ pub(crate) struct Story {
     used_by_others: f64,
     read_lag: Duration,
     secret_lag: Duration,
+    /// How long a deployment takes that is not in stages.
+    rollouts_take: Duration,
     page_size: usize,
     bug: Option<Bug>,
 }
 
 impl Story {
     pub(crate) fn of(seed: u64, bug: Option<Bug>) -> Self {
-        use Sort::{
-            Broken, ByName, ByPartialArn, External, Follows, FollowsPrevious, FollowsTwo, Forbidden, OptedOut, Pinned,
-            Unrelated,
-        };
         let mut random = fastrand::Rng::with_seed(seed);
-        let sorts = [
-            Follows,
-            Follows,
-            FollowsTwo,
-            FollowsPrevious,
-            ByName,
-            ByPartialArn,
-            OptedOut,
-            Pinned,
-            External,
-            Unrelated,
-            Forbidden,
-            Broken,
-        ];
-        let services: Vec<_> = (0..random.usize(1..7)).map(|_| random.choice(sorts).unwrap()).collect();
+        let services: Vec<_> = (0..random.usize(1..7)).map(|_| random.choice(Sort::DRAWN).unwrap()).collect();
         let happenings = (0..random.usize(1..6)).map(|_| Happening::random(&mut random, services.len())).collect();
         Self {
             seed,
             happenings,
-            lookup: random.choice(["scan", "scan", "scan,tags"]).unwrap(),
+            lookup: random.choice(["scan", "scan,tags", "scan,tags,config"]).unwrap(),
             settle: random.choice(["1", "2", "10", "30"]).unwrap(),
             lost: random.f64() * random.f64(),
             trouble: random.f64() * random.f64() * 0.3,
@@ -131,6 +131,7 @@ impl Story {
             used_by_others: random.choice([0.0, 0.5, 0.9]).unwrap(),
             read_lag: Duration::from_secs(random.choice([0, 0, 2, 4]).unwrap()),
             secret_lag: Duration::from_millis(random.choice([0, 700, 1500]).unwrap()),
+            rollouts_take: Duration::from_secs(random.choice([0, 30, 180]).unwrap()),
             page_size: random.choice([1, 2, 100]).unwrap(),
             services,
             bug,
@@ -178,6 +179,7 @@ impl Story {
             (self.used_by_others > 0.0, Self { used_by_others: 0.0, ..self.clone() }),
             (!self.read_lag.is_zero(), Self { read_lag: Duration::ZERO, ..self.clone() }),
             (!self.secret_lag.is_zero(), Self { secret_lag: Duration::ZERO, ..self.clone() }),
+            (!self.rollouts_take.is_zero(), Self { rollouts_take: Duration::ZERO, ..self.clone() }),
             (self.page_size < 100, Self { page_size: 100, ..self.clone() }),
         ];
         shorter.extend(calmer.into_iter().filter_map(|(differs, story)| differs.then_some(story)));
@@ -233,7 +235,7 @@ impl Happening {
     fn random(random: &mut fastrand::Rng, services: usize) -> Self {
         let service = random.usize(0..services);
         let takes = Duration::from_millis(random.u64(500..90_000));
-        let what = match random.u8(0..18) {
+        let what = match random.u8(0..20) {
             0..=3 => What::Rotates { requested: random.bool(), takes },
             4..=7 => What::ValueIsStored,
             8..=9 => What::LabelIsMovedBack,
@@ -242,6 +244,7 @@ impl Happening {
             13 => What::IsScaled(service, random.i32(0..3)),
             14 => What::IsDeleted(service),
             15..=16 => What::SweepComes,
+            17..=18 => What::ParameterChanges,
             _ => What::RotationFails,
         };
         let after = Duration::from_millis(random.u64(200..600_000));
@@ -254,7 +257,8 @@ struct Account {
     wire: Wire,
     /// The ARN and the sort of each service, in the order of the story.
     services: Vec<(String, Sort)>,
-    /// When AWSCURRENT moved, and of which secret.
+    lookup: &'static str,
+    /// When AWSCURRENT moved, and of which secret, or when the parameter changed.
     moves: Vec<(Timestamp, &'static str)>,
     /// What happened.
     told: Vec<(Timestamp, String)>,
@@ -266,20 +270,32 @@ impl Account {
         let arns = SECRETS.map(|name| world.make_secret(name));
         let make = |(number, sort): (usize, &Sort)| {
             let value_from = match sort {
-                Sort::Follows | Sort::OptedOut | Sort::External | Sort::Forbidden | Sort::Broken => {
-                    vec![format!("{}:password::", arns[0])]
-                }
+                Sort::Follows
+                | Sort::OptedOut
+                | Sort::External
+                | Sort::Forbidden
+                | Sort::Broken
+                | Sort::Staged
+                | Sort::Protected => vec![format!("{}:password::", arns[0])],
                 Sort::FollowsTwo => arns[..2].to_vec(),
                 Sort::FollowsPrevious => vec![format!("{}::AWSPREVIOUS:", arns[1])],
                 Sort::ByName => vec![format!("/aws/reference/secretsmanager/{}", SECRETS[0])],
                 Sort::ByPartialArn => vec![arns[2][..arns[2].len() - 7].to_owned()],
                 Sort::Pinned => vec![format!("{}:::{}", arns[0], world.version(SECRETS[0], "AWSCURRENT"))],
-                Sort::Unrelated => vec!["/app/limit".to_owned()],
+                Sort::FollowsParameter => vec![PARAMETER.to_owned()],
+                Sort::Unrelated | Sort::Tagged | Sort::Mapped => vec!["/app/other".to_owned()],
             };
             let secrets: Vec<_> = value_from.iter().map(|from| json!({"name": "S", "valueFrom": from})).collect();
             let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
             let arn = world.make_service_of(&format!("api-{number}"), definition);
+            world.services.get_mut(&arn).unwrap().takes = story.rollouts_take;
             match sort {
+                Sort::Tagged => world.tag(&arn, SECRETS[0]),
+                Sort::Staged => {
+                    let service = world.services.get_mut(&arn).unwrap();
+                    (service.strategy, service.takes) = ("BLUE_GREEN", STAGES_TAKE);
+                }
+                Sort::Protected => protect_a_task(&mut world, number, &arn),
                 Sort::OptedOut => world.tag(&arn, "ignore"),
                 Sort::External => world.services.get_mut(&arn).unwrap().controller = "EXTERNAL",
                 Sort::Forbidden => drop(world.forbidden.insert(arn.clone())),
@@ -289,7 +305,9 @@ impl Account {
             (arn, *sort)
         };
         let services = story.services.iter().enumerate().map(make).collect();
-        world.parameters.insert("/app/limit".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+        for name in [PARAMETER, "/app/other"] {
+            world.parameters.insert(name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+        }
         world.dice = fastrand::Rng::with_seed(story.seed ^ 0xd1ce);
         world.trouble = story.trouble;
         world.quotas.used_by_others = story.used_by_others;
@@ -297,7 +315,8 @@ impl Account {
         world.secret_lag = story.secret_lag;
         world.trail_lag = Duration::from_mins(1);
         world.page_size = story.page_size;
-        Self { wire: Wire::with_bug(world, story.bug), services, moves: Vec::new(), told: Vec::new() }
+        let wire = Wire::with_bug(world, story.bug);
+        Self { wire, services, lookup: story.lookup, moves: Vec::new(), told: Vec::new() }
     }
 
     fn tell(&mut self, what: impl Into<String>) {
@@ -342,6 +361,10 @@ impl Account {
                     self.moved(name);
                 }
             }
+            What::ParameterChanges => {
+                self.wire.world().put_parameter(PARAMETER);
+                self.moved(PARAMETER);
+            }
             What::IsDescribedAnew => {
                 self.wire.world().describe(name);
                 self.tell(format!("{name} is described anew"));
@@ -369,7 +392,9 @@ impl Account {
             What::IsDeleted(number) => {
                 let arn = self.services[number].0.clone();
                 self.tell(format!("{arn} is deleted"));
-                self.wire.world().services.remove(&arn);
+                let mut world = self.wire.world();
+                world.services.remove(&arn);
+                world.tasks.retain(|_, task| task.group != format!("service:api-{number}"));
             }
         }
     }
@@ -384,7 +409,7 @@ impl Account {
     fn check(&self, last: &Report) -> Result<(), String> {
         let world = self.wire.world();
         for (arn, sort) in &self.services {
-            let moves: Vec<_> = self.moves.iter().filter(|(_, name)| sort.follows(name)).collect();
+            let moves: Vec<_> = self.moves.iter().filter(|(_, name)| sort.follows(name, self.lookup)).collect();
             let redeploys: Vec<_> = world.redeploys.iter().filter(|(_, service)| service == arn).collect();
             for (number, (at, _)) in redeploys.iter().enumerate() {
                 let before = moves.iter().filter(|(moved, _)| moved < at && sort != &Sort::External).count();
@@ -404,13 +429,19 @@ impl Account {
                 }
             }
             let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else { continue };
+            let reported = serde_json::to_value(last.services.iter().find(|service| service.service == *arn)).unwrap();
+            let said = |action: &str, reason: &str| reported["action"] == action && reported["reason"] == reason;
+            // Its protected task is older than the version, so it cannot have read it.
+            let current = world.secrets[SECRETS[0]].versions[&world.version(SECRETS[0], "AWSCURRENT")];
+            let is_outlived = *sort == Sort::Protected && current > world.began_at.saturating_add(BEFORE_ANY).unwrap();
+            if is_outlived && !said("blocked", "stale-tasks") && reported["reason"] != "unknown" {
+                return Err(format!("{arn} has a task from before {current}, and the last report says {reported}"));
+            }
             let newest = &service.deployments[0];
             let is_ours = redeploys.iter().any(|(at, _)| *at == newest.created_at);
             let lag = if is_ours { VALUE_LAG } else { Duration::ZERO };
             let stale = moves.iter().rfind(|(moved, _)| moved.saturating_add(lag).unwrap() >= newest.created_at);
             let Some((moved, name)) = stale else { continue };
-            let reported = serde_json::to_value(last.services.iter().find(|service| service.service == *arn)).unwrap();
-            let said = |action: &str, reason: &str| reported["action"] == action && reported["reason"] == reason;
             let is_said = match sort {
                 Sort::Forbidden => said("failed", "stale"),
                 Sort::Broken => said("blocked", "rolled-back"),
@@ -425,6 +456,9 @@ impl Account {
                 ));
             }
         }
+        if let Some(interrupted) = world.interrupted.first() {
+            return Err(format!("{interrupted}, in stages and under way, was cut off"));
+        }
         if world.quotas.refused > 0 {
             return Err(format!("{} calls of the sweeps were more than AWS allows", world.quotas.refused));
         }
@@ -432,11 +466,54 @@ impl Account {
     }
 }
 
+/// One task of the service, as it is now, that no rollout will replace.
+fn protect_a_task(world: &mut World, number: usize, service: &str) {
+    let deployment = &world.services[service].deployments[0];
+    let task = Task {
+        cluster: CLUSTER.to_owned(),
+        group: format!("service:api-{number}"),
+        started_by: deployment.id.clone(),
+        task_definition: deployment.task_definition.clone(),
+        started_at: deployment.created_at,
+    };
+    world.tasks.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"), task);
+}
+
 impl Sort {
+    /// What a service of a story is drawn from.
+    const DRAWN: [Self; 17] = [
+        Self::Follows,
+        Self::Follows,
+        Self::FollowsTwo,
+        Self::FollowsPrevious,
+        Self::ByName,
+        Self::ByPartialArn,
+        Self::FollowsParameter,
+        Self::Tagged,
+        Self::Mapped,
+        Self::Staged,
+        Self::Protected,
+        Self::OptedOut,
+        Self::Pinned,
+        Self::External,
+        Self::Unrelated,
+        Self::Forbidden,
+        Self::Broken,
+    ];
+
     /// Whether a service of this sort follows the secret, and so is redeployed for it, or reported.
-    fn follows(self, secret: &str) -> bool {
+    fn follows(self, secret: &str, lookup: &str) -> bool {
         match self {
-            Self::Follows | Self::ByName | Self::Forbidden | Self::Broken | Self::External => secret == SECRETS[0],
+            Self::Follows
+            | Self::ByName
+            | Self::Forbidden
+            | Self::Broken
+            | Self::External
+            | Self::Staged
+            | Self::Protected => secret == SECRETS[0],
+            Self::Tagged => secret == SECRETS[0] && lookup.contains("tags"),
+            Self::Mapped => secret == SECRETS[0] && lookup.contains("config"),
+            Self::FollowsParameter => secret == PARAMETER,
             Self::FollowsTwo => secret == SECRETS[0] || secret == SECRETS[1],
             Self::FollowsPrevious => secret == SECRETS[1],
             Self::ByPartialArn => secret == SECRETS[2],
@@ -473,7 +550,14 @@ struct Delivery {
 
 impl Delivery {
     fn new(story: &Story, wire: Wire, random: fastrand::Rng) -> Self {
-        let config = config(&[("REDEPLOY_LOOKUP", story.lookup), ("REDEPLOY_SETTLE_SECONDS", story.settle)]);
+        let mapped = story.services.iter().enumerate().filter(|(_, sort)| **sort == Sort::Mapped);
+        let mapped: Vec<_> = mapped.map(|(number, _)| format!("prod/api-{number}")).collect();
+        let mapping = json!([{"secret": SECRETS[0], "services": mapped}]).to_string();
+        let mut variables = vec![("REDEPLOY_LOOKUP", story.lookup), ("REDEPLOY_SETTLE_SECONDS", story.settle)];
+        if story.lookup.contains("config") {
+            variables.push(("REDEPLOY_MAPPING", &mapping));
+        }
+        let config = config(&variables);
         let aws = wire.clients();
         Self {
             wire,
@@ -493,7 +577,11 @@ impl Delivery {
 
     async fn until_quiet(&mut self) {
         loop {
-            let events = std::mem::take(&mut self.wire.world().events);
+            let events = {
+                let mut world = self.wire.world();
+                world.end_deployments();
+                std::mem::take(&mut world.events)
+            };
             for (_, payload) in events {
                 while self.random.f64() >= self.lost {
                     let due = Instant::now() + Duration::from_millis(self.random.u64(100..90_000));

@@ -22,6 +22,10 @@ use super::world::{Deployment, Fault, REGION, Secret, Service, Task, World};
 /// How long a call takes.
 const LATENCY: Duration = Duration::from_millis(20);
 
+/// A deployment older than this has been seen by whoever redeploys a service: facts are used for a minute, and then the
+/// call may be throttled for a while.
+const MISSED_AT_MOST: Duration = Duration::from_mins(2);
+
 /// The account, shared by the story that changes it and the clients that read it.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
@@ -50,6 +54,10 @@ pub(crate) enum Bug {
     NoRollBackMemory,
     /// There is never a next page.
     ForgetSecondPage,
+    /// Every deployment looks as if it replaced tasks at once.
+    NoStages,
+    /// No task is looked at.
+    NoTasks,
 }
 
 impl Wire {
@@ -103,10 +111,19 @@ impl Wire {
                         deployment["createdAt"] = json!(0);
                     }
                 }
+                if let Some(deployments) = answer["serviceDeployments"].as_array_mut() {
+                    deployments.retain(|deployment| deployment["status"] == "ROLLBACK_SUCCESSFUL");
+                }
             }
             Some(Bug::NoRollBackMemory) if answer.get("serviceDeployments").is_some() => {
                 answer["serviceDeployments"] = json!([]);
             }
+            Some(Bug::NoStages) => {
+                for service in answer["services"].as_array_mut().into_iter().flatten() {
+                    service["deploymentConfiguration"]["strategy"] = json!("ROLLING");
+                }
+            }
+            Some(Bug::NoTasks) if answer.get("tasks").is_some() => answer["tasks"] = json!([]),
             Some(Bug::ForgetSecondPage) => {
                 for token in ["nextToken", "NextToken", "PaginationToken"] {
                     answer.as_object_mut().unwrap().remove(token);
@@ -169,7 +186,7 @@ impl Wire {
     pub(crate) async fn exchange(&self, operation: &str, body: &Value) -> Option<(u16, Value)> {
         let (fault, answer) = {
             let mut world = self.world();
-            world.roll_back_what_is_due();
+            world.end_deployments();
             world.calls.push((operation.to_owned(), body.clone()));
             let fault = world.faults.get_mut(operation).and_then(std::collections::VecDeque::pop_front);
             let fault = fault.or_else(|| world.random_fault(operation));
@@ -322,7 +339,7 @@ impl World {
         let mut answer = json!({
             "serviceArn": arn, "serviceName": arn.rsplit('/').next(), "clusterArn": service.cluster,
             "status": service.status, "desiredCount": service.tasks, "pendingCount": 0,
-            "runningCount": service.tasks + self.outliving(service),
+            "runningCount": service.tasks + self.outliving(arn),
             "deploymentController": {"type": service.controller},
             "deploymentConfiguration": {"strategy": service.strategy},
         });
@@ -362,9 +379,9 @@ impl World {
     }
 
     /// How many tasks outlived a rollout of the service.
-    fn outliving(&self, service: &Service) -> i32 {
-        let of_service = |task: &&Task| service.deployments.iter().any(|deployment| deployment.id == task.started_by);
-        self.tasks.values().filter(of_service).count() as i32
+    fn outliving(&self, arn: &str) -> i32 {
+        let group = arn.rsplit('/').next().map(|name| format!("service:{name}"));
+        self.tasks.values().filter(|task| group.as_ref() == Some(&task.group)).count() as i32
     }
 
     fn describe_clusters(&self, body: &Value) -> Value {
@@ -436,7 +453,12 @@ impl World {
         if service.controller != "ECS" {
             return refused("InvalidParameterException", "Cannot force a new deployment on such services.");
         }
-        let task_definition = service.deployments[0].task_definition.clone();
+        let newest = &service.deployments[0];
+        let age = self.now().duration_since(newest.created_at).unsigned_abs();
+        if service.strategy != "ROLLING" && newest.rollout == "IN_PROGRESS" && age > MISSED_AT_MOST {
+            self.interrupted.push(format!("{} of {arn}", newest.id));
+        }
+        let task_definition = newest.task_definition.clone();
         self.deploy(&arn, &task_definition);
         self.redeploys.push((self.now(), arn.clone()));
         let lag = std::mem::take(&mut self.read_lag);

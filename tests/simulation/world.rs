@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) calls: Vec<(String, Value)>,
     /// Every deployment that `UpdateService` started: when, and of which service.
     pub(crate) redeploys: Vec<(Timestamp, String)>,
+    /// The deployments in stages that `UpdateService` cut off, although nobody can have missed them.
+    pub(crate) interrupted: Vec<String>,
     /// What CloudTrail keeps, whether or not its events arrive: time, name, detail.
     pub(crate) trail: Vec<(Timestamp, String, Value)>,
     /// When parameters changed, by name.
@@ -117,6 +119,8 @@ pub(crate) struct Service {
     pub(crate) strategy: &'static str,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) deployments: Vec<Deployment>,
+    /// How long a deployment takes.
+    pub(crate) takes: Duration,
     /// Every deployment there was, with its status.
     pub(crate) history: Vec<(String, Timestamp, &'static str)>,
 }
@@ -173,6 +177,7 @@ impl World {
             broken: BTreeMap::new(),
             calls: Vec::new(),
             redeploys: Vec::new(),
+            interrupted: Vec::new(),
             trail: Vec::new(),
             parameters: BTreeMap::new(),
             events: Vec::new(),
@@ -240,6 +245,7 @@ impl World {
             strategy: "ROLLING",
             tags: BTreeMap::new(),
             deployments: Vec::new(),
+            takes: Duration::ZERO,
             history: Vec::new(),
         };
         self.services.insert(arn.clone(), service);
@@ -253,42 +259,69 @@ impl World {
         self.next_id += 1;
         let service = self.services.get_mut(service).unwrap();
         service.deployments.iter_mut().for_each(|deployment| deployment.primary = false);
+        service.history.iter_mut().filter(|(.., status)| *status == "IN_PROGRESS").for_each(|d| d.2 = "STOPPED");
+        let (rollout, status) =
+            if service.takes.is_zero() { ("COMPLETED", "SUCCESSFUL") } else { ("IN_PROGRESS", "IN_PROGRESS") };
         let deployment = Deployment {
             id: id.clone(),
             task_definition: task_definition.to_owned(),
             created_at: now,
             primary: true,
-            rollout: "COMPLETED",
+            rollout,
         };
         service.deployments.insert(0, deployment);
-        service.history.insert(0, (format!("arn:deployment/{id}"), now, "SUCCESSFUL"));
+        service.history.insert(0, (format!("arn:deployment/{id}"), now, status));
         id
     }
 
-    /// The newest deployment of the service failed, and ECS went back to the one before.
+    /// The newest deployment of the service failed, and ECS went back to the last that was completed.
     pub(crate) fn roll_back(&mut self, service: &str) {
         let rolled_back = self.services.get_mut(service).unwrap();
         rolled_back.deployments.remove(0);
+        rolled_back.deployments.retain(|deployment| deployment.rollout == "COMPLETED");
         rolled_back.deployments[0].primary = true;
         rolled_back.history[0].2 = "ROLLBACK_SUCCESSFUL";
+        self.deployment_event("SERVICE_DEPLOYMENT_FAILED", service);
+    }
+
+    /// All tasks of the service are of its newest deployment.
+    fn complete(&mut self, service: &str) {
+        let completed = self.services.get_mut(service).unwrap();
+        completed.deployments.truncate(1);
+        completed.deployments[0].rollout = "COMPLETED";
+        completed.history[0].2 = "SUCCESSFUL";
+        self.deployment_event("SERVICE_DEPLOYMENT_COMPLETED", service);
+    }
+
+    fn deployment_event(&mut self, event_name: &str, service: &str) {
         let mut event = self.envelope("ECS Deployment State Change", json!([service]), json!({}));
         event["source"] = json!("aws.ecs");
-        event["detail"]["eventName"] = json!("SERVICE_DEPLOYMENT_FAILED");
+        event["detail"]["eventName"] = json!(event_name);
         self.events.push((Family::Ecs, event));
     }
 
-    /// Rolls back what is broken and had its time.
-    pub(crate) fn roll_back_what_is_due(&mut self) {
+    /// Ends the deployments that had their time: what we forced on a broken service is rolled back.
+    pub(crate) fn end_deployments(&mut self) {
         let now = self.now();
-        let due = |(arn, after): (&String, &Duration)| {
-            let forced = self.redeploys.iter().rev().find(|(_, service)| service == arn)?;
-            let newest = &self.services.get(arn)?.deployments[0];
-            // A deployment that somebody else made since then has taken its place.
-            let is_due = newest.created_at == forced.0 && now >= newest.created_at.saturating_add(*after).unwrap();
-            is_due.then(|| arn.clone())
-        };
-        let due: Vec<_> = self.broken.iter().filter_map(due).collect();
-        due.iter().for_each(|arn| self.roll_back(arn));
+        let is_over = |since: Timestamp, takes: Duration| now >= since.saturating_add(takes).unwrap();
+        let mut ended = Vec::new();
+        for (arn, service) in &self.services {
+            let newest = &service.deployments[0];
+            let forced = || self.redeploys.iter().rev().find(|(_, service)| service == arn).map(|(at, _)| *at);
+            match self.broken.get(arn) {
+                // Unless a deployment that somebody else made since then has taken its place.
+                Some(after) if forced() == Some(newest.created_at) => {
+                    ended.extend(is_over(newest.created_at, *after).then(|| (arn.clone(), false)));
+                }
+                _ if newest.rollout == "IN_PROGRESS" && !service.takes.is_zero() => {
+                    ended.extend(is_over(newest.created_at, service.takes).then(|| (arn.clone(), true)));
+                }
+                _ => {}
+            }
+        }
+        for (arn, succeeded) in ended {
+            if succeeded { self.complete(&arn) } else { self.roll_back(&arn) }
+        }
     }
 
     /// The secret as a reader sees it, who may see what was.
@@ -358,6 +391,16 @@ impl World {
         let answer = json!({"versionId": version, "versionStages": ["AWSCURRENT"]});
         self.api_event("PutSecretValue", name, json!({"clientRequestToken": version}), answer);
         version
+    }
+
+    /// `PutParameter`.
+    pub(crate) fn put_parameter(&mut self, name: &str) {
+        self.parameters.insert(name.to_owned(), self.now());
+        let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{name}");
+        let detail = json!({"operation": "Update", "name": name, "type": "SecureString"});
+        let mut event = self.envelope("Parameter Store Change", json!([arn]), detail);
+        event["source"] = json!("aws.ssm");
+        self.events.push((Family::Native, event));
     }
 
     /// `UpdateSecret` with a description, and `TagResource`.
