@@ -232,8 +232,9 @@ impl Report {
     /// The report as one log line, which is also a CloudWatch metric document
     /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
     ///
-    /// A report that is too long for a line loses the services that need attention least, and says how many in
-    /// `servicesOmitted`; the metrics count all.
+    /// A report that is too long for a line loses the end of its lists, which is where the services are that need
+    /// attention least, and says how much in `servicesOmitted`, `rotationsOmitted` and `warningsOmitted`; the metrics
+    /// count all.
     #[must_use]
     pub fn log_line(&self, context: &LogContext<'_>) -> String {
         let count = |action| count(&self.services, action);
@@ -268,17 +269,20 @@ impl Report {
         if let (Some(line), Value::Object(report)) = (line.as_object_mut(), json!(self)) {
             line.extend(report);
         }
-        let mut kept = self.services.len();
-        while kept > 0 && line.to_string().len() > MAX_LINE_BYTES {
-            kept /= 2;
-            line["services"] = json!(self.services[..kept]);
-            line["servicesOmitted"] = json!(self.services.len() - kept);
+        while line.to_string().len() > MAX_LINE_BYTES {
+            let length = |list: &&str| line[*list].as_array().map_or(0, Vec::len);
+            let longest = ["services", "warnings", "rotations"].into_iter().max_by_key(length).unwrap_or_default();
+            let Some(list) = line[longest].as_array_mut().filter(|list| !list.is_empty()) else { break };
+            let kept = list.len() / 2;
+            let omitted = list.split_off(kept).len();
+            let before = &line[format!("{longest}Omitted")];
+            line[format!("{longest}Omitted")] = json!(before.as_u64().unwrap_or_default() + omitted as u64);
         }
         line.to_string()
     }
 
     /// The message of the error with which the invocation fails: the report as compact JSON, cut to 2 KiB; where it is
-    /// longer, with the failed services only, and their errors in brief.
+    /// longer, with the failed services and what they follow only, and their errors in brief.
     #[must_use]
     pub fn error_message(&self) -> String {
         let mut message = json!(self).to_string();
@@ -287,6 +291,9 @@ impl Report {
             let mut short = self.clone();
             short.warnings.clear();
             short.services.retain(|service| service.action == Done::Failed);
+            let concerns =
+                |rotation: &RotationReport| short.services.iter().any(|s| s.secrets.contains(&rotation.secret));
+            short.rotations.retain(concerns);
             for error in short.services.iter_mut().filter_map(|service| service.error.as_mut()) {
                 error.truncate(error.floor_char_boundary(MAX_BRIEF_ERROR_BYTES));
             }
@@ -449,6 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn many_changes_do_not_hide_the_services_that_failed() {
+        let mut report = report(vec![service("z", Done::Failed, Reason::Stale)]);
+        let other = RotationReport { secret: "another".to_owned(), ..report.rotations[0].clone() };
+        report.rotations.extend(vec![other; 5000]);
+        report.warnings = vec!["w".to_owned(); 5000];
+        let line = line(&report);
+        assert!(line.to_string().len() <= MAX_LINE_BYTES);
+        assert_eq!(line["services"][0]["action"], "failed");
+        let kept = line["rotations"].as_array().unwrap().len();
+        assert!(kept > 500 && line["rotationsOmitted"] == 5001 - kept, "{kept}");
+        assert_eq!(line.get("servicesOmitted"), None);
+        let error: Value = serde_json::from_str(&report.error_message()).unwrap();
+        assert_eq!((error["services"].as_array().unwrap().len(), error["rotations"].as_array().unwrap().len()), (1, 1));
+    }
+
+    #[test]
     fn what_is_unknown_is_counted_whoever_does_not_know_it() {
         let mut looked_up = service("b", Done::Failed, Reason::Stale);
         looked_up.reason = Why::Lookup(LookupProblem::Unknown);
@@ -498,7 +521,8 @@ mod tests {
         assert!(line(&of_length(MAX_LINE_BYTES, skipped(), text)).get("servicesOmitted").is_none());
         let mut longer = of_length(MAX_LINE_BYTES, skipped(), text);
         longer.services[0].service.push('x');
-        assert_eq!(line(&longer)["servicesOmitted"], 1);
+        let longer = line(&longer);
+        assert_eq!((&longer["rotationsOmitted"], longer.get("servicesOmitted")), (&json!(1), None));
         let long = Report::new(Kind::Sweep, Outcome::Ignored, "x".repeat(MAX_LINE_BYTES));
         assert!(text(&long).len() > MAX_LINE_BYTES);
     }
