@@ -271,9 +271,8 @@ fn secret_label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
 /// `ECS Deployment State Change`
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>).
 fn deployment_state_change(event: &Fields) -> Result<Trigger, InvalidEvent> {
-    if event.required_text("detail.eventName")? == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
-        return ignored(event.kind, "the deployment is under way");
-    }
+    // Whatever became of the deployment, the service itself is looked at.
+    event.required_text("detail.eventName")?;
     let arn = event.required_text("resources[0]")?.to_owned();
     match Arn::parse(&arn).filter(|arn| arn.service == "ecs" && arn.resource.starts_with("service/")) {
         Some(_) => Ok(Trigger { kind: event.kind, hint: Hint::Service { arn } }),
@@ -686,15 +685,13 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_that_ended_is_about_its_service() {
+    fn a_deployment_is_about_its_service() {
         let payload = |name: &str, resource: &str| {
             event("aws.ecs", "ECS Deployment State Change", resource, json!({ "eventName": name }))
         };
-        for name in ["SERVICE_DEPLOYMENT_COMPLETED", "SERVICE_DEPLOYMENT_FAILED"] {
+        for name in ["SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_COMPLETED", "SERVICE_DEPLOYMENT_FAILED"] {
             assert_eq!(hint(&payload(name, SERVICE)), Hint::Service { arn: SERVICE.to_owned() });
         }
-        let under_way = hint(&payload("SERVICE_DEPLOYMENT_IN_PROGRESS", SERVICE));
-        assert!(matches!(under_way, Hint::Ignored { warning: false, .. }));
         for resource in [
             "api",
             "arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
