@@ -13,7 +13,7 @@ mod secrets;
 mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -21,6 +21,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
@@ -41,7 +46,7 @@ const ATTEMPTS: u32 = 8;
 const UNSUPPORTED_ATTEMPTS: u32 = 2;
 
 /// How long a read may lag behind a write.
-const READ_LAG: Duration = Duration::from_secs(5);
+pub const READ_LAG: Duration = Duration::from_secs(5);
 
 /// The clients, made once per process, and what a warm process may remember.
 ///
@@ -87,7 +92,9 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(15))
             .build();
         // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
-        let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
+        let mut builder = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        builder.set_http_client(Some(config.http_client().unwrap_or_else(https)));
+        let config = builder.build();
         Self {
             ecs: aws_sdk_ecs::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
@@ -100,6 +107,22 @@ impl Aws {
             own_deployments: Mutex::default(),
         }
     }
+}
+
+/// One HTTP client for all clients, which reads the trusted certificates at the first call.
+///
+/// Each client would otherwise make two of its own at start, and parse the certificates for each.
+fn https() -> SharedHttpClient {
+    let connector = OnceLock::new();
+    http_client_fn(move |settings, components| {
+        let connect = || {
+            let mut connector = Connector::builder().connector_settings(settings.clone());
+            connector.set_sleep_impl(components.sleep_impl());
+            let connector = connector.proxy_config(ProxyConfig::from_env());
+            SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
+        };
+        connector.get_or_init(connect).clone()
+    })
 }
 
 impl Aws {

@@ -1,5 +1,6 @@
 //! `plan`: what a change would touch.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -20,8 +21,9 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
     let (desk, config) = open(global).await?;
     let preview = match (&event, &plan.secret) {
         (Some(event), _) => {
-            let trigger =
-                event::parse(event).map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
+            let event = only_of_batch(event)?;
+            let trigger = event::parse(&event)
+                .map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
             preview(&desk, &config, trigger).await?
         }
         (None, secret) => of_secret(&desk, &config, secret.as_deref().unwrap_or_default()).await?,
@@ -35,6 +37,20 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
         preview.say_errors();
     }
     Ok(exit(&preview))
+}
+
+/// The event, or the one in an SQS batch.
+fn only_of_batch(payload: &Value) -> Result<Cow<'_, Value>, Error> {
+    let records = event::sqs_batch(payload)
+        .map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))?;
+    match records.as_deref() {
+        None => Ok(Cow::Borrowed(payload)),
+        Some([record]) => serde_json::from_str(record.body.unwrap_or_default())
+            .map(Cow::Owned)
+            .map_err(|error| Error::new(format!("the body of the SQS message is not JSON: {error}"))),
+        Some(records) => Err(Error::new(format!("the SQS batch holds {} events, and a plan is of one", records.len()))
+            .hint("`explain` takes a whole batch; for a plan, give the body of one record")),
+    }
 }
 
 /// The plan of a change that happens now.

@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar};
 use jiff::Timestamp;
 use redeploy_on_rotation::act::Actor;
-use redeploy_on_rotation::aws::denied;
 use redeploy_on_rotation::aws::desk::{Desk, Rolling, Stage};
+use redeploy_on_rotation::aws::{READ_LAG, denied};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::event::{Hint, Kind, Trigger};
@@ -202,7 +202,7 @@ async fn settle(config: &Config, world: &World) {
     let stale = stale.iter().filter(|decision| decision.reason.action() == Action::Redeploy);
     let Some(at) = stale.map(|decision| decision.at).max() else { return };
     let wait = settled_from(at, config.settle).duration_since(Timestamp::now());
-    if let Ok(wait) = Duration::try_from(wait).map(|wait| wait.saturating_sub(Duration::ZERO))
+    if let Ok(wait) = Duration::try_from(wait)
         && !wait.is_zero()
     {
         let waiting = spinner("waiting until the change has settled");
@@ -304,6 +304,7 @@ impl Run<'_> {
     ) -> Entry {
         let deployment = report.deployment.clone().unwrap_or_default();
         let name = short(&service.arn);
+        let began = Instant::now();
         loop {
             let rolling = match self.desk.aws.rolling(service, &deployment).await {
                 Ok(rolling) => rolling,
@@ -314,6 +315,8 @@ impl Run<'_> {
                 Stage::Completed if rolling.old == 0 => return Entry::new(report, Rollout::Completed, Value::New),
                 // A rollout that is over may still have to stop the last old tasks.
                 Stage::UnderWay | Stage::Completed => {}
+                // So early, a read may not show ours yet.
+                Stage::Displaced if began.elapsed() < READ_LAG => {}
                 Stage::Failed(why) => return Entry::failed(report, why),
                 Stage::Displaced => return self.displaced(service, report, started_at).await,
             }
