@@ -105,8 +105,9 @@ impl Gather<'_> {
             self.wait_until_settled(at).await?;
             world = survey().await?;
         }
-        // What changed meanwhile is left to its own event, and to the next sweep.
-        world.rotations.retain(|rotation| is_settled(rotation.at));
+        // What asks for something and changed meanwhile is left to its own event, and to the next sweep.
+        let asking = subjects(plan(&world.rotations, &world.inventory.services), |r| r.action() != Action::Skip);
+        world.rotations.retain(|rotation| is_settled(rotation.at) || !asking.contains(&rotation.subject.to_string()));
         Ok(world)
     }
 

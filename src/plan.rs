@@ -266,7 +266,7 @@ pub fn is_first_attempt(at: Timestamp, settle: SignedDuration, now: Timestamp) -
 }
 
 /// How long a deployment lives at least before it is rolled back.
-const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(5);
+const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -614,7 +614,7 @@ mod tests {
     fn a_first_attempt_ends_when_a_rollout_can_have_failed() {
         let settle = SignedDuration::from_secs(10);
         assert!(is_first_attempt(second(100), settle, second(100)));
-        assert!(is_first_attempt(second(100), settle, second(115)));
-        assert!(!is_first_attempt(second(100), settle, second(116)));
+        assert!(is_first_attempt(second(100), settle, second(112)));
+        assert!(!is_first_attempt(second(100), settle, second(113)));
     }
 }

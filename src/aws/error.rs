@@ -46,8 +46,7 @@ impl AwsError {
             (Some(code), _) if is_gone(code) => Class::Gone,
             (Some("ValidationException" | "InvalidParameterException"), _) => Class::Invalid,
             (Some(code), _) if is_unsupported(code) => Class::Unsupported,
-            // AWS names an error in every answer of its own.
-            (None, Some(500 | 501)) => Class::Unsupported,
+            (None, _) if is_of_an_emulator(error) => Class::Unsupported,
             (Some("ServerException"), _) | (_, Some(500..=599)) => Class::Unanswered,
             (Some(_), _) => Class::Refused,
             (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
@@ -94,6 +93,18 @@ fn is_throttle(code: &str) -> bool {
 
 fn is_unsupported(code: &str) -> bool {
     ["UnknownOperation", "InvalidAction", "NotImplemented"].iter().any(|word| code.contains(word))
+}
+
+/// Whether an answer that names no error is how an emulator says that it does not know the operation: with the status
+/// for that, or with an error page. AWS names an error in every answer of its own, and a 500 without one may be of AWS.
+fn is_of_an_emulator<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    let Some(response) = error.raw_response() else { return false };
+    let is_page = || response.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    match response.status().as_u16() {
+        404 | 501 => true,
+        500 => is_page(),
+        _ => false,
+    }
 }
 
 fn is_gone(code: &str) -> bool {

@@ -21,8 +21,8 @@ use crate::report::LookupProblem;
 use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
 use crate::service::{Deployment, Rollout, Service, Task, Use};
 
-/// `DescribeParameters` accepts this many names in a filter.
-pub(super) const PARAMETERS_PER_CALL: usize = 50;
+/// `DescribeParameters` accepts fifty names in a filter, and a parameter may go by two.
+pub(super) const PARAMETERS_PER_CALL: usize = 25;
 /// CloudTrail's event history reaches this far back.
 const CLOUDTRAIL_REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// A search of CloudTrail's event history ends after this many pages of 50 events, the newest first: at two calls a
@@ -173,7 +173,7 @@ impl Aws {
                 }
             };
             for (name, followers) in parameters {
-                let parameter = found.iter().find(|parameter| parameter.name.as_ref() == Some(&name));
+                let parameter = found.get(&name);
                 let at = parameter.and_then(|parameter| timestamp(parameter.last_modified_date.as_ref()?));
                 let arn = followers.arns.first().and_then(|service| parameter_arn(service, &region, &name));
                 if let Some((arn, at)) = arn.zip(at) {
@@ -187,23 +187,33 @@ impl Aws {
         rotations
     }
 
-    /// What there is of these parameters, at most [`PARAMETERS_PER_CALL`], without their values.
+    /// What there is of these parameters, at most [`PARAMETERS_PER_CALL`], by the name that was asked for, without their
+    /// values.
+    ///
+    /// A name without slashes may have one before it, which an ARN does not tell.
     pub(super) async fn describe_parameters(
         &self,
         region: &str,
         names: Vec<String>,
-    ) -> Result<Vec<ParameterMetadata>, AwsError> {
-        let filter = ParameterStringFilter::builder().key("Name").option("Equals").set_values(Some(names));
+    ) -> Result<BTreeMap<String, ParameterMetadata>, AwsError> {
+        let slashed = |name: &String| (!name.contains('/')).then(|| format!("/{name}"));
+        let asked = names.iter().cloned().chain(names.iter().filter_map(slashed)).collect();
+        let filter = ParameterStringFilter::builder().key("Name").option("Equals").set_values(Some(asked));
         let filter = filter.build().map_err(|error| AwsError::not_made("ssm:DescribeParameters", &error))?;
         let call = self.ssm.describe_parameters().parameter_filters(filter).max_results(50);
         let region = aws_sdk_ssm::config::Builder::new().region(Region::new(region.to_owned()));
-        pages(async |token| {
+        let found = pages(async |token| {
             let call = call.clone().set_next_token(token);
             let page = async || call.clone().customize().config_override(region.clone()).send().await;
             let page = self.read(Category::Parameters, "ssm:DescribeParameters", page).await?;
             Ok((page.parameters.unwrap_or_default(), page.next_token))
-        })
-        .await
+        });
+        let found = found.await?;
+        let by_name = names.into_iter().filter_map(|name| {
+            let is_it = |known: &&ParameterMetadata| known.name.as_ref() == Some(&name) || known.name == slashed(&name);
+            found.iter().find(is_it).cloned().map(|parameter| (name.clone(), parameter))
+        });
+        Ok(by_name.collect())
     }
 
     /// Adds lower bounds to these rotations: the label did not move before its version was created.

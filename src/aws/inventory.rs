@@ -375,7 +375,9 @@ impl Aws {
         for asked in &batch.services {
             let is = |arn: &str| arn == asked || arn.ends_with(&format!("/{asked}"));
             let answered = described.iter().any(|described| is(&described.service.arn));
-            if !answered && !failures.iter().any(|(arn, _)| is(arn)) {
+            // A failure may name the service by a short ARN, and all of a batch are of one cluster.
+            let name = |arn: &str| arn.rsplit('/').next().map(str::to_owned);
+            if !answered && !failures.iter().any(|(arn, _)| name(arn) == name(asked)) {
                 failures.push((asked.clone(), "the answer leaves the service out".to_owned()));
             }
         }

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use super::pace::Category;
 use super::{ATTEMPTS, Aws, AwsError, Class, READ_LAG, back_off, inventory, lock};
-use crate::plan::{Reason, plan};
+use crate::plan::{Reason, needs_history, plan};
 use crate::secret::Rotation;
 use crate::service::{Deployment, Service};
 
@@ -27,7 +27,7 @@ impl Aws {
     /// Gives a stale service one new deployment, unless its turn comes only at `stop_at` or later.
     ///
     /// A call that was refused for being one too many is made again, later. After a call that may have had its effect
-    /// the service is read again, and the plan decides anew: no rollout is ever started twice.
+    /// the service and its deployments are read again, and the plan decides anew: no rollout is ever started twice.
     ///
     /// # Errors
     /// When AWS refuses the call for good, or gives no usable answer in several attempts.
@@ -64,6 +64,10 @@ impl Aws {
                     let service = match self.read_again(service).await {
                         Err(AwsError { class: Class::Gone, .. }) => return Ok(Redeployed::No(Reason::NotActive)),
                         answer => answer?,
+                    };
+                    let service = match needs_history(rotations, &service) {
+                        Some(since) => self.recall(service, since).await?,
+                        None => service,
                     };
                     match plan(rotations, std::slice::from_ref(&service)).first().map(|decision| decision.reason) {
                         Some(Reason::Stale) | None => {}

@@ -321,6 +321,7 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
     wire.world().services.values_mut().for_each(|service| {
         service.deployments.remove(0);
         service.deployments[0].primary = true;
+        service.history.clear();
     });
     let report = invoke(&aws, &wire, &config(&[("REDEPLOY_DRY_RUN", "true")]), &event).await;
     assert_eq!(actions(&report), [row("api", "planned", "stale")]);
@@ -722,4 +723,70 @@ async fn what_could_not_be_dated_is_not_hidden_by_what_was() {
     let dated = report.rotations.iter().any(|rotation| rotation.secret.contains("prod/mail"));
     let expected = if dated { row("api", "redeployed", "stale") } else { row("api", "skipped", "unknown") };
     assert_eq!(actions(&report), [expected], "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_without_a_name_is_not_taken_for_an_endpoint_without_a_memory() {
+    let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let api = wire.world().services.keys().next().unwrap().clone();
+    wire.world().roll_back(&api);
+    for (times, expected) in [(3, row("api", "blocked", "rolled-back")), (20, row("api", "failed", "lookup-failed"))] {
+        wire.world().faults.clear();
+        wire.world().fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
+        let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+        assert_eq!(actions(&report), [expected]);
+    }
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_whose_rollout_was_rolled_back_meanwhile_is_no_reason_for_another() {
+    let (wire, event) = changed(|world, secret| {
+        let api = world.make_service("api", secret);
+        world.broken.insert(api, Duration::from_secs(5));
+        world.fail_next("UpdateService", &[Fault::Silence]);
+    })
+    .await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(actions(&report), [row("api", "blocked", "rolled-back")]);
+    assert_eq!(wire.world().redeploys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_finds_a_parameter_whose_only_slash_is_the_first() {
+    let by_arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/Oncall");
+    let (wire, _) = changed(|world, _| {
+        world.make_service("by-arn", &by_arn);
+        world.make_service("by-name", "/Oncall");
+        world.make_service("other", "Other");
+        world.parameters.insert("Other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+    })
+    .await;
+    wire.world().put_parameter("/Oncall");
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    let redeployed = |name| row(name, "redeployed", "stale");
+    assert_eq!(
+        actions(&report),
+        [redeployed("by-arn"), redeployed("by-name"), row("other", "skipped", "already-fresh")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_right_after_a_change_says_what_it_cannot_know() {
+    let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    {
+        let mut world = wire.world();
+        let (api, service) = world.services.first_key_value().unwrap();
+        let (api, definition) = (api.clone(), service.deployments[0].task_definition.clone());
+        world.deploy(&api, &definition);
+    }
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    wire.world().describe("prod/db");
+    wire.world().fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
 }

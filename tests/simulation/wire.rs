@@ -195,6 +195,7 @@ impl Wire {
                 _ if kept_back && operation == "UpdateService" => refused("AccessDeniedException", "kept back"),
                 Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
                 Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
+                Some(Fault::NamelessError) => Err((500, "", String::new())),
                 Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
                 Some(Fault::AnswerLost | Fault::Silence) | None => world.answer(operation, body),
             };
@@ -220,6 +221,7 @@ impl Wire {
             Err((status, code, message)) if Identity::is_asked(operation) => {
                 (status, json!(identity::error(code, &message)))
             }
+            Err((status, "", _)) => (status, json!({})),
             Err((status, code, message)) => (status, json!({"__type": code, "message": message})),
         })
     }
@@ -238,7 +240,7 @@ impl World {
         if self.quotas.exhausted(operation) {
             return Some(Fault::Throttled);
         }
-        let faults = [Fault::Throttled, Fault::ServerError, Fault::AnswerLost, Fault::Silence];
+        let faults = [Fault::Throttled, Fault::ServerError, Fault::NamelessError, Fault::AnswerLost, Fault::Silence];
         (self.dice.f64() < self.trouble).then(|| self.dice.choice(faults).unwrap())
     }
 

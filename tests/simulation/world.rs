@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     Throttled,
     /// 500 before anything happened.
     ServerError,
+    /// 500 without a name, before anything happened.
+    NamelessError,
     /// It takes effect; the answer is lost.
     AnswerLost,
     /// It takes effect; no answer ever comes.
@@ -254,10 +256,10 @@ impl World {
     }
 
     /// Starts a deployment, as a person or ECS on our behalf would.
-    pub(crate) fn deploy(&mut self, service: &str, task_definition: &str) -> String {
+    pub(crate) fn deploy(&mut self, arn: &str, task_definition: &str) -> String {
         let (now, id) = (self.now(), format!("ecs-svc/{}", self.next_id));
         self.next_id += 1;
-        let service = self.services.get_mut(service).unwrap();
+        let service = self.services.get_mut(arn).unwrap();
         service.deployments.iter_mut().for_each(|deployment| deployment.primary = false);
         service.history.iter_mut().filter(|(.., status)| *status == "IN_PROGRESS").for_each(|d| d.2 = "STOPPED");
         let (rollout, status) =
@@ -271,6 +273,9 @@ impl World {
         };
         service.deployments.insert(0, deployment);
         service.history.insert(0, (format!("arn:deployment/{id}"), now, status));
+        if rollout == "IN_PROGRESS" {
+            self.deployment_event("SERVICE_DEPLOYMENT_IN_PROGRESS", arn);
+        }
         id
     }
 

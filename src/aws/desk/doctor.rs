@@ -298,8 +298,7 @@ impl<'a> Gatherer<'a> {
         for (answer, region, names) in answers.await {
             let answer = answer.map_err(|error| error.to_string());
             for name in names {
-                let found = answer.as_ref().map(|found| found.iter().find(|found| found.name.as_ref() == Some(&name)));
-                let found = found.map(|found| found.map(parameter)).map_err(Clone::clone);
+                let found = answer.as_ref().map(|found| found.get(&name).map(parameter)).map_err(Clone::clone);
                 known.insert((region.clone(), name), found);
             }
         }
