@@ -13,7 +13,7 @@ mod secrets;
 mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -81,7 +81,7 @@ struct TaskDefinition {
 impl Aws {
     /// Clients for the account, Region and endpoint that the environment names.
     pub async fn from_env(rate_share: f64) -> Self {
-        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await, rate_share)
+        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await, rate_share)
     }
 
     /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
@@ -92,9 +92,7 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(15))
             .build();
         // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
-        let mut builder = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
-        builder.set_http_client(Some(config.http_client().unwrap_or_else(https)));
-        let config = builder.build();
+        let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
         Self {
             ecs: aws_sdk_ecs::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
@@ -109,11 +107,11 @@ impl Aws {
     }
 }
 
-/// One HTTP client for all clients, which reads the trusted certificates at the first call.
+/// One HTTP client for all clients and sources of credentials, which reads the trusted certificates at the first call.
 ///
-/// Each client would otherwise make two of its own at start, and parse the certificates for each.
+/// Each would otherwise make its own at start, and parse the certificates for it.
 fn https() -> SharedHttpClient {
-    let connector = OnceLock::new();
+    let connectors = Mutex::<HashMap<_, SharedHttpConnector>>::default();
     http_client_fn(move |settings, components| {
         let connect = || {
             let mut connector = Connector::builder().connector_settings(settings.clone());
@@ -121,7 +119,8 @@ fn https() -> SharedHttpClient {
             let connector = connector.proxy_config(ProxyConfig::from_env());
             SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
         };
-        connector.get_or_init(connect).clone()
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        lock(&connectors).entry(timeouts).or_insert_with(connect).clone()
     })
 }
 

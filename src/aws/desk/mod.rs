@@ -12,7 +12,7 @@ use aws_sdk_ecs::config::ProvideCredentials;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
 use super::error::causes;
-use super::{Aws, AwsError};
+use super::{Aws, AwsError, https};
 
 pub use details::{CircuitBreaker, Details, Revision};
 pub use doctor::Gatherer;
@@ -66,7 +66,7 @@ impl Desk {
     /// # Errors
     /// When nothing more can be asked.
     pub async fn open(sign_in: SignIn, rate_share: f64) -> Result<Self, Unconnected> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https());
         if let Some(region) = sign_in.region {
             loader = loader.region(Region::new(region));
         }
