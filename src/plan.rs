@@ -373,8 +373,10 @@ mod tests {
             &Service { deployments: vec![deployment(110, true, Rollout::Failed)], ..service() },
             Some(Reason::RolledBack),
         );
-        let later = deployment(120, false, Rollout::Completed);
-        check(&Service { deployments: vec![old.clone(), failed, later], ..service() }, Some(Reason::Stale));
+        for at in [110, 120] {
+            let later = deployment(at, false, Rollout::Completed);
+            check(&Service { deployments: vec![old.clone(), failed.clone(), later], ..service() }, Some(Reason::Stale));
+        }
         let before = deployment(90, false, Rollout::Failed);
         check(&Service { deployments: vec![old, before], ..service() }, Some(Reason::Stale));
     }
