@@ -143,7 +143,9 @@ enum Age {
 }
 
 fn age(service: &Service, rotation: &Rotation) -> Age {
-    match latest(service).filter(|deployment| deployment.rollout != Rollout::Failed) {
+    // Where the latest failed, the tasks are of the PRIMARY.
+    let known = [latest(service), service.primary()];
+    match known.into_iter().flatten().find(|deployment| deployment.rollout != Rollout::Failed) {
         Some(deployment) if deployment.created_at >= fresh_from(rotation.at) => Age::Fresh,
         Some(deployment) if rotation.not_before.is_some_and(|bound| deployment.created_at >= bound) => Age::Unknown,
         _ => Age::Stale,
@@ -155,8 +157,7 @@ fn age(service: &Service, rotation: &Rotation) -> Age {
 /// A deployment that was stopped is not it, and of it nothing is known.
 fn latest(service: &Service) -> Option<&Deployment> {
     let history = service.history.iter().flatten().filter(|deployment| deployment.rollout != Rollout::Unknown);
-    let known = service.primary().into_iter().chain(history);
-    known.max_by_key(|deployment| (deployment.created_at, deployment.rollout != Rollout::Failed))
+    service.primary().into_iter().chain(history).max_by_key(|d| (d.created_at, d.rollout != Rollout::Failed))
 }
 
 /// Whether a service has the values of all these changes, whether it follows them or not.
@@ -422,23 +423,27 @@ mod tests {
             if start { Use::AtStart(reference) } else { Use::AtImagePull(reference) }
         });
         let controller = prop_oneof![3 => Just(Controller::Ecs), 1 => Just(Controller::Other)];
+        let deployments = || proptest::collection::vec(deployment.clone(), 0..4);
         (
             (proptest::bool::weighted(0.8), proptest::bool::weighted(0.2), 0..3, 0..2, 0..2, controller, any::<bool>()),
-            proptest::collection::vec(deployment, 0..4),
+            (deployments(), proptest::option::of(deployments())),
             proptest::collection::vec(used, 0..4),
         )
             .prop_map(
-                |((active, opted_out, desired, running, pending, controller, staged), deployments, uses)| Service {
-                    active,
-                    opted_out,
-                    desired,
-                    running,
-                    pending,
-                    controller,
-                    staged,
-                    deployments,
-                    uses,
-                    ..service()
+                |((active, opted_out, desired, running, pending, controller, staged), (deployments, history), uses)| {
+                    Service {
+                        active,
+                        opted_out,
+                        desired,
+                        running,
+                        pending,
+                        controller,
+                        staged,
+                        deployments,
+                        history,
+                        uses,
+                        ..service()
+                    }
                 },
             )
     }
@@ -452,14 +457,15 @@ mod tests {
         }
 
         #[test]
-        fn what_was_redeployed_is_not_redeployed_again(service in any_service(), at in 0..300_i64) {
+        fn what_was_redeployed_is_not_redeployed_again(service in any_service(), at in 0..299_i64) {
             let rotations = [rotation(DB, at)];
             if plan(&rotations, std::slice::from_ref(&service)).iter().any(|decision| decision.reason == Reason::Stale) {
                 let mut deployments = service.deployments.clone();
                 for deployment in &mut deployments {
                     deployment.primary = false;
                 }
-                deployments.push(deployment(at + 1, true, Rollout::InProgress));
+                let now = 300;
+                deployments.push(deployment(now, true, Rollout::InProgress));
                 let after = Service { deployments, ..service };
                 prop_assert_eq!(plan(&rotations, &[after])[0].reason, Reason::AlreadyFresh);
             }
@@ -580,6 +586,13 @@ mod tests {
             check(&with(&[(at, rollout)]), Some(expected));
             check(&Service { staged: true, ..with(&[(at, rollout)]) }, Some(expected));
         }
+        let rolled_back = Service {
+            uses: [DB, MAIL].map(|arn| Use::AtStart(Reference::parse(arn).unwrap())).to_vec(),
+            deployments: vec![deployment(101, true, Rollout::Completed)],
+            ..with(&[(121, Rollout::Failed)])
+        };
+        let decision = plan(&[rotation(DB, 100), rotation(MAIL, 120)], &[rolled_back]).remove(0);
+        assert_eq!((decision.reason, decision.secrets), (Reason::RolledBack, vec![MAIL.to_owned()]));
         let cleared = [(110, Rollout::Failed), (110, Rollout::Completed), (115, Rollout::Unknown)];
         check(&with(&cleared), Some(Reason::AlreadyFresh));
         check(&with(&[cleared[1], cleared[0]]), Some(Reason::AlreadyFresh));

@@ -349,7 +349,9 @@ impl Reference {
                     (Some(name), Some(version)) if is_version_id(version) => secret(name.to_owned(), ["", "", version]),
                     (Some(name), stage) => secret(name.to_owned(), ["", stage.unwrap_or_default(), ""]),
                     (None, _) => {
-                        let slash = if name.contains('/') { "/" } else { "" };
+                        // An ARN has no slash of its own there.
+                        let is_typed = reference.arn.is_none() && reference.name.starts_with('/');
+                        let slash = if is_typed || name.contains('/') { "/" } else { "" };
                         Named::Parameter { name: format!("{slash}{name}"), selector }
                     }
                 }

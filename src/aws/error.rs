@@ -101,7 +101,7 @@ fn is_of_an_emulator<E>(error: &SdkError<E, HttpResponse>) -> bool {
     let Some(response) = error.raw_response() else { return false };
     let is_page = || response.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
     match response.status().as_u16() {
-        404 | 501 => true,
+        501 => true,
         500 => is_page(),
         _ => false,
     }

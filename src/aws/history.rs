@@ -211,7 +211,8 @@ impl Aws {
         let found = found.await?;
         let by_name = names.into_iter().filter_map(|name| {
             let is_it = |known: &&ParameterMetadata| known.name.as_ref() == Some(&name) || known.name == slashed(&name);
-            found.iter().find(is_it).cloned().map(|parameter| (name.clone(), parameter))
+            let last = found.iter().filter(is_it).max_by_key(|known| known.last_modified_date.map(|at| at.secs()));
+            last.cloned().map(|parameter| (name.clone(), parameter))
         });
         Ok(by_name.collect())
     }

@@ -109,7 +109,8 @@ impl Aws {
 
 /// One HTTP client for all clients and sources of credentials, which reads the trusted certificates at the first call.
 ///
-/// Each would otherwise make its own at start, and parse the certificates for it.
+/// Each would otherwise make its own at start, and parse the certificates for it. An invocation mostly waits until a
+/// change has settled, so that it matters little that the first call is slower.
 fn https() -> SharedHttpClient {
     let connectors = Mutex::<HashMap<_, SharedHttpConnector>>::default();
     http_client_fn(move |settings, components| {

@@ -61,18 +61,20 @@ impl Aws {
                 Class::Unanswered | Class::Unsupported => {
                     // If the call took effect, a read shows it by then.
                     sleep(READ_LAG).await;
-                    let service = match self.read_again(service).await {
+                    let now = match self.read_again(service).await {
                         Err(AwsError { class: Class::Gone, .. }) => return Ok(Redeployed::No(Reason::NotActive)),
                         answer => answer?,
                     };
-                    let service = match needs_history(rotations, &service) {
-                        Some(since) => self.recall(service, since).await?,
-                        None => service,
+                    let now = match needs_history(rotations, &now) {
+                        Some(since) => self.recall(now, since).await?,
+                        None => now,
                     };
-                    match plan(rotations, std::slice::from_ref(&service)).first().map(|decision| decision.reason) {
+                    match plan(rotations, std::slice::from_ref(&now)).first().map(|decision| decision.reason) {
                         Some(Reason::Stale) | None => {}
                         Some(Reason::AlreadyFresh) => {
-                            return Ok(Redeployed::Yes(service.primary().map(|deployment| deployment.id.clone())));
+                            // Where only the history tells, the PRIMARY still is the one before.
+                            let new = now.primary().filter(|new| service.primary().is_none_or(|old| old.id != new.id));
+                            return Ok(Redeployed::Yes(new.map(|deployment| deployment.id.clone())));
                         }
                         Some(reason) => return Ok(Redeployed::No(reason)),
                     }

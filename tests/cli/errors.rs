@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::endpoint::Endpoint;
 use crate::process::{bare, command, done, run};
 use crate::simulation::world::{Fault, World};
@@ -82,6 +84,20 @@ fn a_setting_that_is_not_accepted_is_named_as_it_was_given() {
         run(&endpoint.url, &["audit", "--cluster", "a,,b"]).text(),
         done(variable).text(),
         run(&endpoint.url, &["plan", "--event", "no-such-file.json"]).text(),
+    ];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn a_plan_is_of_one_event() {
+    let endpoint = Endpoint::start(world());
+    let sample = |name: &str| std::fs::read_to_string(format!("events/{name}.json")).unwrap();
+    let one = json!({"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": sample("rotation-failed")}]});
+    let file = format!("{}/one-message.json", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&file, one.to_string()).unwrap();
+    let texts = [
+        run(&endpoint.url, &["plan", "--event", "events/sqs-batch.json"]).text(),
+        run(&endpoint.url, &["plan", "--event", &file]).text().replace(&file, "one-message.json"),
     ];
     insta::assert_snapshot!(texts.join("\n\n"));
 }

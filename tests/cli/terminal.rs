@@ -63,6 +63,15 @@ fn without_a_terminal_nothing_is_changed_unless_yes_was_said() {
 }
 
 #[test]
+fn a_rollout_is_followed_that_reads_do_not_show_yet() {
+    let endpoint = stale(&["api"]);
+    endpoint.wire.world().read_lag = Duration::from_secs(2);
+    let done = run(&endpoint.url, &["redeploy", "--stale", "--yes", "--wait"]);
+    assert_eq!((done.code, redeploys(&endpoint)), (Some(0), 1), "{}", done.text());
+    assert!(done.out.contains("completed"), "{}", done.text());
+}
+
+#[test]
 fn ctrl_c_starts_nothing_more_and_says_what_was_started() {
     let endpoint = stale(&["api", "web", "worker"]);
     endpoint.mood.lock().unwrap().rollouts = vec!["IN_PROGRESS"];

@@ -255,6 +255,7 @@ impl Happening {
 /// The account of a story.
 struct Account {
     wire: Wire,
+    settle: Duration,
     /// The ARN and the sort of each service, in the order of the story.
     services: Vec<(String, Sort)>,
     lookup: &'static str,
@@ -316,7 +317,8 @@ impl Account {
         world.trail_lag = Duration::from_mins(1);
         world.page_size = story.page_size;
         let wire = Wire::with_bug(world, story.bug);
-        Self { wire, services, lookup: story.lookup, moves: Vec::new(), told: Vec::new() }
+        let settle = Duration::from_secs(story.settle.parse().unwrap());
+        Self { wire, settle, services, lookup: story.lookup, moves: Vec::new(), told: Vec::new() }
     }
 
     fn tell(&mut self, what: impl Into<String>) {
@@ -418,6 +420,16 @@ impl Account {
                     return Err(format!("{arn} ({sort:?}) got deployment {nth} at {at}, after {before} changes"));
                 }
             }
+            for (number, (at, _)) in redeploys.iter().enumerate() {
+                let before = number.checked_sub(1).map_or(Timestamp::MIN, |before| redeploys[before].0);
+                let asks = |moved: Timestamp| {
+                    let is_new = moved.saturating_add(FRESH_AFTER).unwrap() > before;
+                    is_new && moved.saturating_add(self.settle).unwrap() <= *at
+                };
+                if !moves.iter().any(|(moved, _)| asks(*moved)) {
+                    return Err(format!("{arn} ({sort:?}) got a deployment at {at}, before a change had settled"));
+                }
+            }
             // Nor may the deployment that one change did not need be spent on another.
             for (moved, _) in &moves {
                 let fresh_from = moved.saturating_add(FRESH_AFTER).unwrap();
@@ -441,7 +453,15 @@ impl Account {
             let is_ours = redeploys.iter().any(|(at, _)| *at == newest.created_at);
             let lag = if is_ours { VALUE_LAG } else { Duration::ZERO };
             let stale = moves.iter().rfind(|(moved, _)| moved.saturating_add(lag).unwrap() >= newest.created_at);
-            let Some((moved, name)) = stale else { continue };
+            let Some((moved, name)) = stale else {
+                let is_ordinary = !matches!(sort, Sort::Protected | Sort::Broken);
+                if is_ordinary && (reported["action"] == "blocked" || reported["action"] == "failed") {
+                    return Err(format!(
+                        "{arn} ({sort:?}) is newer than all changes, and the last report says {reported}"
+                    ));
+                }
+                continue;
+            };
             let is_said = match sort {
                 Sort::Forbidden => said("failed", "stale"),
                 Sort::Broken => said("blocked", "rolled-back"),

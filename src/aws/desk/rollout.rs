@@ -55,8 +55,8 @@ impl Aws {
                 let why = ours.and_then(|ours| ours.rollout_state_reason()).unwrap_or("it failed");
                 Stage::Failed(why.to_owned())
             }
-            Some(DeploymentRolloutState::Completed) => Stage::Completed,
             _ if !is_primary => Stage::Displaced,
+            Some(DeploymentRolloutState::Completed) => Stage::Completed,
             // Staged deployments carry no state in some answers.
             None if deployments.len() == 1 && new == service.desired_count => Stage::Completed,
             _ => Stage::UnderWay,

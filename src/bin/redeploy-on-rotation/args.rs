@@ -62,7 +62,7 @@ pub(crate) struct Plan {
     /// The secret by name or ARN, or a parameter by ARN
     #[arg(required_unless_present = "event")]
     pub(crate) secret: Option<String>,
-    /// Plan for this event instead: a file of JSON as EventBridge sends it, `-` for stdin
+    /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for stdin
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) event: Option<PathBuf>,
     #[command(flatten)]

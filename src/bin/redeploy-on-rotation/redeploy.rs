@@ -331,6 +331,8 @@ impl Run<'_> {
 
     /// Another deployment took the place of ours: the plan knows whether that is a newer one, or a roll-back.
     async fn displaced(&self, service: &Service, report: ServiceReport, started_at: Timestamp) -> Entry {
+        // The memory of ECS may still take ours for one that is under way.
+        sleep(READ_LAG).await;
         let now = match self.desk.aws.read_again(service).await {
             Ok(service) => self.desk.aws.recall(service, started_at).await,
             Err(error) => Err(error),
