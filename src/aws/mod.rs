@@ -13,7 +13,7 @@ mod secrets;
 mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -54,11 +54,11 @@ pub const READ_LAG: Duration = Duration::from_secs(5);
 /// seconds, and when a service was redeployed only decides whether ECS is asked what became of that.
 #[derive(Debug)]
 pub struct Aws {
-    ecs: aws_sdk_ecs::Client,
-    secrets: aws_sdk_secretsmanager::Client,
-    tagging: aws_sdk_resourcegroupstagging::Client,
-    cloudtrail: aws_sdk_cloudtrail::Client,
-    ssm: aws_sdk_ssm::Client,
+    ecs: Lazy<aws_sdk_ecs::Client>,
+    secrets: Lazy<aws_sdk_secretsmanager::Client>,
+    tagging: Lazy<aws_sdk_resourcegroupstagging::Client>,
+    cloudtrail: Lazy<aws_sdk_cloudtrail::Client>,
+    ssm: Lazy<aws_sdk_ssm::Client>,
     pace: Pace,
     /// What the tasks of a revision read, by its ARN.
     task_definitions: Mutex<HashMap<String, Arc<TaskDefinition>>>,
@@ -94,17 +94,25 @@ impl Aws {
         // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
         let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
         Self {
-            ecs: aws_sdk_ecs::Client::new(&config),
-            secrets: aws_sdk_secretsmanager::Client::new(&config),
-            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
-            cloudtrail: aws_sdk_cloudtrail::Client::new(&config),
-            ssm: aws_sdk_ssm::Client::new(&config),
+            ecs: lazy(&config, aws_sdk_ecs::Client::new),
+            secrets: lazy(&config, aws_sdk_secretsmanager::Client::new),
+            tagging: lazy(&config, aws_sdk_resourcegroupstagging::Client::new),
+            cloudtrail: lazy(&config, aws_sdk_cloudtrail::Client::new),
+            ssm: lazy(&config, aws_sdk_ssm::Client::new),
             redeployed: Mutex::default(),
             pace: Pace::new(rate_share),
             task_definitions: Mutex::default(),
             own_deployments: Mutex::default(),
         }
     }
+}
+
+/// A client that is made when it is first used: each parses a table of AWS's partitions, and no invocation uses all.
+type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
+
+fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {
+    let config = config.clone();
+    LazyLock::new(Box::new(move || make(&config)))
 }
 
 /// One HTTP client for all clients and sources of credentials, which reads the trusted certificates at the first call.
