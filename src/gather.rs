@@ -12,7 +12,7 @@ use crate::aws::{Aws, AwsError, Class, Inventory, Scope};
 use crate::clock::Clock;
 use crate::config::{Config, OnPending};
 use crate::event::{Hint, InvalidEvent, Kind, Problem, SecretHint, Trigger, Verdict};
-use crate::plan::{Action, Decision, Reason, fresh_from, needs_history, plan, plan_tasks};
+use crate::plan::{Action, Decision, Reason, fresh_from, plan, plan_tasks};
 use crate::report::{Failure, Outcome, Report};
 use crate::secret::{AWSCURRENT, ParameterArn, Rotation, Subject};
 use crate::service::{Service, Task};
@@ -154,11 +154,7 @@ impl Gather<'_> {
 
     /// Adds to every stale service what became of its deployments since the change.
     async fn recall(&self, rotations: &[Rotation], inventory: &mut Inventory) {
-        let ask = async |service: Service| match needs_history(rotations, &service) {
-            Some(since) => self.aws.recall(service, since).await,
-            None => Ok(service),
-        };
-        ask_each(inventory, ask).await;
+        ask_each(inventory, async |service| self.aws.recall_for(rotations, service).await).await;
     }
 
     /// Adds to every fresh service whose tasks outlive a rollout when the oldest of these started.

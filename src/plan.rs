@@ -559,12 +559,14 @@ mod tests {
         assert_eq!(plan_tasks(&[bounded(DB, 100, 200), rotation(MAIL, 300)], &tasks), [expected]);
     }
 
+    /// The service of which ECS remembers these deployments.
+    fn with(history: &[(i64, Rollout)]) -> Service {
+        let history = history.iter().map(|(at, rollout)| deployment(*at, false, *rollout));
+        Service { history: Some(history.collect()), ..service() }
+    }
+
     #[test]
     fn a_rollout_that_failed_is_remembered_by_the_history_until_one_succeeds() {
-        let with = |history: &[(i64, Rollout)]| Service {
-            history: Some(history.iter().map(|(at, rollout)| deployment(*at, false, *rollout)).collect()),
-            ..service()
-        };
         check(&with(&[(101, Rollout::Failed)]), Some(Reason::RolledBack));
         check(&with(&[(100, Rollout::Failed)]), Some(Reason::Stale));
         check(&with(&[(101, Rollout::Failed), (99, Rollout::Completed)]), Some(Reason::RolledBack));
@@ -573,10 +575,6 @@ mod tests {
 
     #[test]
     fn a_deployment_that_only_the_history_shows_yet_counts() {
-        let with = |history: &[(i64, Rollout)]| Service {
-            history: Some(history.iter().map(|(at, rollout)| deployment(*at, false, *rollout)).collect()),
-            ..service()
-        };
         for (at, rollout, expected) in [
             (101, Rollout::Completed, Reason::AlreadyFresh),
             (101, Rollout::InProgress, Reason::AlreadyFresh),

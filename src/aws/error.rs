@@ -96,7 +96,7 @@ fn is_unsupported(code: &str) -> bool {
 }
 
 /// Whether an answer that names no error is how an emulator says that it does not know the operation: with the status
-/// for that, or with an error page. AWS names an error in every answer of its own, and a 500 without one may be of AWS.
+/// for that, or with an error page. Any other 500 without a name is a failure that may have been on the way to AWS.
 fn is_of_an_emulator<E>(error: &SdkError<E, HttpResponse>) -> bool {
     let Some(response) = error.raw_response() else { return false };
     let is_page = || response.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));

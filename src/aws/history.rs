@@ -17,6 +17,7 @@ use super::inventory::{in_parallel, pages, timestamp};
 use super::pace::Category;
 use super::{Aws, AwsError, Class, Inventory, Unexamined};
 use crate::event::{self, Claim, Hint, SecretFacts};
+use crate::plan::needs_history;
 use crate::report::LookupProblem;
 use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
 use crate::service::{Deployment, Rollout, Service, Task, Use};
@@ -90,6 +91,17 @@ impl Aws {
         };
         let history = listed.into_iter().filter_map(deployment).collect();
         Ok(Service { history: Some(history), ..service })
+    }
+
+    /// The same as far as a decision about these changes needs it.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn recall_for(&self, rotations: &[Rotation], service: Service) -> Result<Service, AwsError> {
+        match needs_history(rotations, &service) {
+            Some(since) => self.recall(service, since).await,
+            None => Ok(service),
+        }
     }
 
     /// When each secret and parameter that running tasks follow last changed: between the bounds of each rotation.
@@ -210,7 +222,9 @@ impl Aws {
         });
         let found = found.await?;
         let by_name = names.into_iter().filter_map(|name| {
-            let is_it = |known: &&ParameterMetadata| known.name.as_ref() == Some(&name) || known.name == slashed(&name);
+            let is_it = |known: &&ParameterMetadata| {
+                known.name().is_some_and(|known| known == name || known.strip_prefix('/') == Some(&name))
+            };
             let last = found.iter().filter(is_it).max_by_key(|known| known.last_modified_date.map(|at| at.secs()));
             last.cloned().map(|parameter| (name.clone(), parameter))
         });

@@ -373,11 +373,10 @@ impl Aws {
         let failures = failures.map(|failure| (failure.arn.unwrap_or_default(), failure.reason.unwrap_or_default()));
         let mut failures: Vec<_> = failures.collect();
         for asked in &batch.services {
-            let is = |arn: &str| arn == asked || arn.ends_with(&format!("/{asked}"));
-            let answered = described.iter().any(|described| is(&described.service.arn));
-            // A failure may name the service by a short ARN, and all of a batch are of one cluster.
-            let name = |arn: &str| arn.rsplit('/').next().map(str::to_owned);
-            if !answered && !failures.iter().any(|(arn, _)| name(arn) == name(asked)) {
+            // By names, because a failure may have a short ARN, and all of a batch are of one cluster.
+            let name = asked.rsplit('/').next();
+            let answered = described.iter().map(|described| &described.service.arn);
+            if answered.chain(failures.iter().map(|(arn, _)| arn)).all(|arn| arn.rsplit('/').next() != name) {
                 failures.push((asked.clone(), "the answer leaves the service out".to_owned()));
             }
         }

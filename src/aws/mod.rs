@@ -107,7 +107,7 @@ impl Aws {
     }
 }
 
-/// A client that is made when it is first used: each parses a table of AWS's partitions, and no invocation uses all.
+/// A client that is made when it is first used: each parses a table of AWS's partitions, and few invocations use all.
 type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
 
 fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {

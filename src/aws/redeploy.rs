@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use super::pace::Category;
 use super::{ATTEMPTS, Aws, AwsError, Class, READ_LAG, back_off, inventory, lock};
-use crate::plan::{Reason, needs_history, plan};
+use crate::plan::{Reason, plan};
 use crate::secret::Rotation;
 use crate::service::{Deployment, Service};
 
@@ -65,10 +65,7 @@ impl Aws {
                         Err(AwsError { class: Class::Gone, .. }) => return Ok(Redeployed::No(Reason::NotActive)),
                         answer => answer?,
                     };
-                    let now = match needs_history(rotations, &now) {
-                        Some(since) => self.recall(now, since).await?,
-                        None => now,
-                    };
+                    let now = self.recall_for(rotations, now).await?;
                     match plan(rotations, std::slice::from_ref(&now)).first().map(|decision| decision.reason) {
                         Some(Reason::Stale) | None => {}
                         Some(Reason::AlreadyFresh) => {

@@ -111,6 +111,7 @@ impl Wire {
                         deployment["createdAt"] = json!(0);
                     }
                 }
+                // The history tells of fresh deployments, too.
                 if let Some(deployments) = answer["serviceDeployments"].as_array_mut() {
                     deployments.retain(|deployment| deployment["status"] == "ROLLBACK_SUCCESSFUL");
                 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use redeploy_on_rotation::aws::desk::Desk;
 use redeploy_on_rotation::config::Config;
-use redeploy_on_rotation::event::{self, Hint, Kind, Trigger};
+use redeploy_on_rotation::event::{self, Hint, Kind, SqsRecord, Trigger};
 use redeploy_on_rotation::report::Outcome;
 use serde_json::Value;
 
@@ -41,9 +41,7 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
 
 /// The event, or the one in an SQS batch.
 fn only_of_batch(payload: &Value) -> Result<Cow<'_, Value>, Error> {
-    let records = event::sqs_batch(payload)
-        .map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))?;
-    match records.as_deref() {
+    match records(payload)?.as_deref() {
         None => Ok(Cow::Borrowed(payload)),
         Some([record]) => serde_json::from_str(record.body.unwrap_or_default())
             .map(Cow::Owned)
@@ -51,6 +49,11 @@ fn only_of_batch(payload: &Value) -> Result<Cow<'_, Value>, Error> {
         Some(records) => Err(Error::new(format!("the SQS batch holds {} events, and a plan is of one", records.len()))
             .hint("`explain` takes a whole batch; for a plan, give the body of one record")),
     }
+}
+
+/// The records, when the payload is an SQS batch.
+pub(crate) fn records(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, Error> {
+    event::sqs_batch(payload).map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))
 }
 
 /// The plan of a change that happens now.

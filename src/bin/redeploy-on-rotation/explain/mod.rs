@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::args::{Explain, Format};
 use crate::output::{Error, Exit, print, print_json, short, word};
-use crate::plan::read;
+use crate::plan::{read, records};
 use crate::preview::second;
 
 /// The rules that the Terraform module makes, by name.
@@ -57,13 +57,12 @@ enum Would {
 
 pub(crate) fn run(explain: &Explain) -> Result<Exit, Error> {
     let payload = read(&explain.event)?;
-    let documents = match event::sqs_batch(&payload) {
-        Ok(None) => vec![document(&payload)?],
-        Ok(Some(records)) => {
+    let documents = match records(&payload)? {
+        None => vec![document(&payload)?],
+        Some(records) => {
             let bodies = records.iter().map(|record| serde_json::from_str(record.body.unwrap_or_default()));
             bodies.map(|body| document(&body.unwrap_or(Value::Null))).collect::<Result<_, _>>()?
         }
-        Err(invalid) => return Err(Error::new(format!("the SQS batch cannot be answered: {invalid}"))),
     };
     let fails = documents.iter().any(|document| document.would == Would::Fail);
     match explain.output.format {
