@@ -15,24 +15,23 @@ fmt:  ## Formats the code.
 	cd examples && cargo fmt
 
 lint:  ## Lints everything, warnings as errors.
-	cargo clippy --locked --features cli --all-targets -- -D warnings
-	cargo clippy --locked --features cli --test emulator --test cli -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd fuzz && cargo clippy --locked --release -- -D warnings
 	cd examples && cargo clippy --locked --all-targets --test emulator -- -D warnings
 
 doc:  ## Builds the documentation, warnings as errors.
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --features cli --no-deps --document-private-items --lib
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --lib
 
 test: unit emulator  ## Runs all tests.
 
 unit:  ## Runs the tests that need nothing but Rust.
-	cargo test --locked --features cli
+	cargo test --locked --workspace
 
 soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=1000000
-	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --features cli --test it seeds::whatever -- --nocapture
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --workspace --test it seeds::whatever -- --nocapture
 
 emulator: $(VENV)  ## Runs the real function and the command line against emulators of AWS.
-	cargo test --locked --features cli --test emulator --test cli
+	cargo test --locked --workspace --test emulator --test cli
 	cd examples && cargo test --locked --test emulator
 
 fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
@@ -47,7 +46,7 @@ demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 	.venv/bin/python demo/demo.py target/demo/bootstrap.zip
 
 dist:  ## Builds the command line, its completions and its man pages into target/dist.
-	cargo build --locked --release --no-default-features --features cli --bin redeploy-on-rotation
+	cargo build --locked --release --package redeploy-on-rotation-cli
 	target/release/redeploy-on-rotation dist target/dist
 	cp target/release/redeploy-on-rotation target/dist/
 

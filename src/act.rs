@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{Aws, AwsError, Class, Redeployed, Unexamined};
 use crate::clock::{Clock, TIME_FOR_THE_REST};
-use crate::config::Config;
 use crate::gather::World;
-use crate::plan::{Action, Decision, Reason, is_first_attempt, is_fresh, needs_history, plan, plan_tasks};
-use crate::report::{Done, LookupProblem, ServiceReport, Why};
-use crate::secret::Rotation;
-use crate::service::Service;
+use redeploy_core::config::Config;
+use redeploy_core::plan::{Action, Decision, Reason, is_first_attempt, is_fresh, needs_history, plan, plan_tasks};
+use redeploy_core::report::{Done, LookupProblem, ServiceReport, Why};
+use redeploy_core::secret::Rotation;
+use redeploy_core::service::Service;
 
 /// How many services are redeployed at once.
 const REDEPLOYS_AT_ONCE: usize = 5;

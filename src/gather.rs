@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::aws::{Aws, AwsError, Class, Inventory, Scope};
 use crate::clock::Clock;
-use crate::config::{Config, OnPending};
-use crate::event::{Hint, InvalidEvent, Kind, Problem, SecretHint, Trigger, Verdict};
-use crate::plan::{Action, Decision, Reason, fresh_from, plan, plan_tasks};
-use crate::report::{Failure, Outcome, Report};
-use crate::secret::{AWSCURRENT, ParameterArn, Rotation, Subject};
-use crate::service::{Service, Task};
+use redeploy_core::config::{Config, OnPending};
+use redeploy_core::event::{Hint, InvalidEvent, Kind, Problem, SecretHint, Trigger, Verdict};
+use redeploy_core::plan::{Action, Decision, Reason, fresh_from, plan, plan_tasks};
+use redeploy_core::report::{Failure, Outcome, Report};
+use redeploy_core::secret::{AWSCURRENT, ParameterArn, Rotation, Subject};
+use redeploy_core::service::{Service, Task};
 
 /// How many services are asked about at once.
 const CALLS_AT_ONCE: usize = 8;

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use crate::act::{Actor, left};
 use crate::aws::Aws;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::event::{self, Hint, InvalidEvent, Kind, Problem};
 use crate::gather::gather;
-use crate::report::{Failure, Outcome, Report};
+use redeploy_core::config::Config;
+use redeploy_core::event::{self, Hint, InvalidEvent, Kind, Problem};
+use redeploy_core::report::{Failure, Outcome, Report};
 
 /// Handles one event or request: parse, gather, plan, act, report.
 pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) -> Report {

@@ -17,30 +17,13 @@
 //! Nothing is stored. A service is stale when its PRIMARY deployment is older than the last change of a secret that it
 //! follows, and both times are read from AWS; so a repeated, late or reordered event finds nothing to do.
 
-// The pure core.
-pub mod arn;
-pub mod config;
-pub mod event;
-pub mod plan;
-pub mod report;
-pub mod secret;
-pub mod service;
-
-#[cfg(feature = "cli")]
-pub mod doctor;
-
 // What touches the world, in reading order.
-#[cfg(feature = "aws")]
 pub mod handler;
 
-#[cfg(feature = "aws")]
 pub mod gather;
 
-#[cfg(feature = "aws")]
 pub mod act;
 
-#[cfg(feature = "aws")]
 pub mod aws;
 
-#[cfg(feature = "aws")]
 pub mod clock;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::config::{Config, InvalidConfig, OnPending, VARIABLES, cluster_name};
+use redeploy_core::arn::Arn;
+use redeploy_core::config::{Config, InvalidConfig, OnPending, VARIABLES, cluster_name};
 use serde_json::json;
 
 fuzz_target!(|data: &[u8]| -> Corpus {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
-use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::event::{Claim, Hint, InvalidEvent, SecretFacts, SecretHint, Verdict, parse, sqs_batch};
-use redeploy_on_rotation::report::{LogContext, Report};
-use redeploy_on_rotation::secret::{AWSCURRENT, AWSPENDING, SecretArn, Subject};
+use redeploy_core::arn::Arn;
+use redeploy_core::event::{Claim, Hint, InvalidEvent, SecretFacts, SecretHint, Verdict, parse, sqs_batch};
+use redeploy_core::report::{LogContext, Report};
+use redeploy_core::secret::{AWSCURRENT, AWSPENDING, SecretArn, Subject};
 use serde_json::Value;
 
 /// What no event has by chance and no text of ours may have.

@@ -5,8 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use redeploy_on_rotation::arn::{Arn, Home};
-use redeploy_on_rotation::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Subject};
+use redeploy_core::arn::{Arn, Home};
+use redeploy_core::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Subject};
 
 const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";

@@ -34,7 +34,7 @@ pub enum Class {
 
 impl AwsError {
     /// Classifies the failure of `action`.
-    pub(super) fn new<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    pub fn new<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -67,7 +67,7 @@ impl AwsError {
 
 impl AwsError {
     /// A call that could not even be put together.
-    pub(super) fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
+    pub fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
         Self { action, class: Class::Refused, message: causes(error) }
     }
 }
@@ -119,7 +119,7 @@ fn is_gone(code: &str) -> bool {
 }
 
 /// The chain of causes; an SDK error's own text is only its class.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let mut texts: Vec<_> = chain.map(ToString::to_string).collect();
     texts.dedup();

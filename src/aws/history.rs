@@ -13,17 +13,17 @@ use aws_sdk_ssm::types::{ParameterMetadata, ParameterStringFilter};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::Category;
 use super::inventory::{in_parallel, pages, timestamp};
-use super::pace::Category;
 use super::{Aws, AwsError, Class, Inventory, Unexamined};
-use crate::event::{self, Claim, Hint, SecretFacts};
-use crate::plan::needs_history;
-use crate::report::LookupProblem;
-use crate::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
-use crate::service::{Deployment, Rollout, Service, Task, Use};
+use redeploy_core::event::{self, Claim, Hint, SecretFacts};
+use redeploy_core::plan::needs_history;
+use redeploy_core::report::LookupProblem;
+use redeploy_core::secret::{AWSCURRENT, Follows, ParameterArn, Reference, Rotation, Subject};
+use redeploy_core::service::{Deployment, Rollout, Service, Task, Use};
 
 /// `DescribeParameters` accepts fifty names in a filter, and a parameter may go by two.
-pub(super) const PARAMETERS_PER_CALL: usize = 25;
+pub const PARAMETERS_PER_CALL: usize = 25;
 /// CloudTrail's event history reaches this far back.
 const CLOUDTRAIL_REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// A search of CloudTrail's event history ends after this many pages of 50 events, the newest first: at two calls a
@@ -203,7 +203,7 @@ impl Aws {
     /// values.
     ///
     /// A name without slashes may have one before it, which an ARN does not tell.
-    pub(super) async fn describe_parameters(
+    pub async fn describe_parameters(
         &self,
         region: &str,
         names: Vec<String>,
@@ -417,9 +417,9 @@ fn undated(id: &str, followers: &Followers, error: &AwsError) -> Vec<Unexamined>
 
 /// The ARN of a parameter of that Region, in a service's account and partition.
 fn parameter_arn(service: &str, region: &str, name: &str) -> Option<ParameterArn> {
-    let service = crate::arn::Arn::parse(service)?;
+    let service = redeploy_core::arn::Arn::parse(service)?;
     let resource = format!("parameter/{}", name.strip_prefix('/').unwrap_or(name));
-    let arn = crate::arn::Arn { service: "ssm".to_owned(), region: region.to_owned(), resource, ..service };
+    let arn = redeploy_core::arn::Arn { service: "ssm".to_owned(), region: region.to_owned(), resource, ..service };
     ParameterArn::parse(&arn.to_string())
 }
 

@@ -12,15 +12,14 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
-#[cfg(feature = "cli")]
-use super::desk::Details;
-use super::pace::Category;
+use super::Category;
+use super::details::Details;
 use super::{Aws, AwsError, CALLS_AT_ONCE, Class, READ_LAG, TaskDefinition, lock};
-use crate::arn::{Arn, Home};
-use crate::config::{Config, MappedService, cluster_name};
-use crate::report::LookupProblem;
-use crate::secret::{Follows, Reference, Rotation, Subject};
-use crate::service::{Controller, Deployment, Rollout, Service, Use};
+use redeploy_core::arn::{Arn, Home};
+use redeploy_core::config::{Config, MappedService, cluster_name};
+use redeploy_core::report::LookupProblem;
+use redeploy_core::secret::{Follows, Reference, Rotation, Subject};
+use redeploy_core::service::{Controller, Deployment, Rollout, Service, Use};
 
 /// The word in our tag that opts a service out.
 const IGNORE: &str = "ignore";
@@ -71,7 +70,6 @@ pub struct Inventory {
     /// The services, each once.
     pub services: Vec<Service>,
     /// What a person wants to know beside, by the ARN of the service.
-    #[cfg(feature = "cli")]
     pub details: BTreeMap<String, Details>,
     /// The clusters that were scanned, by name or ARN.
     pub clusters: Vec<String>,
@@ -110,7 +108,6 @@ struct Described {
     task_definitions: BTreeSet<String>,
     /// The value of our tag.
     tag: Option<String>,
-    #[cfg(feature = "cli")]
     details: Details,
 }
 
@@ -146,7 +143,6 @@ impl Aws {
         if config.scan {
             self.follow_task_definitions(&mut found, &mut inventory).await;
         }
-        #[cfg(feature = "cli")]
         inventory
             .details
             .extend(found.iter().map(|described| (described.service.arn.clone(), described.details.clone())));
@@ -426,7 +422,6 @@ impl Aws {
         Some(Described {
             service: facts,
             name,
-            #[cfg(feature = "cli")]
             details: Details::of(service, &task_definitions),
             task_definitions,
             tag,
@@ -532,7 +527,6 @@ impl Aws {
 
 impl TaskDefinition {
     fn add_container(&mut self, arn: &str, container: &ContainerDefinition) {
-        #[cfg(feature = "cli")]
         self.images.extend(container.image.clone());
         let options = container.log_configuration().into_iter().flat_map(LogConfiguration::secret_options);
         for secret in container.secrets().iter().chain(options) {
@@ -643,13 +637,13 @@ pub(super) fn deployments(service: &aws_sdk_ecs::types::Service) -> Vec<Deployme
 }
 
 /// A time of the SDK as one of ours, which has milliseconds and went through a float; `None` beyond the year 9999.
-pub(super) fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Timestamp> {
+pub fn timestamp(time: &aws_sdk_ecs::primitives::DateTime) -> Option<Timestamp> {
     let nearest = (time.as_nanos() + 500_000).div_euclid(1_000_000);
     Timestamp::from_millisecond(i64::try_from(nearest).ok()?).ok()
 }
 
 /// Reads page after page, from no token to no token.
-pub(super) async fn pages<T>(
+pub async fn pages<T>(
     page: impl AsyncFn(Option<String>) -> Result<(Vec<T>, Option<String>), AwsError>,
 ) -> Result<Vec<T>, AwsError> {
     let (mut all, mut token) = (Vec::new(), None);
@@ -664,7 +658,7 @@ pub(super) async fn pages<T>(
 }
 
 /// Runs a call for each item, [`CALLS_AT_ONCE`] at a time; the answers come in any order.
-pub(super) async fn in_parallel<T, R, F: Future<Output = R>>(
+pub async fn in_parallel<T, R, F: Future<Output = R>>(
     items: impl IntoIterator<Item = T>,
     call: impl Fn(T) -> F,
 ) -> Vec<R> {

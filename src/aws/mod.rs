@@ -2,8 +2,7 @@
 //!
 //! No call here can return a secret's value.
 
-#[cfg(feature = "cli")]
-pub mod desk;
+mod details;
 mod error;
 mod history;
 mod inventory;
@@ -29,11 +28,14 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use crate::service::{Deployment, Use};
-use pace::{Category, Pace};
+use pace::Pace;
+use redeploy_core::service::{Deployment, Use};
 
-pub use error::{AwsError, Class, denied};
-pub use inventory::{Inventory, Scope, Unexamined};
+pub use details::{CircuitBreaker, Details, Revision};
+pub use error::{AwsError, Class, causes, denied};
+pub use history::PARAMETERS_PER_CALL;
+pub use inventory::{Inventory, Scope, Unexamined, in_parallel, pages, timestamp};
+pub use pace::Category;
 pub use redeploy::Redeployed;
 
 /// How many calls are under way at once.
@@ -54,8 +56,10 @@ pub const READ_LAG: Duration = Duration::from_secs(5);
 /// seconds, and when a service was redeployed only decides whether ECS is asked what became of that.
 #[derive(Debug)]
 pub struct Aws {
-    ecs: Lazy<aws_sdk_ecs::Client>,
-    secrets: Lazy<aws_sdk_secretsmanager::Client>,
+    /// ECS.
+    pub ecs: Lazy<aws_sdk_ecs::Client>,
+    /// Secrets Manager.
+    pub secrets: Lazy<aws_sdk_secretsmanager::Client>,
     tagging: Lazy<aws_sdk_resourcegroupstagging::Client>,
     cloudtrail: Lazy<aws_sdk_cloudtrail::Client>,
     ssm: Lazy<aws_sdk_ssm::Client>,
@@ -72,7 +76,6 @@ pub struct Aws {
 #[derive(Debug, Default)]
 struct TaskDefinition {
     uses: Vec<Use>,
-    #[cfg(feature = "cli")]
     images: Vec<String>,
     /// What could not be understood, in sentences.
     warnings: Vec<String>,
@@ -108,7 +111,7 @@ impl Aws {
 }
 
 /// A client that is made when it is first used: each parses a table of AWS's partitions, and few invocations use all.
-type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
+pub type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
 
 fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {
     let config = config.clone();
@@ -119,7 +122,8 @@ fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {
 ///
 /// Each would otherwise make its own at start, and parse the certificates for it. An invocation mostly waits until a
 /// change has settled, so that it matters little that the first call is slower.
-fn https() -> SharedHttpClient {
+#[must_use]
+pub fn https() -> SharedHttpClient {
     let connectors = Mutex::<HashMap<_, SharedHttpConnector>>::default();
     http_client_fn(move |settings, components| {
         let connect = || {
@@ -135,7 +139,9 @@ fn https() -> SharedHttpClient {
 
 impl Aws {
     /// Reads, and repeats what was throttled or not answered.
-    async fn read<T, E>(
+    /// # Errors
+    /// When it failed in every attempt.
+    pub async fn read<T, E>(
         &self,
         category: Category,
         action: &'static str,

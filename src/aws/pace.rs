@@ -10,12 +10,18 @@ use super::lock;
 /// The operations that share one bucket of the account, with its documented quota
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Category {
+pub enum Category {
+    /// `ListClusters`, `DescribeClusters`.
     ClusterRead,
+    /// `ListServices`, `DescribeServices`.
     ServiceRead,
+    /// `UpdateService`.
     ServiceModify,
+    /// `DescribeTaskDefinition`.
     TaskDefinitionRead,
+    /// `ListServiceDeployments`.
     ServiceDeployment,
+    /// `ListTasks`, `DescribeTasks`.
     ClusterResourceRead,
     /// <https://docs.aws.amazon.com/general/latest/gr/arg.html>
     Tagging,

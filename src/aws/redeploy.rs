@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::pace::Category;
+use super::Category;
 use super::{ATTEMPTS, Aws, AwsError, Class, READ_LAG, back_off, inventory, lock};
-use crate::plan::{Reason, plan};
-use crate::secret::Rotation;
-use crate::service::{Deployment, Service};
+use redeploy_core::plan::{Reason, plan};
+use redeploy_core::secret::Rotation;
+use redeploy_core::service::{Deployment, Service};
 
 /// What AWS says of a service whose controller it is not to force, in a sentence that ends with the controller.
 const FORCE_REFUSED: &str = "Cannot force a new deployment on services with a";

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use aws_config::Region;
 use aws_sdk_secretsmanager::config::Builder;
 
-use super::pace::Category;
+use super::Category;
 use super::{Aws, AwsError, Class};
-use crate::arn::Arn;
-use crate::event::SecretFacts;
-use crate::secret::SecretArn;
+use redeploy_core::arn::Arn;
+use redeploy_core::event::SecretFacts;
+use redeploy_core::secret::SecretArn;
 
 impl Aws {
     /// The labels and times of the secret that a name, an ARN or a partial ARN means; `None` when there is none.
@@ -44,7 +44,8 @@ impl Aws {
     }
 
     /// The client's configuration for a Region, or for its own.
-    pub(super) fn secrets_in(&self, region: Option<String>) -> Builder {
+    /// The client configuration for a Region, or for its own.
+    pub fn secrets_in(&self, region: Option<String>) -> Builder {
         let mut config = Builder::new();
         config.set_region(region.map(Region::new).or(self.secrets.config().region().cloned()));
         config

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use aws_sdk_ecs::types::DesiredStatus;
 use jiff::{SignedDuration, Timestamp};
 
+use super::Category;
 use super::inventory::{in_parallel, pages, timestamp};
-use super::pace::Category;
 use super::{Aws, AwsError, lock};
-use crate::arn::Arn;
-use crate::service::{Service, Task};
+use redeploy_core::arn::Arn;
+use redeploy_core::service::{Service, Task};
 
 /// `DescribeTasks` and `DescribeClusters` accept this many names.
 const NAMES_PER_CALL: usize = 100;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use redeploy_core::config::Config;
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::handler::handle;
 use serde_json::{Value, json};
 

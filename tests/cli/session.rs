@@ -67,7 +67,7 @@ async fn an_account(emulator: &Emulator) -> Account {
 }
 
 fn sample(name: &str) -> String {
-    format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"))
 }
 
 #[tokio::test]

@@ -10,6 +10,12 @@ use aws_sdk_ecs::config::Credentials;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
+/// The root of the repository, whichever of its packages is tested.
+fn root() -> PathBuf {
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap().to_owned()
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Program {
     Ministack,
@@ -36,7 +42,7 @@ pub(crate) async fn free_port() -> u16 {
 impl Emulator {
     pub(crate) async fn start(program: Program) -> Self {
         let port = free_port().await;
-        let bin = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin");
+        let bin = root().join(".venv/bin");
         let mut command = match program {
             Program::Ministack => {
                 let mut command = Command::new(bin.join("ministack"));

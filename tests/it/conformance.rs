@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use redeploy_core::plan::Reason;
+use redeploy_core::report::{Done, Failure, Outcome, Why};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
-use redeploy_on_rotation::plan::Reason;
-use redeploy_on_rotation::report::{Done, Failure, Outcome, Why};
 
 use crate::rows::{ROWS, Row, Step};
 use crate::scene::{Delivery, config, deliveries, invoke, play};

@@ -1,9 +1,9 @@
 //! Payloads: every sample, and every way in which one can be malformed.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
-use redeploy_on_rotation::event::{Hint, parse, sqs_batch};
+use redeploy_core::event::{Hint, parse, sqs_batch};
+use redeploy_core::report::{Failure, Outcome};
 use redeploy_on_rotation::handler::read;
-use redeploy_on_rotation::report::{Failure, Outcome};
 use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};

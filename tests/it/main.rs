@@ -5,14 +5,13 @@
 #[path = "../conformance/mod.rs"]
 mod rows;
 #[path = "../simulation/mod.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
 mod simulation;
 
 mod scene;
 mod story;
 
 mod conformance;
-#[cfg(feature = "cli")]
-mod doctor;
 mod events;
 mod seeds;
 mod tidy;

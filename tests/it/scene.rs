@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use redeploy_core::config::Config;
+use redeploy_core::report::Report;
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::handler::handle;
-use redeploy_on_rotation::report::Report;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 

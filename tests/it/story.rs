@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use redeploy_core::config::Config;
+use redeploy_core::report::{Done, Report};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::config::Config;
 use redeploy_on_rotation::handler::handle;
-use redeploy_on_rotation::report::{Done, Report};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use redeploy_core::event::sqs_batch;
+use redeploy_core::report::{Done, Failure, Outcome, Report};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::event::sqs_batch;
 use redeploy_on_rotation::handler::handle_batch;
-use redeploy_on_rotation::report::{Done, Failure, Outcome, Report};
 use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};

@@ -10,8 +10,8 @@ use super::{
     Check, Decision, Facts, Finding, Known, Member, Mention, Network, Place, Platform, Secret, StoppedTask,
     TaskDefinition, Verdict, names_to_try, place, split_suffix,
 };
-use crate::arn::Arn;
-use crate::secret::{AWSCURRENT, InvalidReference, Named, Reference};
+use redeploy_core::arn::Arn;
+use redeploy_core::secret::{AWSCURRENT, InvalidReference, Named, Reference};
 
 /// What the execution role needs for a secret
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html>).

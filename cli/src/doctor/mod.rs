@@ -3,6 +3,7 @@
 //! Nothing here needs a secret's value, so one thing stays open: whether a JSON key is in it.
 
 mod check;
+pub(crate) mod command;
 pub mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::arn::{Arn, Home};
-use crate::secret::{InvalidReference, Named, Reference};
+use redeploy_core::arn::{Arn, Home};
+use redeploy_core::secret::{InvalidReference, Named, Reference};
 
 pub use check::{Need, examine, examine_secret, needs};
 

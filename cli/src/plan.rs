@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
-use redeploy_on_rotation::aws::desk::Desk;
-use redeploy_on_rotation::config::Config;
-use redeploy_on_rotation::event::{self, Hint, Kind, SqsRecord, Trigger};
-use redeploy_on_rotation::report::Outcome;
+use crate::desk::Desk;
+use redeploy_core::config::Config;
+use redeploy_core::event::{self, Hint, Kind, SqsRecord, Trigger};
+use redeploy_core::report::Outcome;
 use serde_json::Value;
 
 use crate::args::{Format, Plan};

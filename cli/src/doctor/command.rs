@@ -1,11 +1,11 @@
 //! `doctor`: why the next task will not start, or why the last one did not.
 
+use crate::desk::Gatherer;
+use crate::doctor::{Finding, Verdict, examine, examine_secret};
 use owo_colors::OwoColorize;
-use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::aws::desk::Gatherer;
+use redeploy_core::arn::Arn;
+use redeploy_core::config::{MappedService, cluster_name};
 use redeploy_on_rotation::aws::{AwsError, Scope, denied};
-use redeploy_on_rotation::config::{MappedService, cluster_name};
-use redeploy_on_rotation::doctor::{Finding, Verdict, examine, examine_secret};
 use serde::Serialize;
 
 use crate::args::{Doctor, Format, Global};

@@ -1,6 +1,5 @@
 //! What only a person at the desk asks of AWS; the function neither does nor may.
 
-mod details;
 mod doctor;
 mod names;
 mod rollout;
@@ -11,12 +10,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::ProvideCredentials;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 
-use super::error::causes;
-use super::{Aws, AwsError, https};
+use redeploy_on_rotation::aws::{Aws, AwsError, causes, https};
 
-pub use details::{CircuitBreaker, Details, Revision};
 pub use doctor::Gatherer;
-pub use rollout::{Rolling, Stage};
+pub use names::{secret_names, service_arn};
+pub use redeploy_on_rotation::aws::{CircuitBreaker, Details, Revision};
+pub use rollout::{Rolling, Stage, rolling};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +56,7 @@ pub struct Desk {
     /// The account's twelve digits, or that it is unknown.
     pub account: String,
     /// For clients that only some commands need.
-    pub(super) sdk: SdkConfig,
+    pub(crate) sdk: SdkConfig,
 }
 
 impl Desk {

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use crate::desk::{Desk, Rolling, Stage};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar};
 use jiff::Timestamp;
+use redeploy_core::config::Config;
+use redeploy_core::event::{Hint, Kind, Trigger};
+use redeploy_core::plan::{Action, Decision, Reason, plan};
+use redeploy_core::report::{Done, RotationReport, ServiceReport, Why};
+use redeploy_core::service::Service;
 use redeploy_on_rotation::act::Actor;
-use redeploy_on_rotation::aws::desk::{Desk, Rolling, Stage};
 use redeploy_on_rotation::aws::{READ_LAG, denied};
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::config::Config;
-use redeploy_on_rotation::event::{Hint, Kind, Trigger};
 use redeploy_on_rotation::gather::{World, gather, settled_from};
-use redeploy_on_rotation::plan::{Action, Decision, Reason, plan};
-use redeploy_on_rotation::report::{Done, RotationReport, ServiceReport, Why};
-use redeploy_on_rotation::service::Service;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -141,7 +141,7 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
             .split_once('/')
             .filter(|(cluster, service)| !cluster.is_empty() && !service.is_empty())
             .ok_or_else(|| Error::new(format!("{name:?} is not of the form CLUSTER/SERVICE")))?;
-        let arn = desk.aws.service_arn(cluster, service).await;
+        let arn = crate::desk::service_arn(&desk.aws, cluster, service).await;
         let arn = arn.map_err(|error| Error::new(error.to_string()).allow(denied(&error.to_string())))?;
         let arn = arn.ok_or_else(|| {
             Error::new(format!("there is no service {service:?} in the cluster {cluster:?} in {}", desk.region))
@@ -306,7 +306,7 @@ impl Run<'_> {
         let name = short(&service.arn);
         let began = Instant::now();
         loop {
-            let rolling = match self.desk.aws.rolling(service, &deployment).await {
+            let rolling = match crate::desk::rolling(&self.desk.aws, service, &deployment).await {
                 Ok(rolling) => rolling,
                 Err(error) => return Entry::failed(report, format!("it cannot be followed: {error}")),
             };

@@ -1,9 +1,15 @@
 //! The doctor against the simulated AWS: each fault planted once, by itself, in an account where all else is well.
 
+#![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
+
+use redeploy_core::config::MappedService;
+#[path = "../simulation/mod.rs"]
+#[expect(dead_code, reason = "the tests of the library need more of it")]
+mod simulation;
+
 use redeploy_on_rotation::aws::Scope;
-use redeploy_on_rotation::aws::desk::Gatherer;
-use redeploy_on_rotation::config::MappedService;
-use redeploy_on_rotation::doctor::{Check, Finding, Verdict, examine, examine_secret};
+use redeploy_on_rotation_cli::desk::Gatherer;
+use redeploy_on_rotation_cli::doctor::{Check, Finding, Verdict, examine, examine_secret};
 use serde_json::{Value, json};
 
 use crate::simulation::wire::Wire;
@@ -497,8 +503,7 @@ async fn a_secret_is_examined_through_the_services_that_name_it_or_else_by_itsel
     let wire = Wire::new(world);
     let aws = wire.clients();
     let gatherer = Gatherer::new(&aws, &wire.sdk_config());
-    let inventory =
-        aws.inventory(&redeploy_on_rotation::config::Config::from_vars([]).unwrap(), Scope::All).await.unwrap();
+    let inventory = aws.inventory(&redeploy_core::config::Config::from_vars([]).unwrap(), Scope::All).await.unwrap();
     for secret in ["prod/db", PARTIAL, SECRET, &SECRET.replace("Ab12Cd", "Zz99Zz")] {
         let services = Gatherer::services_of(&inventory, secret);
         assert_eq!(services, [MappedService { cluster: "prod".to_owned(), service: "api".to_owned() }], "{secret}");

@@ -3,8 +3,8 @@
 mod pattern;
 
 use jiff::Timestamp;
-use redeploy_on_rotation::event::{self, Claim, Hint, Kind, SecretHint};
-use redeploy_on_rotation::report::RotationReport;
+use redeploy_core::event::{self, Claim, Hint, Kind, SecretHint};
+use redeploy_core::report::RotationReport;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,12 +15,12 @@ use crate::preview::second;
 
 /// The rules that the Terraform module makes, by name.
 const RULES: [(&str, &str); 6] = [
-    ("secret-label-updated", include_str!("../../../../infra/patterns/secret-label-updated.json")),
-    ("rotation-succeeded", include_str!("../../../../infra/patterns/rotation-succeeded.json")),
-    ("rotate-secret", include_str!("../../../../infra/patterns/rotate-secret.json")),
-    ("rotation-failed", include_str!("../../../../infra/patterns/rotation-failed.json")),
-    ("parameter-change", include_str!("../../../../infra/patterns/parameter-change.json")),
-    ("deployment-state-change", include_str!("../../../../infra/patterns/deployment-state-change.json")),
+    ("secret-label-updated", include_str!("../../../infra/patterns/secret-label-updated.json")),
+    ("rotation-succeeded", include_str!("../../../infra/patterns/rotation-succeeded.json")),
+    ("rotate-secret", include_str!("../../../infra/patterns/rotate-secret.json")),
+    ("rotation-failed", include_str!("../../../infra/patterns/rotation-failed.json")),
+    ("parameter-change", include_str!("../../../infra/patterns/parameter-change.json")),
+    ("deployment-state-change", include_str!("../../../infra/patterns/deployment-state-change.json")),
 ];
 
 /// The JSON form.
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_sample_gets_through_the_rules_that_its_table_names() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         let table = std::fs::read_to_string(root.join("events/README.md")).unwrap();
         let mut samples = 0;
         for row in table.lines().filter(|line| line.starts_with("| `")) {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_pattern_of_the_module_is_a_rule() {
-        let patterns = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/patterns");
+        let patterns = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("infra/patterns");
         let files = std::fs::read_dir(patterns).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         let mut files: Vec<_> = files.collect();
         files.sort();

@@ -11,16 +11,16 @@ use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
 use aws_sdk_ssm::types::{ParameterMetadata, ParameterType};
 
 use super::Desk;
-use crate::arn::{Arn, Home};
-use crate::aws::history::PARAMETERS_PER_CALL;
-use crate::aws::inventory::{in_parallel, pages, timestamp};
-use crate::aws::pace::Category;
-use crate::aws::{Aws, AwsError, Class, Inventory};
-use crate::config::MappedService;
 use crate::doctor::{
     Decision, Facts, Known, Member, Mention, Need, Network, Parameter, Place, Platform, Primary, Role, Secret,
     StoppedTask, TaskDefinition, may_mean, names_to_try, needs,
 };
+use redeploy_core::arn::{Arn, Home};
+use redeploy_core::config::MappedService;
+use redeploy_on_rotation::aws::Category;
+use redeploy_on_rotation::aws::PARAMETERS_PER_CALL;
+use redeploy_on_rotation::aws::{Aws, AwsError, Class, Inventory};
+use redeploy_on_rotation::aws::{in_parallel, pages, timestamp};
 
 /// `DescribeTasks` accepts this many names.
 const TASKS_PER_CALL: usize = 100;
@@ -112,7 +112,7 @@ impl<'a> Gatherer<'a> {
     #[must_use]
     pub fn services_of(inventory: &Inventory, secret: &str) -> Vec<MappedService> {
         let mentions = |text: String| Mention { at: String::new(), member: Member::ValueFrom, text };
-        let names = |service: &&crate::service::Service| {
+        let names = |service: &&redeploy_core::service::Service| {
             service.uses.iter().any(|used| may_mean(&mentions(used.reference().to_string()), secret))
         };
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();

@@ -3,8 +3,9 @@
 mod args;
 mod audit;
 mod connection;
+pub mod desk;
 mod dist;
-mod doctor;
+pub mod doctor;
 mod explain;
 mod graph;
 mod output;
@@ -19,7 +20,9 @@ use args::{Args, Command};
 use clap::Parser;
 use output::Exit;
 
-fn main() -> ExitCode {
+/// Runs the command of the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         // Wrong usage is an error like any other: 2 means that there is something to do.
@@ -43,7 +46,7 @@ async fn run(args: &Args) -> Result<Exit, output::Error> {
         Command::Audit(audit) => audit::run(audit, &args.global).await,
         Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
         Command::Graph(graph) => graph::run(graph, &args.global).await,
-        Command::Doctor(doctor) => doctor::run(doctor, &args.global).await,
+        Command::Doctor(doctor) => doctor::command::run(doctor, &args.global).await,
         Command::Explain(explain) => explain::run(explain),
         Command::Dist(dist) => dist::run(dist),
     }

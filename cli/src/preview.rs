@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::desk::{CircuitBreaker, Desk, Details};
 use jiff::Timestamp;
+use redeploy_core::config::Config;
+use redeploy_core::event::{Kind, Trigger};
+use redeploy_core::plan::Reason;
+use redeploy_core::report::{Done, Failure, Outcome, Report, RotationReport, ServiceReport, Why};
+use redeploy_core::service::Service;
 use redeploy_on_rotation::act::Actor;
 use redeploy_on_rotation::aws::denied;
-use redeploy_on_rotation::aws::desk::{CircuitBreaker, Desk, Details};
 use redeploy_on_rotation::clock::Clock;
-use redeploy_on_rotation::config::Config;
-use redeploy_on_rotation::event::{Kind, Trigger};
 use redeploy_on_rotation::gather::{World, gather};
-use redeploy_on_rotation::plan::Reason;
-use redeploy_on_rotation::report::{Done, Failure, Outcome, Report, RotationReport, ServiceReport, Why};
-use redeploy_on_rotation::service::Service;
 use serde::Serialize;
 
 use crate::output::{Error, print, print_table, short, spinner, table, tone, warn, word};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use redeploy_on_rotation::event::{Hint, Kind, Trigger};
+use redeploy_core::event::{Hint, Kind, Trigger};
+use redeploy_core::plan::{Decision, Reason, plan, plan_tasks};
+use redeploy_core::report::{LookupProblem, Why};
+use redeploy_core::secret::Rotation;
+use redeploy_core::service::Service;
 use redeploy_on_rotation::gather::World;
-use redeploy_on_rotation::plan::{Decision, Reason, plan, plan_tasks};
-use redeploy_on_rotation::report::{LookupProblem, Why};
-use redeploy_on_rotation::secret::Rotation;
-use redeploy_on_rotation::service::Service;
 use serde::Serialize;
 
 use crate::args::{self, Audit, Format};

@@ -1,7 +1,7 @@
 //! The account and Region that the commands are about, and how the function would be configured there.
 
-use redeploy_on_rotation::aws::desk::{Desk, SignIn, Unconnected};
-use redeploy_on_rotation::config::{Config, InvalidConfig};
+use crate::desk::{Desk, SignIn, Unconnected};
+use redeploy_core::config::{Config, InvalidConfig};
 
 use crate::args::Global;
 use crate::output::{Error, spinner};

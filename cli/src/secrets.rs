@@ -1,9 +1,9 @@
 //! The secret that a person means.
 
-use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::aws::desk::Desk;
+use crate::desk::Desk;
+use redeploy_core::arn::Arn;
+use redeploy_core::secret::ParameterArn;
 use redeploy_on_rotation::aws::{AwsError, Class, denied};
-use redeploy_on_rotation::secret::ParameterArn;
 
 use crate::output::{Error, spinner, warn};
 
@@ -33,7 +33,7 @@ pub(crate) async fn check(desk: &Desk, secret: &str) -> Result<(), Error> {
 
 async fn unknown(desk: &Desk, secret: &str) -> Error {
     let error = Error::new(format!("there is no secret {secret:?} in {} of account {}", desk.region, desk.account));
-    let names = match desk.aws.secret_names().await {
+    let names = match crate::desk::secret_names(&desk.aws).await {
         Ok(names) => names,
         Err(failed) => return error.hint(format!("the nearest names are not known: {failed}")),
     };

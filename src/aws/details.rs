@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types::DeploymentStrategy;
 use serde::Serialize;
 
-use crate::aws::{Aws, AwsError, lock};
-use crate::service::Use;
+use super::{Aws, AwsError, lock};
+use redeploy_core::service::Use;
 
 /// Facts about a service that no decision depends on, read from the same answer as those that do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ pub struct Revision {
 
 impl Details {
     /// The facts of one answer.
-    pub(in crate::aws) fn of(service: &aws_sdk_ecs::types::Service, task_definitions: &BTreeSet<String>) -> Self {
+    pub(super) fn of(service: &aws_sdk_ecs::types::Service, task_definitions: &BTreeSet<String>) -> Self {
         let configuration = service.deployment_configuration();
         let breaker = configuration.and_then(|configuration| configuration.deployment_circuit_breaker());
         let word = |text: Option<&str>, default: &str| text.unwrap_or(default).to_owned();

@@ -4,12 +4,12 @@ mod drawing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::desk::Revision;
 use jiff::Timestamp;
-use redeploy_on_rotation::aws::desk::Revision;
-use redeploy_on_rotation::event::{Hint, Kind, Trigger};
+use redeploy_core::event::{Hint, Kind, Trigger};
+use redeploy_core::secret::{Follows, Reference, Rotation};
+use redeploy_core::service::{Service, Use};
 use redeploy_on_rotation::gather::World;
-use redeploy_on_rotation::secret::{Follows, Reference, Rotation};
-use redeploy_on_rotation::service::{Service, Use};
 use serde::Serialize;
 
 use crate::args::{self, Drawing, Graph};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
-use redeploy_on_rotation::arn::Arn;
-use redeploy_on_rotation::report::Done;
-use redeploy_on_rotation::secret::SecretArn;
+use redeploy_core::arn::Arn;
+use redeploy_core::report::Done;
+use redeploy_core::secret::SecretArn;
 use serde::Serialize;
 
 /// How the program ends.
