@@ -13,9 +13,11 @@ use crate::aws::{Aws, AwsError, Class, Redeployed, Unexamined};
 use crate::clock::{Clock, TIME_FOR_THE_REST};
 use crate::gather::World;
 use redeploy_core::config::Config;
-use redeploy_core::plan::{Action, Decision, Reason, is_first_attempt, is_fresh, needs_history, plan, plan_tasks};
-use redeploy_core::report::{Done, LookupProblem, ServiceReport, Why};
-use redeploy_core::secret::Rotation;
+use redeploy_core::plan::{
+    Action, Decision, Reason, is_first_attempt, is_fresh, needs_history, plan, plan_tasks,
+};
+use redeploy_core::report::{LookupProblem, ServiceAction, ServiceReport, Why};
+use redeploy_core::secret::Change;
 use redeploy_core::service::Service;
 
 /// How many services are redeployed at once.
@@ -23,7 +25,8 @@ const REDEPLOYS_AT_ONCE: usize = 5;
 /// A service whose turn comes later than this is read again first: somebody may have deployed it meanwhile.
 const FACTS_LAST: Duration = Duration::from_mins(1);
 /// What a service's report says when its turn did not come.
-const NO_TIME: &str = "the invocation's time ran out before it was done; the next attempt goes on with it";
+const NO_TIME: &str =
+    "the invocation's time ran out before it was done; the next attempt goes on with it";
 
 /// How to act: by which clients, and whether at all.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +44,10 @@ pub struct Actor<'a> {
 /// How many of these services are left for the next attempt.
 #[must_use]
 pub fn left(services: &[ServiceReport]) -> usize {
-    services.iter().filter(|service| service.error.as_deref() == Some(NO_TIME)).count()
+    services
+        .iter()
+        .filter(|service| service.error.as_deref() == Some(NO_TIME))
+        .count()
 }
 
 impl Actor<'_> {
@@ -49,22 +55,36 @@ impl Actor<'_> {
     ///
     /// The services with the most changed secrets come first, and of these the ones that are stale for longest.
     pub async fn act(&self, world: World) -> Vec<ServiceReport> {
-        let World { rotations, inventory, tasks, read } = world;
+        let World {
+            rotations,
+            inventory,
+            tasks,
+            read,
+        } = world;
         let mut decisions = plan(&rotations, &inventory.services);
         decisions.sort_by_cached_key(|d| (Reverse(d.secrets.len()), d.at, d.service.clone()));
-        let services: BTreeMap<_, _> = inventory.services.iter().map(|service| (&service.arn, service)).collect();
+        let services: BTreeMap<_, _> = inventory
+            .services
+            .iter()
+            .map(|service| (&service.arn, service))
+            .collect();
         let carry_out = async |decision: Decision| match services.get(&decision.service) {
             Some(service) => self.carry_out(&rotations, service, decision, read).await,
             None => decided_upon(decision),
         };
-        let carried_out = stream::iter(decisions.into_iter().map(carry_out)).buffer_unordered(REDEPLOYS_AT_ONCE);
+        let carried_out =
+            stream::iter(decisions.into_iter().map(carry_out)).buffer_unordered(REDEPLOYS_AT_ONCE);
         let mut reports: Vec<_> = carried_out.collect().await;
         reports.extend(plan_tasks(&rotations, &tasks).into_iter().map(decided_upon));
         for unexamined in inventory.unexamined {
             // Fresh for everything that changed, whatever else it reads.
             let is_fresh = unexamined.secrets.is_empty()
-                && services.get(&unexamined.name).is_some_and(|service| is_fresh(service, &rotations));
-            let known = reports.iter().position(|report| report.service == unexamined.name);
+                && services
+                    .get(&unexamined.name)
+                    .is_some_and(|service| is_fresh(service, &rotations));
+            let known = reports
+                .iter()
+                .position(|report| report.service == unexamined.name);
             match known.map(|known| &mut reports[known]) {
                 Some(known) if is_fresh || says_more(known, &unexamined) => {}
                 Some(known) => {
@@ -84,7 +104,7 @@ impl Actor<'_> {
     /// roll-back decide otherwise.
     pub async fn carry_out(
         &self,
-        rotations: &[Rotation],
+        rotations: &[Change],
         service: &Service,
         decision: Decision,
         read: Instant,
@@ -93,25 +113,44 @@ impl Actor<'_> {
             return decided_upon(decision);
         }
         let stop = self.clock.stop_at();
-        let service = match in_time(stop, self.as_of_now(rotations, service, &decision, read)).await {
+        let service = match in_time(stop, self.as_of_now(rotations, service, &decision, read)).await
+        {
             Some(Ok(service)) => service,
-            Some(Err(AwsError { class: Class::Gone, .. })) => {
-                return decided_upon(Decision { reason: Reason::NotActive, ..decision });
+            Some(Err(AwsError {
+                class: Class::Gone, ..
+            })) => {
+                return decided_upon(Decision {
+                    reason: Reason::NotActive,
+                    ..decision
+                });
             }
             Some(Err(error)) => {
                 let unreadable = Unexamined::unreadable(decision.service, error.to_string());
-                return not_examined(Unexamined { secrets: decision.secrets, ..unreadable });
+                return not_examined(Unexamined {
+                    secrets: decision.secrets,
+                    ..unreadable
+                });
             }
             None => return failed(decision, NO_TIME.to_owned()),
         };
-        let decision = plan(rotations, std::slice::from_ref(&service)).pop().unwrap_or(decision);
+        let decision = plan(rotations, std::slice::from_ref(&service))
+            .pop()
+            .unwrap_or(decision);
         if self.dry_run || decision.reason.action() != Action::Redeploy {
             return decided_upon(decision);
         }
-        match in_time(stop, self.aws.redeploy(&service, rotations, stop, || self.clock.now())).await {
-            Some(Ok(Redeployed::Yes(deployment))) => {
-                ServiceReport { action: Done::Redeployed, deployment, ..decided_upon(decision) }
-            }
+        match in_time(
+            stop,
+            self.aws
+                .redeploy(&service, rotations, stop, || self.clock.now()),
+        )
+        .await
+        {
+            Some(Ok(Redeployed::Yes(deployment))) => ServiceReport {
+                action: ServiceAction::Redeployed,
+                deployment,
+                ..decided_upon(decision)
+            },
             Some(Ok(Redeployed::No(reason))) => decided_upon(Decision { reason, ..decision }),
             Some(Err(error)) => failed(decision, error.to_string()),
             Some(Ok(Redeployed::NotStarted)) | None => failed(decision, NO_TIME.to_owned()),
@@ -124,15 +163,21 @@ impl Actor<'_> {
     /// that has not touched the service.
     async fn as_of_now(
         &self,
-        rotations: &[Rotation],
+        rotations: &[Change],
         service: &Service,
         decision: &Decision,
         read: Instant,
     ) -> Result<Service, AwsError> {
         let is_old = read.elapsed() > FACTS_LAST;
-        let service = if is_old { self.aws.read_again(service).await? } else { service.clone() };
+        let service = if is_old {
+            self.aws.read_again(service).await?
+        } else {
+            service.clone()
+        };
         let settle = SignedDuration::try_from(self.config.settle).unwrap_or(SignedDuration::MAX);
-        let is_exact = rotations.iter().all(|rotation| rotation.not_before.is_none());
+        let is_exact = rotations
+            .iter()
+            .all(|rotation| rotation.not_before.is_none());
         let is_first = is_exact
             && is_first_attempt(decision.at, settle, self.clock.now())
             && !self.aws.has_redeployed_since(&service.arn, decision.at);
@@ -146,11 +191,14 @@ impl Actor<'_> {
 /// Whether what is known of a service is enough, though not all of it could be examined: it cannot become less stale.
 fn says_more(known: &ServiceReport, unexamined: &Unexamined) -> bool {
     match (known.action, known.reason) {
-        (Done::Failed | Done::Redeployed | Done::Planned, _) => true,
-        (Done::Blocked, _) if unexamined.problem == LookupProblem::Unknown => true,
+        (ServiceAction::Failed | ServiceAction::Redeployed | ServiceAction::Planned, _) => true,
+        (ServiceAction::Blocked, _) if unexamined.problem == LookupProblem::Unknown => true,
         (_, Why::Planned(reason)) => matches!(
             reason,
-            Reason::NotActive | Reason::OptedOut | Reason::NothingRunning | Reason::UnsupportedController
+            Reason::NotActive
+                | Reason::OptedOut
+                | Reason::NothingRunning
+                | Reason::UnsupportedController
         ),
         (_, Why::Lookup(_)) => false,
     }
@@ -161,7 +209,9 @@ async fn in_time<T>(stop: Option<Instant>, call: impl Future<Output = T>) -> Opt
     match stop {
         None => Some(call.await),
         Some(stop) if Instant::now() >= stop => None,
-        Some(stop) => timeout_at(stop + TIME_FOR_THE_REST * 3 / 4, call).await.ok(),
+        Some(stop) => timeout_at(stop + TIME_FOR_THE_REST * 3 / 4, call)
+            .await
+            .ok(),
     }
 }
 
@@ -169,9 +219,9 @@ async fn in_time<T>(stop: Option<Instant>, call: impl Future<Output = T>) -> Opt
 fn decided_upon(decision: Decision) -> ServiceReport {
     ServiceReport {
         action: match decision.reason.action() {
-            Action::Redeploy => Done::Planned,
-            Action::Skip => Done::Skipped,
-            Action::Block => Done::Blocked,
+            Action::Redeploy => ServiceAction::Planned,
+            Action::Skip => ServiceAction::Skipped,
+            Action::Block => ServiceAction::Blocked,
         },
         service: decision.service,
         reason: Why::Planned(decision.reason),
@@ -182,13 +232,21 @@ fn decided_upon(decision: Decision) -> ServiceReport {
 }
 
 fn failed(decision: Decision, error: String) -> ServiceReport {
-    ServiceReport { action: Done::Failed, error: Some(error), ..decided_upon(decision) }
+    ServiceReport {
+        action: ServiceAction::Failed,
+        error: Some(error),
+        ..decided_upon(decision)
+    }
 }
 
 fn not_examined(unexamined: Unexamined) -> ServiceReport {
     ServiceReport {
         service: unexamined.name,
-        action: if unexamined.problem == LookupProblem::Unknown { Done::Skipped } else { Done::Failed },
+        action: if unexamined.problem == LookupProblem::Unknown {
+            ServiceAction::Skipped
+        } else {
+            ServiceAction::Failed
+        },
         reason: Why::Lookup(unexamined.problem),
         secrets: unexamined.secrets,
         deployment: None,

@@ -22,19 +22,27 @@ impl Clock {
     /// An invocation that begins `now` and must be done by the deadline, if there is one.
     #[must_use]
     pub fn new(now: Timestamp, deadline: Option<Timestamp>) -> Self {
-        Self { began_at: now, began: Instant::now(), deadline, asked_at: now }
+        Self {
+            began_at: now,
+            began: Instant::now(),
+            deadline,
+            asked_at: now,
+        }
     }
 
     /// The time, UTC.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.began_at.saturating_add(self.elapsed()).unwrap_or(Timestamp::MAX)
+        self.began_at
+            .saturating_add(self.elapsed())
+            .unwrap_or(Timestamp::MAX)
     }
 
     /// When to stop starting things, so that the report is still made.
     #[must_use]
     pub fn stop_at(&self) -> Option<Instant> {
-        let left = Duration::try_from(self.deadline?.duration_since(self.began_at)).unwrap_or_default();
+        let left =
+            Duration::try_from(self.deadline?.duration_since(self.began_at)).unwrap_or_default();
         Some(self.began + left.saturating_sub(TIME_FOR_THE_REST))
     }
 

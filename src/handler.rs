@@ -8,8 +8,8 @@ use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::gather::gather;
 use redeploy_core::config::Config;
-use redeploy_core::event::{self, Hint, InvalidEvent, Kind, Problem};
-use redeploy_core::report::{Failure, Outcome, Report};
+use redeploy_core::event::{self, FieldProblem, Intent, InvalidEvent, TriggerKind};
+use redeploy_core::report::{ErrorType, Outcome, Report};
 
 /// Handles one event or request: parse, gather, plan, act, report.
 pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) -> Report {
@@ -18,20 +18,37 @@ pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) 
         Err(invalid) => return invalid.into(),
     };
     let kind = trigger.kind;
-    let dry_run = config.dry_run || matches!(trigger.hint, Hint::Request { dry_run: true, .. });
+    let dry_run = config.dry_run || matches!(trigger.hint, Intent::Request { dry_run: true, .. });
     let mut world = match gather(aws, config, trigger, dry_run, clock).await {
         Ok(world) => world,
         Err(report) => return report,
     };
-    let (rotations, warnings) = (world.rotations.clone(), std::mem::take(&mut world.inventory.warnings));
-    let services = Actor { aws, config, clock, dry_run }.act(world).await;
+    let (rotations, warnings) = (
+        world.rotations.clone(),
+        std::mem::take(&mut world.inventory.warnings),
+    );
+    let services = Actor {
+        aws,
+        config,
+        clock,
+        dry_run,
+    }
+    .act(world)
+    .await;
     let left = left(&services);
     let report = Report::of_services(kind, &rotations, services, warnings);
     if left == 0 {
         return report;
     }
-    let reason = format!("{}; {left} of these are left for the next attempt", report.reason);
-    Report { reason, failure: Some(Failure::TimeLeft), ..report }
+    let reason = format!(
+        "{}; {left} of these are left for the next attempt",
+        report.reason
+    );
+    Report {
+        reason,
+        failure: Some(ErrorType::TimeLeft),
+        ..report
+    }
 }
 
 /// Handles every record of an SQS batch, and says which ones failed, by message id.
@@ -56,7 +73,12 @@ pub async fn handle_batch(
             Some(Err(report)) => report,
             None => {
                 let field = format!("Records[{}].body", record.index);
-                InvalidEvent { kind: Kind::Unknown, field, problem: Problem::MustBe("a string") }.into()
+                InvalidEvent {
+                    kind: TriggerKind::Unknown,
+                    field,
+                    problem: FieldProblem::MustBe("a string"),
+                }
+                .into()
             }
         };
         done(&report);
@@ -73,10 +95,14 @@ pub async fn handle_batch(
 /// The report of a text that is no JSON and is ignored, or of JSON that cannot be read and may have been an event.
 pub fn read(text: &str) -> Result<Value, Report> {
     if serde_json::from_str::<&RawValue>(text).is_err() {
-        return Err(Report::new(Kind::Unknown, Outcome::Ignored, "the payload is not JSON"));
+        return Err(Report::new(
+            TriggerKind::Unknown,
+            Outcome::Ignored,
+            "the payload is not JSON",
+        ));
     }
     serde_json::from_str(text).map_err(|_| {
         let reason = "the payload is JSON that is nested too deeply, or that holds a number or text that cannot be";
-        Report::failed(Kind::Unknown, Failure::InvalidEvent, reason)
+        Report::failed(TriggerKind::Unknown, ErrorType::InvalidEvent, reason)
     })
 }

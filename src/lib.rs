@@ -3,7 +3,7 @@
 //! ```text
 //! EventBridge JSON ── event ──▶ Trigger ──▶ ignored, or: this secret may have changed at this time
 //!                                  │
-//!                      aws: DescribeSecret confirms       what changed          [secret::Rotation]
+//!                      aws: DescribeSecret confirms       what changed          [secret::Change]
 //!                      gather: waits until it settled
 //!                      aws: scan | tags | config          who uses it           [service::Service]
 //!                                  ▼

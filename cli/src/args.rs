@@ -94,7 +94,10 @@ Examples:
 
 Exit codes: 0 done or nothing to do, 1 error or a rollout failed, 130 interrupted; with --dry-run as plan."
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch that may be typed")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that may be typed"
+)]
 pub(crate) struct Redeploy {
     /// The secret by name or ARN, or a parameter by ARN: every service that follows it
     pub(crate) secret: Option<String>,
@@ -274,10 +277,21 @@ impl Global {
             ("REDEPLOY_LOOKUP", "--lookup", self.lookup.clone()),
             ("REDEPLOY_TAG_KEY", "--tag-key", self.tag_key.clone()),
             ("REDEPLOY_MAPPING", "--mapping", self.mapping.clone()),
-            ("REDEPLOY_SETTLE_SECONDS", "--settle-seconds", self.settle_seconds.clone()),
-            ("REDEPLOY_RATE_SHARE", "--rate-share", self.rate_share.clone()),
+            (
+                "REDEPLOY_SETTLE_SECONDS",
+                "--settle-seconds",
+                self.settle_seconds.clone(),
+            ),
+            (
+                "REDEPLOY_RATE_SHARE",
+                "--rate-share",
+                self.rate_share.clone(),
+            ),
         ];
-        settings.into_iter().filter_map(|(variable, option, value)| Some((variable, option, value?))).collect()
+        settings
+            .into_iter()
+            .filter_map(|(variable, option, value)| Some((variable, option, value?)))
+            .collect()
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use redeploy_core::event::{Hint, Kind, Trigger};
+use redeploy_core::event::{Intent, Trigger, TriggerKind};
 use redeploy_core::plan::{Decision, Reason, plan, plan_tasks};
 use redeploy_core::report::{LookupProblem, Why};
-use redeploy_core::secret::Rotation;
+use redeploy_core::secret::Change;
 use redeploy_core::service::Service;
 use redeploy_on_rotation::gather::World;
 use serde::Serialize;
@@ -115,9 +115,19 @@ impl State {
 
 pub(crate) async fn run(audit: &Audit, global: &args::Global) -> Result<Exit, Error> {
     let (desk, config) = open(global).await?;
-    let preview = preview(&desk, &config, Trigger { kind: Kind::Sweep, hint: Hint::Sweep }).await?;
+    let preview = preview(
+        &desk,
+        &config,
+        Trigger {
+            kind: TriggerKind::Sweep,
+            hint: Intent::Sweep,
+        },
+    )
+    .await?;
     preview.say_errors();
-    let Some(world) = &preview.world else { return Ok(Exit::Nothing) };
+    let Some(world) = &preview.world else {
+        return Ok(Exit::Nothing);
+    };
     let document = examine(world);
     match audit.output.format {
         Format::Json => print_json(&document)?,
@@ -134,13 +144,26 @@ pub(crate) async fn run(audit: &Audit, global: &args::Global) -> Result<Exit, Er
 
 /// Holds everything that is used against everything that uses it, by the function's own decisions.
 pub(crate) fn examine(world: &World) -> Document<'_> {
-    let services: BTreeMap<_, _> = world.inventory.services.iter().map(|service| (&service.arn, service)).collect();
-    let mut secrets: Vec<_> =
-        world.rotations.iter().map(|rotation| examine_secret(rotation, world, &services)).collect();
+    let services: BTreeMap<_, _> = world
+        .inventory
+        .services
+        .iter()
+        .map(|service| (&service.arn, service))
+        .collect();
+    let mut secrets: Vec<_> = world
+        .rotations
+        .iter()
+        .map(|rotation| examine_secret(rotation, world, &services))
+        .collect();
     secrets.sort_by_cached_key(|secret| {
         let stale = secret.count(State::Stale);
         let worst = secret.users.iter().map(|user| user.state).min();
-        (worst.unwrap_or(State::Exempt), std::cmp::Reverse(stale), secret.changed_at, secret.secret.clone())
+        (
+            worst.unwrap_or(State::Exempt),
+            std::cmp::Reverse(stale),
+            secret.changed_at,
+            secret.secret.clone(),
+        )
     });
     let mut worst = BTreeMap::new();
     let unexamined: Vec<_> = world
@@ -154,8 +177,15 @@ pub(crate) fn examine(world: &World) -> Document<'_> {
             secrets: &unexamined.secrets,
         })
         .collect();
-    let of_secrets = secrets.iter().flat_map(|secret| &secret.users).map(|user| (user.name.as_str(), user.state));
-    for (name, state) in of_secrets.chain(unexamined.iter().map(|unexamined| (unexamined.name, State::Unknown))) {
+    let of_secrets = secrets
+        .iter()
+        .flat_map(|secret| &secret.users)
+        .map(|user| (user.name.as_str(), user.state));
+    for (name, state) in of_secrets.chain(
+        unexamined
+            .iter()
+            .map(|unexamined| (unexamined.name, State::Unknown)),
+    ) {
         let known = worst.entry(name).or_insert(state);
         *known = state.min(*known);
     }
@@ -171,21 +201,35 @@ pub(crate) fn examine(world: &World) -> Document<'_> {
     }
 }
 
-fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&String, &Service>) -> Used {
+fn examine_secret(
+    rotation: &Change,
+    world: &World,
+    services: &BTreeMap<&String, &Service>,
+) -> Used {
     let alone = std::slice::from_ref(rotation);
-    let of_services = plan(alone, &world.inventory.services).into_iter().map(|decision| {
-        let service = services.get(&decision.service);
-        let primary = service.and_then(|service| service.primary()).map(|primary| primary.created_at);
-        let oldest = service.and_then(|service| service.oldest_task).filter(|_| decision.reason == Reason::StaleTasks);
-        User {
-            running: service.map_or(0, |service| service.running),
-            deployed_at: oldest.or(primary),
-            ..decision.into()
-        }
-    });
+    let of_services = plan(alone, &world.inventory.services)
+        .into_iter()
+        .map(|decision| {
+            let service = services.get(&decision.service);
+            let primary = service
+                .and_then(|service| service.primary())
+                .map(|primary| primary.created_at);
+            let oldest = service
+                .and_then(|service| service.oldest_task)
+                .filter(|_| decision.reason == Reason::StaleTasks);
+            User {
+                running: service.map_or(0, |service| service.running),
+                deployed_at: oldest.or(primary),
+                ..decision.into()
+            }
+        });
     let of_tasks = plan_tasks(alone, &world.tasks).into_iter().map(|decision| {
         let task = world.tasks.iter().find(|task| task.arn == decision.service);
-        User { running: 1, deployed_at: task.map(|task| task.started_at), ..decision.into() }
+        User {
+            running: 1,
+            deployed_at: task.map(|task| task.started_at),
+            ..decision.into()
+        }
     });
     let mut users: Vec<_> = of_services.chain(of_tasks).collect();
     users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
@@ -202,7 +246,13 @@ fn examine_secret(rotation: &Rotation, world: &World, services: &BTreeMap<&Strin
 impl From<Decision> for User {
     fn from(decision: Decision) -> Self {
         let state = decision.reason.into();
-        Self { name: decision.service, state, reason: Why::Planned(decision.reason), running: 0, deployed_at: None }
+        Self {
+            name: decision.service,
+            state,
+            reason: Why::Planned(decision.reason),
+            running: 0,
+            deployed_at: None,
+        }
     }
 }
 
@@ -214,7 +264,14 @@ impl Used {
 
 impl Document<'_> {
     fn print(&self, now: Timestamp) -> Result<(), Error> {
-        let mut rows = table(["SECRET", "LAST CHANGED", "STALE", "UNKNOWN", "CURRENT", "EXEMPT"]);
+        let mut rows = table([
+            "SECRET",
+            "LAST CHANGED",
+            "STALE",
+            "UNKNOWN",
+            "CURRENT",
+            "EXEMPT",
+        ]);
         for secret in &self.secrets {
             let count = |state| match secret.count(state) {
                 0 => tone("-", Tone::Quiet),
@@ -233,10 +290,22 @@ impl Document<'_> {
             print_table(rows)?;
             print("")?;
         }
-        let mut rows = table(["STATE", "SERVICE OR TASK", "SECRET", "FOR", "REASON", "TASKS", "DEPLOYED"]);
+        let mut rows = table([
+            "STATE",
+            "SERVICE OR TASK",
+            "SECRET",
+            "FOR",
+            "REASON",
+            "TASKS",
+            "DEPLOYED",
+        ]);
         let mut reasons = BTreeMap::new();
         for secret in &self.secrets {
-            for user in secret.users.iter().filter(|user| user.state <= State::Unknown) {
+            for user in secret
+                .users
+                .iter()
+                .filter(|user| user.state <= State::Unknown)
+            {
                 reasons.insert(why(user.reason), user.reason);
                 rows.add_row([
                     tone(&word(&user.state), user.state.tone()),
@@ -262,7 +331,13 @@ impl Document<'_> {
     }
 
     fn summary(&self) -> String {
-        let Self { stale, unknown, current, exempt, .. } = self;
+        let Self {
+            stale,
+            unknown,
+            current,
+            exempt,
+            ..
+        } = self;
         let secrets = self.secrets.len();
         if secrets == 0 && *unknown == 0 {
             return "nothing in scope reads a secret or parameter".to_owned();

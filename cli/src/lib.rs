@@ -28,12 +28,21 @@ pub fn main() -> ExitCode {
         // Wrong usage is an error like any other: 2 means that there is something to do.
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Error } else { Exit::Nothing }.into();
+            return if error.use_stderr() {
+                Exit::Error
+            } else {
+                Exit::Nothing
+            }
+            .into();
         }
     };
     args.global.color.write_global();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&args)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(&args)));
     match done {
         Ok(exit) => exit.into(),
         Err(error) => error.print().into(),

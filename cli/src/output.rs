@@ -8,14 +8,14 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
 use redeploy_core::arn::Arn;
-use redeploy_core::report::Done;
+use redeploy_core::report::ServiceAction;
 use redeploy_core::secret::SecretArn;
 use serde::Serialize;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, or nothing to do.
+    /// ServiceAction, or nothing to do.
     Nothing = 0,
     /// Something failed.
     Error = 1,
@@ -42,7 +42,11 @@ pub(crate) struct Error {
 
 impl Error {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: Vec::new(), unheard: false }
+        Self {
+            message: message.into(),
+            hints: Vec::new(),
+            unheard: false,
+        }
     }
 
     /// Adds what to do about it.
@@ -53,9 +57,12 @@ impl Error {
 
     /// Adds the statement that would allow what was denied.
     pub(crate) fn allow(self, denied: Option<(&str, Option<&str>)>) -> Self {
-        let Some((action, resource)) = denied else { return self };
+        let Some((action, resource)) = denied else {
+            return self;
+        };
         let resource = resource.unwrap_or("*");
-        let statement = format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
+        let statement =
+            format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
         self.hint(format!("this IAM statement would allow it: {statement}"))
     }
 
@@ -74,7 +81,10 @@ impl Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self { unheard: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
+        Self {
+            unheard: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Self::new(error.to_string())
+        }
     }
 }
 
@@ -100,7 +110,8 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 
 /// Prints the result as JSON.
 pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(result).map_err(|error| Error::new(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(result).map_err(|error| Error::new(error.to_string()))?;
     print(&text)
 }
 
@@ -108,7 +119,10 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
 pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
     // Where no terminal shows them, styles are taken out when it is printed.
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .enforce_styling();
     table.set_header(columns);
     table
 }
@@ -118,7 +132,10 @@ pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     print(&lines.join("\n"))
 }
 
@@ -131,13 +148,13 @@ pub(crate) enum Tone {
     Quiet,
 }
 
-impl From<Done> for Tone {
-    fn from(done: Done) -> Self {
+impl From<ServiceAction> for Tone {
+    fn from(done: ServiceAction) -> Self {
         match done {
-            Done::Failed | Done::Blocked => Self::Bad,
-            Done::Redeployed => Self::Good,
-            Done::Planned => Self::Busy,
-            Done::Skipped => Self::Quiet,
+            ServiceAction::Failed | ServiceAction::Blocked => Self::Bad,
+            ServiceAction::Redeployed => Self::Good,
+            ServiceAction::Planned => Self::Busy,
+            ServiceAction::Skipped => Self::Quiet,
         }
     }
 }
@@ -163,7 +180,9 @@ pub(crate) fn short(arn: &str) -> String {
     if let Some(secret) = SecretArn::parse(arn) {
         return secret.name().to_owned();
     }
-    let Some(parsed) = Arn::parse(arn) else { return arn.to_owned() };
+    let Some(parsed) = Arn::parse(arn) else {
+        return arn.to_owned();
+    };
     match parsed.resource.split_once('/') {
         Some(("parameter", name)) if name.contains('/') => format!("/{name}"),
         Some((_, name)) => name.to_owned(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::desk::Desk;
 use redeploy_core::config::Config;
-use redeploy_core::event::{self, Hint, Kind, SqsRecord, Trigger};
+use redeploy_core::event::{self, Intent, SqsRecord, Trigger, TriggerKind};
 use redeploy_core::report::Outcome;
 use serde_json::Value;
 
@@ -30,7 +30,9 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
     };
     match plan.output.format {
         Format::Json => print_json(&preview.json())?,
-        Format::Text if preview.world.is_none() => print(&format!("ignored: {}", preview.report.reason))?,
+        Format::Text if preview.world.is_none() => {
+            print(&format!("ignored: {}", preview.report.reason))?
+        }
         Format::Text => preview.print()?,
     }
     if preview.world.is_some() {
@@ -45,22 +47,43 @@ fn only_of_batch(payload: &Value) -> Result<Cow<'_, Value>, Error> {
         None => Ok(Cow::Borrowed(payload)),
         Some([record]) => serde_json::from_str(record.body.unwrap_or_default())
             .map(Cow::Owned)
-            .map_err(|error| Error::new(format!("the body of the SQS message is not JSON: {error}"))),
-        Some(records) => Err(Error::new(format!("the SQS batch holds {} events, and a plan is of one", records.len()))
-            .hint("`explain` takes a whole batch; for a plan, give the body of one record")),
+            .map_err(|error| {
+                Error::new(format!("the body of the SQS message is not JSON: {error}"))
+            }),
+        Some(records) => Err(Error::new(format!(
+            "the SQS batch holds {} events, and a plan is of one",
+            records.len()
+        ))
+        .hint("`explain` takes a whole batch; for a plan, give the body of one record")),
     }
 }
 
 /// The records, when the payload is an SQS batch.
 pub(crate) fn records(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, Error> {
-    event::sqs_batch(payload).map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))
+    event::sqs_batch(payload)
+        .map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))
 }
 
 /// The plan of a change that happens now.
-pub(crate) async fn of_secret(desk: &Desk, config: &Config, secret: &str) -> Result<Preview, Error> {
+pub(crate) async fn of_secret(
+    desk: &Desk,
+    config: &Config,
+    secret: &str,
+) -> Result<Preview, Error> {
     secrets::check(desk, secret).await?;
-    let hint = Hint::Request { secret: secret.to_owned(), dry_run: true };
-    preview(desk, config, Trigger { kind: Kind::Request, hint }).await
+    let hint = Intent::Request {
+        secret: secret.to_owned(),
+        dry_run: true,
+    };
+    preview(
+        desk,
+        config,
+        Trigger {
+            kind: TriggerKind::Request,
+            hint,
+        },
+    )
+    .await
 }
 
 /// How to end after a plan.
@@ -81,5 +104,6 @@ pub(crate) fn read(path: &Path) -> Result<Value, Error> {
         std::fs::read_to_string(path).map(|read| text = read)
     };
     read.map_err(|error| Error::new(format!("{} cannot be read: {error}", path.display())))?;
-    serde_json::from_str(&text).map_err(|error| Error::new(format!("{} is not JSON: {error}", path.display())))
+    serde_json::from_str(&text)
+        .map_err(|error| Error::new(format!("{} is not JSON: {error}", path.display())))
 }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::desk::{CircuitBreaker, Desk, Details};
 use jiff::Timestamp;
 use redeploy_core::config::Config;
-use redeploy_core::event::{Kind, Trigger};
+use redeploy_core::event::{Trigger, TriggerKind};
 use redeploy_core::plan::Reason;
-use redeploy_core::report::{Done, Failure, Outcome, Report, RotationReport, ServiceReport, Why};
+use redeploy_core::report::{
+    ChangeReport, ErrorType, Outcome, Report, ServiceAction, ServiceReport, Why,
+};
 use redeploy_core::service::Service;
 use redeploy_on_rotation::act::Actor;
 use redeploy_on_rotation::aws::denied;
@@ -28,10 +30,10 @@ pub(crate) struct Preview {
 /// The JSON form, which is the function's report with more about each service.
 #[derive(Serialize)]
 struct Document<'a> {
-    trigger: Kind,
+    trigger: TriggerKind,
     outcome: Outcome,
     reason: &'a str,
-    rotations: &'a [RotationReport],
+    rotations: &'a [ChangeReport],
     services: Vec<Entry<'a>>,
     /// How many services in scope have nothing to do with what changed.
     unrelated: usize,
@@ -57,7 +59,11 @@ struct Entry<'a> {
 }
 
 /// Gathers and decides as the function does, without doing it.
-pub(crate) async fn preview(desk: &Desk, config: &Config, trigger: Trigger) -> Result<Preview, Error> {
+pub(crate) async fn preview(
+    desk: &Desk,
+    config: &Config,
+    trigger: Trigger,
+) -> Result<Preview, Error> {
     let waiting = spinner("reading services, task definitions and secrets");
     let gathered = look(desk, config, trigger).await;
     waiting.finish_and_clear();
@@ -70,7 +76,11 @@ async fn look(desk: &Desk, config: &Config, trigger: Trigger) -> Result<Preview,
     let world = match gather(&desk.aws, config, trigger, true, &clock).await {
         Ok(world) => world,
         Err(report) if report.failure.is_none() => {
-            return Ok(Preview { report, world: None, images: BTreeMap::new() });
+            return Ok(Preview {
+                report,
+                world: None,
+                images: BTreeMap::new(),
+            });
         }
         Err(report) => return Err(explain(&report)),
     };
@@ -81,27 +91,58 @@ async fn look(desk: &Desk, config: &Config, trigger: Trigger) -> Result<Preview,
 pub(crate) async fn of_world(
     desk: &Desk,
     config: &Config,
-    kind: Kind,
+    kind: TriggerKind,
     world: World,
     clock: &Clock,
 ) -> Result<Preview, Error> {
-    let actor = Actor { aws: &desk.aws, config, clock, dry_run: true };
+    let actor = Actor {
+        aws: &desk.aws,
+        config,
+        clock,
+        dry_run: true,
+    };
     let services = actor.act(world.clone()).await;
-    let report = Report::of_services(kind, &world.rotations, services, world.inventory.warnings.clone());
-    let planned = report.services.iter().filter(|service| service.action == Done::Planned);
+    let report = Report::of_services(
+        kind,
+        &world.rotations,
+        services,
+        world.inventory.warnings.clone(),
+    );
+    let planned = report
+        .services
+        .iter()
+        .filter(|service| service.action == ServiceAction::Planned);
     let planned: BTreeSet<_> = planned.map(|service| service.service.clone()).collect();
-    let details = world.inventory.details.iter().filter(|(service, _)| planned.contains(*service));
-    let definitions = details.flat_map(|(_, details)| details.task_definitions.iter().cloned()).collect();
+    let details = world
+        .inventory
+        .details
+        .iter()
+        .filter(|(service, _)| planned.contains(*service));
+    let definitions = details
+        .flat_map(|(_, details)| details.task_definitions.iter().cloned())
+        .collect();
     let (revisions, _) = desk.aws.revisions(&definitions).await;
-    let images = revisions.into_iter().map(|(arn, revision)| (arn, revision.images.into_iter().collect())).collect();
-    Ok(Preview { report, world: Some(world), images })
+    let images = revisions
+        .into_iter()
+        .map(|(arn, revision)| (arn, revision.images.into_iter().collect()))
+        .collect();
+    Ok(Preview {
+        report,
+        world: Some(world),
+        images,
+    })
 }
 
 /// Why nothing could be said, and what to do about it.
 pub(crate) fn explain(report: &Report) -> Error {
     let error = match report.failure {
-        Some(Failure::RotationPending) => Error::new(format!("the rotation is still under way: {}", report.reason)),
-        Some(Failure::InvalidEvent) => Error::new(format!("the event cannot be handled: {}", report.reason)),
+        Some(ErrorType::RotationPending) => Error::new(format!(
+            "the rotation is still under way: {}",
+            report.reason
+        )),
+        Some(ErrorType::InvalidEvent) => {
+            Error::new(format!("the event cannot be handled: {}", report.reason))
+        }
         _ => Error::new(report.reason.clone()),
     };
     error.allow(denied(&report.reason))
@@ -109,8 +150,12 @@ pub(crate) fn explain(report: &Report) -> Error {
 
 impl Preview {
     /// How many services would meet this fate.
-    pub(crate) fn count(&self, action: Done) -> usize {
-        self.report.services.iter().filter(|service| service.action == action).count()
+    pub(crate) fn count(&self, action: ServiceAction) -> usize {
+        self.report
+            .services
+            .iter()
+            .filter(|service| service.action == action)
+            .count()
     }
 
     pub(crate) fn json(&self) -> impl Serialize {
@@ -120,19 +165,41 @@ impl Preview {
                 report,
                 desired: service.map(|service| service.desired),
                 running: service.map(|service| service.running),
-                deployed_at: service.and_then(Service::primary).map(|deployment| deployment.created_at),
+                deployed_at: service
+                    .and_then(Service::primary)
+                    .map(|deployment| deployment.created_at),
                 details: self.details(report),
                 images_by_tag: self.images_by_tag(report),
             }
         };
         let services = self.report.services.iter().map(entry).collect();
-        let Report { trigger, outcome, reason, rotations, warnings, .. } = &self.report;
+        let Report {
+            trigger,
+            outcome,
+            reason,
+            rotations,
+            warnings,
+            ..
+        } = &self.report;
         let unrelated = self.unrelated();
-        Document { trigger: *trigger, outcome: *outcome, reason, rotations, services, unrelated, warnings }
+        Document {
+            trigger: *trigger,
+            outcome: *outcome,
+            reason,
+            rotations,
+            services,
+            unrelated,
+            warnings,
+        }
     }
 
     fn service(&self, report: &ServiceReport) -> Option<&Service> {
-        self.world.as_ref()?.inventory.services.iter().find(|service| service.arn == report.service)
+        self.world
+            .as_ref()?
+            .inventory
+            .services
+            .iter()
+            .find(|service| service.arn == report.service)
     }
 
     fn details(&self, report: &ServiceReport) -> Option<&Details> {
@@ -142,34 +209,64 @@ impl Preview {
     /// How many services in scope have nothing to do with what changed.
     fn unrelated(&self) -> usize {
         let Some(world) = &self.world else { return 0 };
-        let related: BTreeSet<_> = self.report.services.iter().map(|service| &service.service).collect();
-        world.inventory.services.iter().filter(|service| !related.contains(&service.arn)).count()
+        let related: BTreeSet<_> = self
+            .report
+            .services
+            .iter()
+            .map(|service| &service.service)
+            .collect();
+        world
+            .inventory
+            .services
+            .iter()
+            .filter(|service| !related.contains(&service.arn))
+            .count()
     }
 
     fn images_by_tag(&self, report: &ServiceReport) -> Vec<&String> {
-        let definitions = self.details(report).into_iter().flat_map(|details| &details.task_definitions);
+        let definitions = self
+            .details(report)
+            .into_iter()
+            .flat_map(|details| &details.task_definitions);
         let images = definitions.filter_map(|arn| self.images.get(arn)).flatten();
-        images.filter(|image| !image.contains("@sha256:")).collect::<BTreeSet<_>>().into_iter().collect()
+        images
+            .filter(|image| !image.contains("@sha256:"))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// Prints what changed, every service that has to do with it, and what to look out for.
     pub(crate) fn print(&self) -> Result<(), Error> {
         // A sweep looks at everything; only what is to be done about it is of interest.
-        let is_sweep = self.report.trigger == Kind::Sweep;
-        let shown: Vec<_> =
-            self.report.services.iter().filter(|service| !is_sweep || service.action != Done::Skipped).collect();
+        let is_sweep = self.report.trigger == TriggerKind::Sweep;
+        let shown: Vec<_> = self
+            .report
+            .services
+            .iter()
+            .filter(|service| !is_sweep || service.action != ServiceAction::Skipped)
+            .collect();
         let about: BTreeSet<_> = shown.iter().flat_map(|service| &service.secrets).collect();
-        for rotation in self.report.rotations.iter().filter(|rotation| !is_sweep || about.contains(&rotation.secret)) {
+        for rotation in self
+            .report
+            .rotations
+            .iter()
+            .filter(|rotation| !is_sweep || about.contains(&rotation.secret))
+        {
             print(&changed(rotation, self.report.trigger))?;
         }
         if shown.is_empty() {
             return print(&self.summary());
         }
-        let mut rows = table(["SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER"]);
+        let mut rows = table([
+            "SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER",
+        ]);
         for report in &shown {
             let (service, details) = (self.service(report), self.details(report));
             let running = service.map(|service| format!("{}/{}", service.running, service.desired));
-            let deployed = service.and_then(Service::primary).map(|primary| second(primary.created_at));
+            let deployed = service
+                .and_then(Service::primary)
+                .map(|primary| second(primary.created_at));
             let rollout = details.map(|details| match details.controller.as_str() {
                 "ECS" => details.strategy.clone(),
                 controller => controller.to_owned(),
@@ -200,32 +297,53 @@ impl Preview {
     pub(crate) fn say_errors(&self) {
         for report in &self.report.services {
             if let Some(error) = &report.error {
-                Error::new(format!("{}: {error}", short(&report.service))).allow(denied(error)).print();
+                Error::new(format!("{}: {error}", short(&report.service)))
+                    .allow(denied(error))
+                    .print();
             }
         }
-        self.report.warnings.iter().for_each(|warning| warn(warning));
+        self.report
+            .warnings
+            .iter()
+            .for_each(|warning| warn(warning));
     }
 
     /// What a person should know before these services are redeployed.
     fn print_cautions(&self) -> Result<(), Error> {
-        let planned = || self.report.services.iter().filter(|service| service.action == Done::Planned);
+        let planned = || {
+            self.report
+                .services
+                .iter()
+                .filter(|service| service.action == ServiceAction::Planned)
+        };
         let mut by_image = BTreeMap::<_, Vec<_>>::new();
         for report in planned() {
             for image in self.images_by_tag(report) {
-                by_image.entry(image).or_default().push(short(&report.service));
+                by_image
+                    .entry(image)
+                    .or_default()
+                    .push(short(&report.service));
             }
         }
         for (image, services) in by_image {
             let services = list(&services);
-            print(&format!("! {services}: {image} is resolved anew, so whatever the tag names by now is shipped"))?;
+            print(&format!(
+                "! {services}: {image} is resolved anew, so whatever the tag names by now is shipped"
+            ))?;
         }
         let has_no_breaker = |report: &&ServiceReport| {
-            self.details(report).is_some_and(|details| details.circuit_breaker == CircuitBreaker::Off)
+            self.details(report)
+                .is_some_and(|details| details.circuit_breaker == CircuitBreaker::Off)
         };
-        let unprotected: Vec<_> = planned().filter(has_no_breaker).map(|report| short(&report.service)).collect();
+        let unprotected: Vec<_> = planned()
+            .filter(has_no_breaker)
+            .map(|report| short(&report.service))
+            .collect();
         if !unprotected.is_empty() {
             let services = list(&unprotected);
-            print(&format!("! {services}: no deployment circuit breaker, so a rollout that fails goes on trying"))?;
+            print(&format!(
+                "! {services}: no deployment circuit breaker, so a rollout that fails goes on trying"
+            ))?;
         }
         Ok(())
     }
@@ -242,24 +360,39 @@ impl Preview {
 }
 
 /// What is said to have changed.
-fn changed(rotation: &RotationReport, kind: Kind) -> String {
+fn changed(rotation: &ChangeReport, kind: TriggerKind) -> String {
     let name = short(&rotation.secret);
     match (&rotation.label, kind) {
-        (_, Kind::Request) => format!("if {name} changed now ({})", rotation.secret),
-        (Some(label), _) => format!("{label} of {name} moved at {} ({})", second(rotation.at), rotation.secret),
-        (None, _) => format!("{name} changed at {} ({})", second(rotation.at), rotation.secret),
+        (_, TriggerKind::Request) => format!("if {name} changed now ({})", rotation.secret),
+        (Some(label), _) => format!(
+            "{label} of {name} moved at {} ({})",
+            second(rotation.at),
+            rotation.secret
+        ),
+        (None, _) => format!(
+            "{name} changed at {} ({})",
+            second(rotation.at),
+            rotation.secret
+        ),
     }
 }
 
 /// A time to the second, UTC.
 pub(crate) fn second(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+    Timestamp::from_second(at.as_second())
+        .unwrap_or(at)
+        .to_string()
 }
 
 /// A few names, or the first of them and how many more.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 4;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
@@ -267,13 +400,13 @@ fn list(names: &[String]) -> String {
 }
 
 /// What is done.
-fn verb(action: Done) -> &'static str {
+fn verb(action: ServiceAction) -> &'static str {
     match action {
-        Done::Failed => "failed",
-        Done::Blocked => "blocked",
-        Done::Redeployed => "redeployed",
-        Done::Planned => "redeploy",
-        Done::Skipped => "skip",
+        ServiceAction::Failed => "failed",
+        ServiceAction::Blocked => "blocked",
+        ServiceAction::Redeployed => "redeployed",
+        ServiceAction::Planned => "redeploy",
+        ServiceAction::Skipped => "skip",
     }
 }
 
@@ -290,15 +423,25 @@ pub(crate) fn meaning(reason: Why) -> &'static str {
             Reason::OptedOut => "its tag says to leave it alone",
             Reason::PinnedVersion => "it names a version id, which never changes",
             Reason::ImagePullOnly => "it uses the secret only to pull its image",
-            Reason::NothingRunning => "no task runs or should run; the next one reads the new value",
-            Reason::StaleTasks => "tasks from before the change still run, which no deployment replaces",
+            Reason::NothingRunning => {
+                "no task runs or should run; the next one reads the new value"
+            }
+            Reason::StaleTasks => {
+                "tasks from before the change still run, which no deployment replaces"
+            }
             Reason::AlreadyFresh => "it was deployed since the change",
-            Reason::Unknown => "deployed about when the change happened; AWS cannot tell which came first",
+            Reason::Unknown => {
+                "deployed about when the change happened; AWS cannot tell which came first"
+            }
             Reason::UnsupportedController => {
                 "CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way"
             }
-            Reason::RolledBack => "a deployment since the change failed; find out why, for example with `doctor`",
-            Reason::DeploymentInProgress => "a staged deployment is under way, which a new one would cancel",
+            Reason::RolledBack => {
+                "a deployment since the change failed; find out why, for example with `doctor`"
+            }
+            Reason::DeploymentInProgress => {
+                "a staged deployment is under way, which a new one would cancel"
+            }
             Reason::Stale => "its tasks hold the old value",
         },
         Why::Lookup(problem) => match word(&problem).as_str() {

@@ -10,9 +10,9 @@ use futures_util::stream::FuturesUnordered;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar};
 use jiff::Timestamp;
 use redeploy_core::config::Config;
-use redeploy_core::event::{Hint, Kind, Trigger};
+use redeploy_core::event::{Intent, Trigger, TriggerKind};
 use redeploy_core::plan::{Action, Decision, Reason, plan};
-use redeploy_core::report::{Done, RotationReport, ServiceReport, Why};
+use redeploy_core::report::{ChangeReport, ServiceAction, ServiceReport, Why};
 use redeploy_core::service::Service;
 use redeploy_on_rotation::act::Actor;
 use redeploy_on_rotation::aws::{READ_LAG, denied};
@@ -24,7 +24,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::args::{self, Format, Redeploy};
 use crate::connection::open;
-use crate::output::{Error, Exit, Tone, note, print, print_json, print_table, short, spinner, table, tone, word};
+use crate::output::{
+    Error, Exit, Tone, note, print, print_json, print_table, short, spinner, table, tone, word,
+};
 use crate::preview::{self, Preview, preview};
 use crate::{plan as planning, preview::why};
 
@@ -36,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
     outcome: &'static str,
-    rotations: &'a [RotationReport],
+    rotations: &'a [ChangeReport],
     services: Vec<Entry>,
 }
 
@@ -88,7 +90,15 @@ pub(crate) async fn run(redeploy: &Redeploy, global: &args::Global) -> Result<Ex
     let preview = if let Some(secret) = &redeploy.secret {
         planning::of_secret(&desk, &config, secret).await?
     } else if redeploy.stale {
-        preview(&desk, &config, Trigger { kind: Kind::Sweep, hint: Hint::Sweep }).await?
+        preview(
+            &desk,
+            &config,
+            Trigger {
+                kind: TriggerKind::Sweep,
+                hint: Intent::Sweep,
+            },
+        )
+        .await?
     } else {
         of_services(&desk, &config, &redeploy.service).await?
     };
@@ -97,24 +107,48 @@ pub(crate) async fn run(redeploy: &Redeploy, global: &args::Global) -> Result<Ex
         preview.print()?;
     }
     preview.say_errors();
-    let planned = preview.count(Done::Planned);
-    let Some(world) = preview.world.as_ref().filter(|_| planned > 0 && !redeploy.dry_run && !config.dry_run) else {
+    let planned = preview.count(ServiceAction::Planned);
+    let Some(world) = preview
+        .world
+        .as_ref()
+        .filter(|_| planned > 0 && !redeploy.dry_run && !config.dry_run)
+    else {
         if !is_text {
             print_json(&preview.json())?;
         }
         let is_dry = redeploy.dry_run || config.dry_run;
-        return Ok(if is_dry || preview.report.failure.is_some() { planning::exit(&preview) } else { Exit::Nothing });
+        return Ok(if is_dry || preview.report.failure.is_some() {
+            planning::exit(&preview)
+        } else {
+            Exit::Nothing
+        });
     };
     if !redeploy.yes {
         confirm(planned, &desk)?;
     }
     settle(&config, world).await;
     let clock = Clock::new(Timestamp::now(), None);
-    let actor = Actor { aws: &desk.aws, config: &config, clock: &clock, dry_run: false };
-    let run = Run { actor, desk: &desk, world, wait: redeploy.wait, lines: MultiProgress::new() };
+    let actor = Actor {
+        aws: &desk.aws,
+        config: &config,
+        clock: &clock,
+        dry_run: false,
+    };
+    let run = Run {
+        actor,
+        desk: &desk,
+        world,
+        wait: redeploy.wait,
+        lines: MultiProgress::new(),
+    };
     let (mut entries, interrupted) = run.all(&preview, redeploy.max_in_flight).await;
-    entries.sort_by(|a, b| (a.report.action, &a.report.service).cmp(&(b.report.action, &b.report.service)));
-    let failed = preview.report.failure.is_some() || entries.iter().any(|entry| entry.rollout == Rollout::Failed);
+    entries.sort_by(|a, b| {
+        (a.report.action, &a.report.service).cmp(&(b.report.action, &b.report.service))
+    });
+    let failed = preview.report.failure.is_some()
+        || entries
+            .iter()
+            .any(|entry| entry.rollout == Rollout::Failed);
     let (outcome, exit) = match (interrupted, failed) {
         (true, _) => ("interrupted", Exit::Interrupted),
         (false, true) => ("failed", Exit::Error),
@@ -125,7 +159,11 @@ pub(crate) async fn run(redeploy: &Redeploy, global: &args::Global) -> Result<Ex
     }
     say(&entries, interrupted);
     if !is_text {
-        print_json(&Document { outcome, rotations: &preview.report.rotations, services: entries })?;
+        print_json(&Document {
+            outcome,
+            rotations: &preview.report.rotations,
+            services: entries,
+        })?;
     }
     Ok(exit)
 }
@@ -142,16 +180,26 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
             .filter(|(cluster, service)| !cluster.is_empty() && !service.is_empty())
             .ok_or_else(|| Error::new(format!("{name:?} is not of the form CLUSTER/SERVICE")))?;
         let arn = crate::desk::service_arn(&desk.aws, cluster, service).await;
-        let arn = arn.map_err(|error| Error::new(error.to_string()).allow(denied(&error.to_string())))?;
+        let arn =
+            arn.map_err(|error| Error::new(error.to_string()).allow(denied(&error.to_string())))?;
         let arn = arn.ok_or_else(|| {
-            Error::new(format!("there is no service {service:?} in the cluster {cluster:?} in {}", desk.region))
+            Error::new(format!(
+                "there is no service {service:?} in the cluster {cluster:?} in {}",
+                desk.region
+            ))
         })?;
-        let trigger = Trigger { kind: Kind::Request, hint: Hint::Service { arn } };
-        let world =
-            gather(&desk.aws, config, trigger, true, &clock).await.map_err(|report| preview::explain(&report))?;
+        let trigger = Trigger {
+            kind: TriggerKind::Request,
+            hint: Intent::Service { arn },
+        };
+        let world = gather(&desk.aws, config, trigger, true, &clock)
+            .await
+            .map_err(|report| preview::explain(&report))?;
         if world.rotations.is_empty() && world.inventory.unexamined.is_empty() {
-            return Err(Error::new(format!("{name} reads no secret or parameter that could have changed"))
-                .hint("to redeploy it all the same: aws ecs update-service --force-new-deployment"));
+            return Err(Error::new(format!(
+                "{name} reads no secret or parameter that could have changed"
+            ))
+            .hint("to redeploy it all the same: aws ecs update-service --force-new-deployment"));
         }
         match &mut all {
             None => all = Some(world),
@@ -171,8 +219,12 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
         (rotation.at, rotation.not_before) = (now, None);
     }
     // What became of earlier deployments does not matter to a change that happens now.
-    world.inventory.services.iter_mut().for_each(|service| service.history = None);
-    let preview = preview::of_world(desk, config, Kind::Request, world, &clock).await;
+    world
+        .inventory
+        .services
+        .iter_mut()
+        .for_each(|service| service.history = None);
+    let preview = preview::of_world(desk, config, TriggerKind::Request, world, &clock).await;
     waiting.finish_and_clear();
     preview
 }
@@ -181,12 +233,21 @@ async fn of_services(desk: &Desk, config: &Config, names: &[String]) -> Result<P
 fn confirm(planned: usize, desk: &Desk) -> Result<(), Error> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(
-            Error::new("there is no terminal to ask on, so nothing was changed").hint("--yes goes on without asking")
+            Error::new("there is no terminal to ask on, so nothing was changed")
+                .hint("--yes goes on without asking"),
         );
     }
-    let services = if planned == 1 { "1 service".to_owned() } else { format!("{planned} services") };
+    let services = if planned == 1 {
+        "1 service".to_owned()
+    } else {
+        format!("{planned} services")
+    };
     let mut stderr = anstream::stderr();
-    write!(stderr, "\nRedeploy {services} in {} of account {}? [y/N] ", desk.region, desk.account)?;
+    write!(
+        stderr,
+        "\nRedeploy {services} in {} of account {}? [y/N] ",
+        desk.region, desk.account
+    )?;
     stderr.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -199,8 +260,12 @@ fn confirm(planned: usize, desk: &Desk) -> Result<(), Error> {
 /// Waits as the function does: what is started must certainly read the new value.
 async fn settle(config: &Config, world: &World) {
     let stale = plan(&world.rotations, &world.inventory.services);
-    let stale = stale.iter().filter(|decision| decision.reason.action() == Action::Redeploy);
-    let Some(at) = stale.map(|decision| decision.at).max() else { return };
+    let stale = stale
+        .iter()
+        .filter(|decision| decision.reason.action() == Action::Redeploy);
+    let Some(at) = stale.map(|decision| decision.at).max() else {
+        return;
+    };
     let wait = settled_from(at, config.settle).duration_since(Timestamp::now());
     if let Ok(wait) = Duration::try_from(wait)
         && !wait.is_zero()
@@ -223,10 +288,17 @@ struct Run<'a> {
 impl Run<'_> {
     /// Redeploys what is planned, a few at a time; gives what became of each service, and whether Ctrl-C came.
     async fn all(&self, preview: &Preview, max_in_flight: u16) -> (Vec<Entry>, bool) {
-        let mut reports: BTreeMap<_, _> =
-            preview.report.services.iter().map(|report| (report.service.clone(), report.clone())).collect();
-        let is_planned =
-            |decision: &Decision| reports.get(&decision.service).is_some_and(|report| report.action == Done::Planned);
+        let mut reports: BTreeMap<_, _> = preview
+            .report
+            .services
+            .iter()
+            .map(|report| (report.service.clone(), report.clone()))
+            .collect();
+        let is_planned = |decision: &Decision| {
+            reports
+                .get(&decision.service)
+                .is_some_and(|report| report.action == ServiceAction::Planned)
+        };
         let mut decisions = plan(&self.world.rotations, &self.world.inventory.services);
         decisions.retain(is_planned);
         let total = decisions.len();
@@ -241,7 +313,11 @@ impl Run<'_> {
                 let Some(decision) = queue.next() else { break };
                 under_way.push(self.one(decision, stopped.clone()));
             }
-            all.set_message(format!("{} of {total} done, {} under way", entries.len(), under_way.len()));
+            all.set_message(format!(
+                "{} of {total} done, {} under way",
+                entries.len(),
+                under_way.len()
+            ));
             tokio::select! {
                 entry = under_way.next() => match entry {
                     Some(entry) => {
@@ -271,24 +347,39 @@ impl Run<'_> {
         let began = Instant::now();
         let started_at = Timestamp::now();
         let services = &self.world.inventory.services;
-        let line = self.lines.add(spinner(&format!("{}: starting", short(&decision.service))));
-        let entry = match services.iter().find(|service| service.arn == decision.service) {
+        let line = self
+            .lines
+            .add(spinner(&format!("{}: starting", short(&decision.service))));
+        let entry = match services
+            .iter()
+            .find(|service| service.arn == decision.service)
+        {
             None => Entry::of_untouched(planned(decision)),
             Some(service) => {
                 let read = self.world.read;
-                let report = self.actor.carry_out(&self.world.rotations, service, decision, read).await;
+                let report = self
+                    .actor
+                    .carry_out(&self.world.rotations, service, decision, read)
+                    .await;
                 match (report.action, self.wait) {
-                    (Done::Redeployed, true) => self.follow(service, report, started_at, &line, stopped).await,
+                    (ServiceAction::Redeployed, true) => {
+                        self.follow(service, report, started_at, &line, stopped)
+                            .await
+                    }
                     _ => Entry::of_untouched(report),
                 }
             }
         };
         line.finish_and_clear();
-        let seconds = matches!(entry.report.action, Done::Redeployed).then(|| began.elapsed().as_secs());
+        let seconds = matches!(entry.report.action, ServiceAction::Redeployed)
+            .then(|| began.elapsed().as_secs());
         if self.wait {
             let took = HumanDuration(began.elapsed());
-            let _ =
-                self.lines.println(format!("{}: {} after {took}", short(&entry.report.service), word(&entry.rollout)));
+            let _ = self.lines.println(format!(
+                "{}: {} after {took}",
+                short(&entry.report.service),
+                word(&entry.rollout)
+            ));
         }
         Entry { seconds, ..entry }
     }
@@ -308,11 +399,15 @@ impl Run<'_> {
         loop {
             let rolling = match crate::desk::rolling(&self.desk.aws, service, &deployment).await {
                 Ok(rolling) => rolling,
-                Err(error) => return Entry::failed(report, format!("it cannot be followed: {error}")),
+                Err(error) => {
+                    return Entry::failed(report, format!("it cannot be followed: {error}"));
+                }
             };
             line.set_message(progress(&name, &rolling));
             match rolling.stage {
-                Stage::Completed if rolling.old == 0 => return Entry::new(report, Rollout::Completed, Value::New),
+                Stage::Completed if rolling.old == 0 => {
+                    return Entry::new(report, Rollout::Completed, Value::New);
+                }
                 // A rollout that is over may still have to stop the last old tasks.
                 Stage::UnderWay | Stage::Completed => {}
                 // So early, a read may not show ours yet.
@@ -330,15 +425,26 @@ impl Run<'_> {
     }
 
     /// Another deployment took the place of ours: the plan knows whether that is a newer one, or a roll-back.
-    async fn displaced(&self, service: &Service, report: ServiceReport, started_at: Timestamp) -> Entry {
+    async fn displaced(
+        &self,
+        service: &Service,
+        report: ServiceReport,
+        started_at: Timestamp,
+    ) -> Entry {
         // The memory of ECS may still take ours for one that is under way.
         sleep(READ_LAG).await;
         let now = match self.desk.aws.read_again(service).await {
             Ok(service) => self.desk.aws.recall(service, started_at).await,
             Err(error) => Err(error),
         };
-        match now.map(|service| plan(&self.world.rotations, &[service]).first().map(|decision| decision.reason)) {
-            Ok(Some(Reason::AlreadyFresh)) => Entry::new(report, Rollout::Superseded, Value::OnTheWay),
+        match now.map(|service| {
+            plan(&self.world.rotations, &[service])
+                .first()
+                .map(|decision| decision.reason)
+        }) {
+            Ok(Some(Reason::AlreadyFresh)) => {
+                Entry::new(report, Rollout::Superseded, Value::OnTheWay)
+            }
             Ok(_) => Entry::failed(report, "ECS went back to the deployment before".to_owned()),
             Err(error) => Entry::failed(report, format!("it cannot be followed: {error}")),
         }
@@ -349,7 +455,7 @@ impl Run<'_> {
 fn planned(decision: Decision) -> ServiceReport {
     ServiceReport {
         service: decision.service,
-        action: Done::Planned,
+        action: ServiceAction::Planned,
         reason: Why::Planned(decision.reason),
         secrets: decision.secrets,
         deployment: None,
@@ -358,41 +464,79 @@ fn planned(decision: Decision) -> ServiceReport {
 }
 
 fn progress(name: &str, rolling: &Rolling) -> String {
-    let Rolling { desired, new, failed, old, .. } = rolling;
-    let failed = if *failed > 0 { format!(", {failed} failed to start") } else { String::new() };
-    let state = if matches!(rolling.stage, Stage::Completed) { "stopping old tasks" } else { "replacing tasks" };
+    let Rolling {
+        desired,
+        new,
+        failed,
+        old,
+        ..
+    } = rolling;
+    let failed = if *failed > 0 {
+        format!(", {failed} failed to start")
+    } else {
+        String::new()
+    };
+    let state = if matches!(rolling.stage, Stage::Completed) {
+        "stopping old tasks"
+    } else {
+        "replacing tasks"
+    };
     format!("{name}: {new}/{desired} new, {old} old{failed}; {state}")
 }
 
 impl Entry {
     fn new(report: ServiceReport, rollout: Rollout, value: Value) -> Self {
-        Self { report, rollout, value, seconds: None }
+        Self {
+            report,
+            rollout,
+            value,
+            seconds: None,
+        }
     }
 
     fn failed(report: ServiceReport, error: String) -> Self {
-        Self::new(ServiceReport { error: Some(error), ..report }, Rollout::Failed, Value::Old)
+        Self::new(
+            ServiceReport {
+                error: Some(error),
+                ..report
+            },
+            Rollout::Failed,
+            Value::Old,
+        )
     }
 
     /// What is known of a service whose rollout was not followed, or not started.
     fn of_untouched(report: ServiceReport) -> Self {
         let (rollout, value) = match report.action {
-            Done::Redeployed => (Rollout::Started, Value::OnTheWay),
-            Done::Failed => (Rollout::Failed, Value::Old),
-            Done::Planned => (Rollout::NotStarted, Value::Old),
-            Done::Blocked => (Rollout::Blocked, Value::Old),
-            Done::Skipped => (Rollout::NotNeeded, Value::New),
+            ServiceAction::Redeployed => (Rollout::Started, Value::OnTheWay),
+            ServiceAction::Failed => (Rollout::Failed, Value::Old),
+            ServiceAction::Planned => (Rollout::NotStarted, Value::Old),
+            ServiceAction::Blocked => (Rollout::Blocked, Value::Old),
+            ServiceAction::Skipped => (Rollout::NotNeeded, Value::New),
         };
         Self::new(report, rollout, value)
     }
 }
 
 fn print_entries(entries: &[Entry]) -> Result<(), Error> {
-    let mut rows = table(["SERVICE", "ROLLOUT", "VALUE", "REASON", "SECONDS", "DEPLOYMENT"]);
-    for entry in entries.iter().filter(|entry| entry.rollout != Rollout::NotNeeded) {
+    let mut rows = table([
+        "SERVICE",
+        "ROLLOUT",
+        "VALUE",
+        "REASON",
+        "SECONDS",
+        "DEPLOYMENT",
+    ]);
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.rollout != Rollout::NotNeeded)
+    {
         let rollout = match entry.rollout {
             Rollout::Completed | Rollout::Superseded => Tone::Good,
             Rollout::Failed | Rollout::Blocked => Tone::Bad,
-            Rollout::Started | Rollout::NotStarted | Rollout::NotNeeded => Tone::Busy,
+            Rollout::Started | Rollout::NotStarted | Rollout::NotNeeded => {
+                Tone::Busy
+            }
         };
         let value = match entry.value {
             Value::New => Tone::Good,
@@ -404,7 +548,11 @@ fn print_entries(entries: &[Entry]) -> Result<(), Error> {
             tone(&word(&entry.rollout), rollout),
             tone(&word(&entry.value), value),
             why(entry.report.reason).into(),
-            entry.seconds.map(|seconds| seconds.to_string()).unwrap_or_default().into(),
+            entry
+                .seconds
+                .map(|seconds| seconds.to_string())
+                .unwrap_or_default()
+                .into(),
             entry.report.deployment.clone().unwrap_or_default().into(),
         ]);
     }
@@ -414,18 +562,46 @@ fn print_entries(entries: &[Entry]) -> Result<(), Error> {
 
 /// Says what went wrong, and how it ended.
 fn say(entries: &[Entry], interrupted: bool) {
-    for entry in entries.iter().filter(|entry| entry.rollout == Rollout::Failed) {
-        let error = entry.report.error.as_deref().unwrap_or("it was not redeployed");
-        Error::new(format!("{}: {error}", short(&entry.report.service))).allow(denied(error)).print();
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.rollout == Rollout::Failed)
+    {
+        let error = entry
+            .report
+            .error
+            .as_deref()
+            .unwrap_or("it was not redeployed");
+        Error::new(format!("{}: {error}", short(&entry.report.service)))
+            .allow(denied(error))
+            .print();
     }
-    let count = |rollout| entries.iter().filter(|entry| entry.rollout == rollout).count();
-    let not_started = entries.iter().filter(|entry| entry.report.action == Done::Planned).count();
-    let started: Vec<_> =
-        entries.iter().filter(|entry| entry.rollout == Rollout::Started).map(|e| short(&e.report.service)).collect();
+    let count = |rollout| {
+        entries
+            .iter()
+            .filter(|entry| entry.rollout == rollout)
+            .count()
+    };
+    let not_started = entries
+        .iter()
+        .filter(|entry| entry.report.action == ServiceAction::Planned)
+        .count();
+    let started: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.rollout == Rollout::Started)
+        .map(|e| short(&e.report.service))
+        .collect();
     if interrupted {
-        let started = if started.is_empty() { "nothing".to_owned() } else { started.join(", ") };
-        note(&format!("interrupted; started and still under way: {started}; not started: {not_started}"));
+        let started = if started.is_empty() {
+            "nothing".to_owned()
+        } else {
+            started.join(", ")
+        };
+        note(&format!(
+            "interrupted; started and still under way: {started}; not started: {not_started}"
+        ));
     } else if count(Rollout::Failed) > 0 && not_started > 0 {
-        note(&format!("stopped after the failure; not started: {not_started}"));
+        note(&format!(
+            "stopped after the failure; not started: {not_started}"
+        ));
     }
 }

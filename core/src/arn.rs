@@ -22,7 +22,7 @@ pub struct Arn {
 
 /// Where a bare name is to be looked up: a name means the resource of that name in one account and Region.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Home {
+pub struct Location {
     /// The Region.
     pub region: String,
     /// The account.
@@ -36,12 +36,21 @@ impl Arn {
         let mut fields = text.splitn(6, ':');
         let scheme = fields.next()?;
         let mut field = || fields.next().map(str::to_owned);
-        let arn =
-            Self { partition: field()?, service: field()?, region: field()?, account: field()?, resource: field()? };
-        let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let arn = Self {
+            partition: field()?,
+            service: field()?,
+            region: field()?,
+            account: field()?,
+            resource: field()?,
+        };
+        let named = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
         let valid = scheme == "arn"
             && (arn.partition == "aws" || arn.partition.starts_with("aws-"))
-            && [&arn.partition, &arn.service, &arn.region].iter().all(|part| named(part))
+            && [&arn.partition, &arn.service, &arn.region]
+                .iter()
+                .all(|part| named(part))
             && arn.account.len() == 12
             && arn.account.bytes().all(|b| b.is_ascii_digit())
             && !arn.resource.is_empty();
@@ -50,20 +59,29 @@ impl Arn {
 
     /// The account and Region that the resource lives in.
     #[must_use]
-    pub fn home(&self) -> Home {
-        Home { region: self.region.clone(), account: self.account.clone() }
+    pub fn home(&self) -> Location {
+        Location {
+            region: self.region.clone(),
+            account: self.account.clone(),
+        }
     }
 
     /// Whether the resource lives there.
     #[must_use]
-    pub fn is_at(&self, home: &Home) -> bool {
+    pub fn is_at(&self, home: &Location) -> bool {
         self.region == home.region && self.account == home.account
     }
 }
 
 impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, service, region, account, resource } = self;
+        let Self {
+            partition,
+            service,
+            region,
+            account,
+            resource,
+        } = self;
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
     }
 }
@@ -76,7 +94,10 @@ mod tests {
     fn an_arn_is_six_fields_of_which_only_the_last_may_hold_a_colon() {
         let text = "arn:aws-us-gov:ecs:us-gov-west-1:123456789012:service/prod/api:7";
         let arn = Arn::parse(text).unwrap();
-        assert_eq!((arn.service.as_str(), arn.resource.as_str()), ("ecs", "service/prod/api:7"));
+        assert_eq!(
+            (arn.service.as_str(), arn.resource.as_str()),
+            ("ecs", "service/prod/api:7")
+        );
         assert_eq!(arn.to_string(), text);
     }
 
@@ -103,10 +124,19 @@ mod tests {
     #[test]
     fn a_home_is_both_account_and_region() {
         let arn = Arn::parse("arn:aws:ecs:eu-west-1:123456789012:cluster/prod").unwrap();
-        let home = Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() };
+        let home = Location {
+            region: "eu-west-1".to_owned(),
+            account: "123456789012".to_owned(),
+        };
         assert_eq!(arn.home(), home);
         assert!(arn.is_at(&home));
-        assert!(!arn.is_at(&Home { region: "eu-west-2".to_owned(), ..home.clone() }));
-        assert!(!arn.is_at(&Home { account: "210987654321".to_owned(), ..home }));
+        assert!(!arn.is_at(&Location {
+            region: "eu-west-2".to_owned(),
+            ..home.clone()
+        }));
+        assert!(!arn.is_at(&Location {
+            account: "210987654321".to_owned(),
+            ..home
+        }));
     }
 }

@@ -100,10 +100,20 @@ const ON_PENDING: &str = "REDEPLOY_ON_PENDING";
 const RATE_SHARE: &str = "REDEPLOY_RATE_SHARE";
 
 /// Every variable that is read.
-pub const VARIABLES: [&str; 8] = [LOOKUP, CLUSTERS, TAG_KEY, MAPPING, DRY_RUN, SETTLE_SECONDS, ON_PENDING, RATE_SHARE];
+pub const VARIABLES: [&str; 8] = [
+    LOOKUP,
+    CLUSTERS,
+    TAG_KEY,
+    MAPPING,
+    DRY_RUN,
+    SETTLE_SECONDS,
+    ON_PENDING,
+    RATE_SHARE,
+];
 
 /// What the mapping must look like.
-const MAPPING_SHAPE: &str = r#"JSON of the form [{"secret":"<name or ARN>","services":["<cluster>/<service>"]}]"#;
+const MAPPING_SHAPE: &str =
+    r#"JSON of the form [{"secret":"<name or ARN>","services":["<cluster>/<service>"]}]"#;
 
 impl Config {
     /// Reads the settings from the variables of an environment, of which only those that start with `REDEPLOY_` count.
@@ -111,16 +121,29 @@ impl Config {
     /// # Errors
     /// On the first value that is not accepted, and on a `REDEPLOY_` name that is not ours: a typo must not become a
     /// silent default.
-    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, InvalidConfig> {
-        let vars: BTreeMap<_, _> = vars.into_iter().filter(|(name, _)| name.starts_with("REDEPLOY_")).collect();
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidConfig> {
+        let vars: BTreeMap<_, _> = vars
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("REDEPLOY_"))
+            .collect();
         if let Some(variable) = vars.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
-            return Err(InvalidConfig::Unknown { variable: variable.clone() });
+            return Err(InvalidConfig::Unknown {
+                variable: variable.clone(),
+            });
         }
-        let get = |variable| Setting { variable, value: vars.get(variable).map(String::as_str) };
+        let get = |variable| Setting {
+            variable,
+            value: vars.get(variable).map(String::as_str),
+        };
 
         let lookup = get(LOOKUP);
         let lookups = lookup.list()?.unwrap_or_else(|| vec!["scan"]);
-        if !lookups.iter().all(|lookup| ["scan", "tags", "config"].contains(lookup)) {
+        if !lookups
+            .iter()
+            .all(|lookup| ["scan", "tags", "config"].contains(lookup))
+        {
             return Err(lookup.invalid("scan, tags or config, or several of them, comma-separated"));
         }
         let uses_config = lookups.contains(&"config");
@@ -128,10 +151,13 @@ impl Config {
         let mapping = match (mapping.value, uses_config) {
             (Some(_), true) => mapping.mapping()?,
             (Some(_), false) => {
-                return Err(mapping.invalid("it only together with REDEPLOY_LOOKUP=config, or leave it out"));
+                return Err(mapping
+                    .invalid("it only together with REDEPLOY_LOOKUP=config, or leave it out"));
             }
             (None, true) => {
-                return Err(lookup.invalid(&format!("it only together with {MAPPING}, {MAPPING_SHAPE}")));
+                return Err(
+                    lookup.invalid(&format!("it only together with {MAPPING}, {MAPPING_SHAPE}"))
+                );
             }
             (None, false) => Vec::new(),
         };
@@ -161,22 +187,39 @@ struct Setting<'a> {
 impl<'a> Setting<'a> {
     fn invalid(&self, accepted: &str) -> InvalidConfig {
         let value = self.value.unwrap_or_default().to_owned();
-        InvalidConfig::Value { variable: self.variable, value, accepted: accepted.to_owned() }
+        InvalidConfig::Value {
+            variable: self.variable,
+            value,
+            accepted: accepted.to_owned(),
+        }
     }
 
     /// The value, of which the first accepted one is the default.
     fn one_of(&self, accepted: &[&'static str]) -> Result<&'static str, InvalidConfig> {
         let value = self.value.unwrap_or(accepted[0]);
         let found = accepted.iter().find(|accepted| **accepted == value);
-        found.copied().ok_or_else(|| self.invalid(&accepted.join(" or ")))
+        found
+            .copied()
+            .ok_or_else(|| self.invalid(&accepted.join(" or ")))
     }
 
-    fn seconds(&self, default: u64, accepted: std::ops::RangeInclusive<u64>) -> Result<Duration, InvalidConfig> {
-        let number = |value: &str| value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+    fn seconds(
+        &self,
+        default: u64,
+        accepted: std::ops::RangeInclusive<u64>,
+    ) -> Result<Duration, InvalidConfig> {
+        let number = |value: &str| {
+            value
+                .parse()
+                .ok()
+                .filter(|_| value.bytes().all(|b| b.is_ascii_digit()))
+        };
         let seconds = self.value.map_or(Some(default), number);
         let seconds = seconds.filter(|seconds| accepted.contains(seconds));
         let (least, most) = accepted.into_inner();
-        seconds.map(Duration::from_secs).ok_or_else(|| self.invalid(&format!("a whole number from {least} to {most}")))
+        seconds
+            .map(Duration::from_secs)
+            .ok_or_else(|| self.invalid(&format!("a whole number from {least} to {most}")))
     }
 
     fn share(&self, default: f64) -> Result<f64, InvalidConfig> {
@@ -191,9 +234,14 @@ impl<'a> Setting<'a> {
             return Ok(None);
         };
         let elements: Vec<_> = value.split(',').map(str::trim).collect();
-        let repeated = elements.iter().enumerate().any(|(index, element)| elements[..index].contains(element));
+        let repeated = elements
+            .iter()
+            .enumerate()
+            .any(|(index, element)| elements[..index].contains(element));
         if repeated || elements.contains(&"") {
-            return Err(self.invalid("a comma-separated list without empty or repeated elements, or leave it out"));
+            return Err(self.invalid(
+                "a comma-separated list without empty or repeated elements, or leave it out",
+            ));
         }
         Ok(Some(elements))
     }
@@ -217,7 +265,9 @@ impl<'a> Setting<'a> {
         let key = self.value.unwrap_or("redeploy-on-rotation");
         // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
         let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
-        let valid = (1..=128).contains(&key.chars().count()) && key.chars().all(allowed) && !key.starts_with("aws:");
+        let valid = (1..=128).contains(&key.chars().count())
+            && key.chars().all(allowed)
+            && !key.starts_with("aws:");
         if valid {
             Ok(key.to_owned())
         } else {
@@ -239,17 +289,28 @@ impl<'a> Setting<'a> {
         }
         let line = |line: Line| {
             let secret = Reference::parse_secret(&line.secret).map_err(|error| {
-                self.invalid(&format!("the name or ARN of a secret in place of {:?}: {error}", line.secret))
+                self.invalid(&format!(
+                    "the name or ARN of a secret in place of {:?}: {error}",
+                    line.secret
+                ))
             })?;
             let service = |text: &String| {
                 let (cluster, service) = text.split_once('/')?;
                 let valid = is_ecs_name(cluster) && is_ecs_name(service);
-                valid.then(|| MappedService { cluster: cluster.to_owned(), service: service.to_owned() })
+                valid.then(|| MappedService {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                })
             };
             let services = line.services.iter().map(|text| {
-                service(text).ok_or_else(|| self.invalid(&format!("<cluster>/<service> in place of {text:?}")))
+                service(text).ok_or_else(|| {
+                    self.invalid(&format!("<cluster>/<service> in place of {text:?}"))
+                })
             });
-            Ok(Mapping { secret, services: services.collect::<Result<_, _>>()? })
+            Ok(Mapping {
+                secret,
+                services: services.collect::<Result<_, _>>()?,
+            })
         };
         lines.into_iter().map(line).collect()
     }
@@ -266,7 +327,10 @@ pub fn cluster_name(cluster: &str) -> &str {
 
 /// Up to 255 letters, digits, underscores and hyphens: what ECS accepts for clusters and services.
 fn is_ecs_name(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=255).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]
@@ -274,7 +338,10 @@ mod tests {
     use super::*;
 
     fn read(vars: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
-        Config::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        Config::from_vars(
+            vars.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
     }
 
     #[test]
@@ -290,23 +357,35 @@ mod tests {
             on_pending: OnPending::Retry,
             rate_share: 0.5,
         };
-        assert_eq!(read(&[("PATH", "/bin"), ("AWS_REGION", "eu-west-1")]), Ok(expected));
+        assert_eq!(
+            read(&[("PATH", "/bin"), ("AWS_REGION", "eu-west-1")]),
+            Ok(expected)
+        );
     }
 
     #[test]
     fn every_variable_is_read() {
         let config = read(&[
             (LOOKUP, "tags, config"),
-            (CLUSTERS, "prod, arn:aws:ecs:eu-west-1:123456789012:cluster/stage"),
+            (
+                CLUSTERS,
+                "prod, arn:aws:ecs:eu-west-1:123456789012:cluster/stage",
+            ),
             (TAG_KEY, "team:secrets"),
-            (MAPPING, r#"[{"secret":"rds!db-1","services":["prod/api","prod/worker"]}]"#),
+            (
+                MAPPING,
+                r#"[{"secret":"rds!db-1","services":["prod/api","prod/worker"]}]"#,
+            ),
             (DRY_RUN, "true"),
             (SETTLE_SECONDS, "1"),
             (ON_PENDING, "ignore"),
             (RATE_SHARE, "0.25"),
         ])
         .unwrap();
-        let service = |service: &str| MappedService { cluster: "prod".to_owned(), service: service.to_owned() };
+        let service = |service: &str| MappedService {
+            cluster: "prod".to_owned(),
+            service: service.to_owned(),
+        };
         let expected = Config {
             scan: false,
             tags: true,
@@ -314,7 +393,10 @@ mod tests {
                 secret: Reference::parse_secret("rds!db-1").unwrap(),
                 services: vec![service("api"), service("worker")],
             }],
-            clusters: Some(vec!["prod".to_owned(), "arn:aws:ecs:eu-west-1:123456789012:cluster/stage".to_owned()]),
+            clusters: Some(vec![
+                "prod".to_owned(),
+                "arn:aws:ecs:eu-west-1:123456789012:cluster/stage".to_owned(),
+            ]),
             tag_key: "team:secrets".to_owned(),
             dry_run: true,
             settle: Duration::from_secs(1),
@@ -351,12 +433,24 @@ mod tests {
             (&[(MAPPING, "[]")], "REDEPLOY_LOOKUP=config"),
             (&mapping("{}"), "JSON of the form"),
             (&mapping("[]"), "JSON of the form"),
-            (&mapping(r#"[{"secret":"a b","services":[]}]"#), "name or ARN"),
+            (
+                &mapping(r#"[{"secret":"a b","services":[]}]"#),
+                "name or ARN",
+            ),
             (&mapping(r#"[{"secret":"a"}]"#), "services"),
-            (&mapping(r#"[{"secret":"a","services":["api"]}]"#), "<cluster>/<service>"),
-            (&mapping(r#"[{"secret":"a","services":["a/b/c"]}]"#), "<cluster>/<service>"),
+            (
+                &mapping(r#"[{"secret":"a","services":["api"]}]"#),
+                "<cluster>/<service>",
+            ),
+            (
+                &mapping(r#"[{"secret":"a","services":["a/b/c"]}]"#),
+                "<cluster>/<service>",
+            ),
             (&mapping(r#"[{"secret":"","services":[]}]"#), "name or ARN"),
-            (&mapping(r#"[{"secret":"a","services":[],"service":1}]"#), "JSON of the form"),
+            (
+                &mapping(r#"[{"secret":"a","services":[],"service":1}]"#),
+                "JSON of the form",
+            ),
         ] {
             let text = read(vars).unwrap_err().to_string();
             let (variable, value) = vars.last().unwrap();
@@ -367,8 +461,13 @@ mod tests {
 
     #[test]
     fn a_name_that_looks_like_ours_is_refused() {
-        let text = read(&[("REDEPLOY_CLUSTER", "prod")]).unwrap_err().to_string();
-        assert!(text.starts_with("REDEPLOY_CLUSTER is not a variable") && text.contains(CLUSTERS), "{text}");
+        let text = read(&[("REDEPLOY_CLUSTER", "prod")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.starts_with("REDEPLOY_CLUSTER is not a variable") && text.contains(CLUSTERS),
+            "{text}"
+        );
     }
 
     #[test]
@@ -384,7 +483,10 @@ mod tests {
 
     #[test]
     fn only_an_arn_has_the_name_of_its_cluster_behind_a_slash() {
-        assert_eq!(cluster_name("arn:aws:ecs:eu-west-1:123456789012:cluster/prod"), "prod");
+        assert_eq!(
+            cluster_name("arn:aws:ecs:eu-west-1:123456789012:cluster/prod"),
+            "prod"
+        );
         for text in ["prod", "cluster/prod", "my:cluster/prod"] {
             assert_eq!(cluster_name(text), text);
         }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::event::{InvalidEvent, Kind};
+use crate::event::{InvalidEvent, TriggerKind};
 use crate::plan::Reason;
-use crate::secret::Rotation;
+use crate::secret::Change;
 
 /// The result of one invocation, as it is returned and logged.
 ///
@@ -14,13 +14,13 @@ use crate::secret::Rotation;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// What the invocation was about.
-    pub trigger: Kind,
+    pub trigger: TriggerKind,
     /// What came of it, in a word.
     pub outcome: Outcome,
     /// The same in a sentence.
     pub reason: String,
     /// The changes that were acted on.
-    pub rotations: Vec<RotationReport>,
+    pub rotations: Vec<ChangeReport>,
     /// Every service that has to do with them; what needs attention stands first.
     pub services: Vec<ServiceReport>,
     /// What was not understood or not found, in sentences, and did not stop the rest.
@@ -28,7 +28,7 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Why the invocation fails, if it does.
     #[serde(skip)]
-    pub failure: Option<Failure>,
+    pub failure: Option<ErrorType>,
 }
 
 /// What came of an invocation.
@@ -49,7 +49,7 @@ pub enum Outcome {
 
 /// The type of error with which an invocation fails; stable, for alarms and queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum ErrorType {
     /// At least one service, or one lookup, failed.
     PartialFailure,
     /// The rotation is still under way, and the invocation is to come back.
@@ -64,7 +64,7 @@ pub enum Failure {
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RotationReport {
+pub struct ChangeReport {
     /// The ARN of the secret or parameter.
     pub secret: String,
     /// The label that moved.
@@ -80,12 +80,12 @@ pub struct RotationReport {
 /// An event that cannot be handled ends its invocation.
 impl From<InvalidEvent> for Report {
     fn from(invalid: InvalidEvent) -> Self {
-        Self::failed(invalid.kind, Failure::InvalidEvent, invalid.to_string())
+        Self::failed(invalid.kind, ErrorType::InvalidEvent, invalid.to_string())
     }
 }
 
-impl From<&Rotation> for RotationReport {
-    fn from(rotation: &Rotation) -> Self {
+impl From<&Change> for ChangeReport {
+    fn from(rotation: &Change) -> Self {
         Self {
             secret: rotation.subject.to_string(),
             label: rotation.subject.label().map(str::to_owned),
@@ -101,7 +101,7 @@ pub struct ServiceReport {
     /// The service's ARN, or `<cluster>/<service>` for one that does not exist, or a cluster that could not be read.
     pub service: String,
     /// What was done.
-    pub action: Done,
+    pub action: ServiceAction,
     /// Why.
     pub reason: Why,
     /// The ARNs of the secrets and parameters it is about.
@@ -117,7 +117,7 @@ pub struct ServiceReport {
 /// What was done to a service; in the order of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Done {
+pub enum ServiceAction {
     /// It should have been redeployed and was not, or could not be examined.
     Failed,
     /// It cannot or must not be forced.
@@ -143,7 +143,10 @@ pub enum Why {
 impl Why {
     /// Whether nobody can tell if the service is stale.
     fn is_unknown(self) -> bool {
-        matches!(self, Self::Planned(Reason::Unknown) | Self::Lookup(LookupProblem::Unknown))
+        matches!(
+            self,
+            Self::Planned(Reason::Unknown) | Self::Lookup(LookupProblem::Unknown)
+        )
     }
 }
 
@@ -182,7 +185,7 @@ pub struct LogContext<'a> {
 impl Report {
     /// A report that names no service.
     #[must_use]
-    pub fn new(trigger: Kind, outcome: Outcome, reason: impl Into<String>) -> Self {
+    pub fn new(trigger: TriggerKind, outcome: Outcome, reason: impl Into<String>) -> Self {
         Self {
             trigger,
             outcome,
@@ -196,35 +199,38 @@ impl Report {
 
     /// A report of an invocation that fails.
     #[must_use]
-    pub fn failed(trigger: Kind, failure: Failure, reason: impl Into<String>) -> Self {
-        Self { failure: Some(failure), ..Self::new(trigger, Outcome::Failed, reason) }
+    pub fn failed(trigger: TriggerKind, failure: ErrorType, reason: impl Into<String>) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::new(trigger, Outcome::Failed, reason)
+        }
     }
 
     /// The report of services that were examined: sorted, with outcome, reason and failure as they follow from them.
     #[must_use]
     pub fn of_services(
-        trigger: Kind,
-        rotations: &[Rotation],
+        trigger: TriggerKind,
+        rotations: &[Change],
         mut services: Vec<ServiceReport>,
         warnings: Vec<String>,
     ) -> Self {
         services.sort_by(|a, b| (a.action, &a.service).cmp(&(b.action, &b.service)));
         let has = |action| services.iter().any(|service| service.action == action);
-        let outcome = if has(Done::Failed) {
+        let outcome = if has(ServiceAction::Failed) {
             Outcome::Failed
-        } else if has(Done::Redeployed) {
+        } else if has(ServiceAction::Redeployed) {
             Outcome::Redeployed
-        } else if has(Done::Planned) {
+        } else if has(ServiceAction::Planned) {
             Outcome::DryRun
         } else {
             Outcome::NothingToDo
         };
         let reason = sentence(&services);
         Self {
-            rotations: rotations.iter().map(RotationReport::from).collect(),
+            rotations: rotations.iter().map(ChangeReport::from).collect(),
             services,
             warnings,
-            failure: (outcome == Outcome::Failed).then_some(Failure::PartialFailure),
+            failure: (outcome == Outcome::Failed).then_some(ErrorType::PartialFailure),
             ..Self::new(trigger, outcome, reason)
         }
     }
@@ -239,7 +245,9 @@ impl Report {
     pub fn log_line(&self, context: &LogContext<'_>) -> String {
         let count = |action| count(&self.services, action);
         // An invocation that fails before it knows its services must raise the alarm all the same.
-        let failed = count(Done::Failed).max(usize::from(self.failure.is_some_and(Failure::is_an_alarm)));
+        let failed = count(ServiceAction::Failed).max(usize::from(
+            self.failure.is_some_and(ErrorType::is_an_alarm),
+        ));
         let mut metrics = Vec::from(
             ["Redeployed", "Failed", "Skipped", "Blocked", "Unknown"]
                 .map(|name| json!({"Name": name, "Unit": "Count"})),
@@ -259,10 +267,10 @@ impl Report {
                 }],
             },
             "FunctionName": context.function_name,
-            "Redeployed": count(Done::Redeployed),
+            "Redeployed": count(ServiceAction::Redeployed),
             "Failed": failed,
-            "Skipped": count(Done::Skipped),
-            "Blocked": count(Done::Blocked),
+            "Skipped": count(ServiceAction::Skipped),
+            "Blocked": count(ServiceAction::Blocked),
             "Unknown": self.services.iter().filter(|service| service.reason.is_unknown()).count(),
             "DurationMs": context.duration_ms,
         });
@@ -271,9 +279,14 @@ impl Report {
         }
         while line.to_string().len() > MAX_LINE_BYTES {
             let length = |list: &&str| line[*list].to_string().len();
-            let longest = ["services", "warnings", "rotations"].into_iter().max_by_key(length).unwrap_or_default();
+            let longest = ["services", "warnings", "rotations"]
+                .into_iter()
+                .max_by_key(length)
+                .unwrap_or_default();
             let list = line.get_mut(longest).and_then(Value::as_array_mut);
-            let Some(list) = list.filter(|list| !list.is_empty()) else { break };
+            let Some(list) = list.filter(|list| !list.is_empty()) else {
+                break;
+            };
             let omitted = list.split_off(list.len() / 2).len();
             let total = &mut line[format!("{longest}Omitted")];
             *total = json!(total.as_u64().unwrap_or_default() + omitted as u64);
@@ -290,11 +303,21 @@ impl Report {
             // Room for as many failed services as possible.
             let mut short = self.clone();
             short.warnings.clear();
-            short.services.retain(|service| service.action == Done::Failed);
-            let concerns =
-                |rotation: &RotationReport| short.services.iter().any(|s| s.secrets.contains(&rotation.secret));
+            short
+                .services
+                .retain(|service| service.action == ServiceAction::Failed);
+            let concerns = |rotation: &ChangeReport| {
+                short
+                    .services
+                    .iter()
+                    .any(|s| s.secrets.contains(&rotation.secret))
+            };
             short.rotations.retain(concerns);
-            for error in short.services.iter_mut().filter_map(|service| service.error.as_mut()) {
+            for error in short
+                .services
+                .iter_mut()
+                .filter_map(|service| service.error.as_mut())
+            {
                 error.truncate(error.floor_char_boundary(MAX_BRIEF_ERROR_BYTES));
             }
             message = json!(short).to_string();
@@ -304,9 +327,12 @@ impl Report {
     }
 
     fn level(&self) -> &'static str {
-        let blocked = self.services.iter().any(|service| service.action == Done::Blocked);
+        let blocked = self
+            .services
+            .iter()
+            .any(|service| service.action == ServiceAction::Blocked);
         match self.failure {
-            Some(Failure::RotationPending) => "WARN",
+            Some(ErrorType::RotationPending) => "WARN",
             Some(_) => "ERROR",
             None if blocked || !self.warnings.is_empty() => "WARN",
             None => "INFO",
@@ -314,7 +340,7 @@ impl Report {
     }
 }
 
-impl Failure {
+impl ErrorType {
     /// The stable word.
     #[must_use]
     pub fn error_type(self) -> &'static str {
@@ -334,20 +360,27 @@ impl Failure {
 }
 
 /// How many services met this fate.
-fn count(services: &[ServiceReport], action: Done) -> usize {
-    services.iter().filter(|service| service.action == action).count()
+fn count(services: &[ServiceReport], action: ServiceAction) -> usize {
+    services
+        .iter()
+        .filter(|service| service.action == action)
+        .count()
 }
 
 fn sentence(services: &[ServiceReport]) -> String {
     let words = [
-        (Done::Failed, "failed"),
-        (Done::Blocked, "blocked"),
-        (Done::Redeployed, "redeployed"),
-        (Done::Planned, "would be redeployed"),
-        (Done::Skipped, "skipped"),
+        (ServiceAction::Failed, "failed"),
+        (ServiceAction::Blocked, "blocked"),
+        (ServiceAction::Redeployed, "redeployed"),
+        (ServiceAction::Planned, "would be redeployed"),
+        (ServiceAction::Skipped, "skipped"),
     ];
     let counted = words.map(|(action, word)| (count(services, action), word));
-    let parts: Vec<_> = counted.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let parts: Vec<_> = counted
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
     match parts.as_slice() {
         [] => "no service in scope follows what changed".to_owned(),
         parts => format!("services: {}", parts.join(", ")),
@@ -357,26 +390,40 @@ fn sentence(services: &[ServiceReport]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::{AWSCURRENT, SecretArn, Subject};
+    use crate::secret::{AWSCURRENT, SecretArn, Source};
 
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
 
-    fn service(name: &str, action: Done, reason: Reason) -> ServiceReport {
+    fn service(name: &str, action: ServiceAction, reason: Reason) -> ServiceReport {
         ServiceReport {
             service: format!("arn:aws:ecs:eu-west-1:123456789012:service/prod/{name}"),
             action,
             reason: Why::Planned(reason),
             secrets: vec![SECRET.to_owned()],
-            deployment: (action == Done::Redeployed).then(|| "ecs-svc/123".to_owned()),
-            error: (action == Done::Failed).then(|| "ecs:UpdateService failed: AccessDeniedException".to_owned()),
+            deployment: (action == ServiceAction::Redeployed).then(|| "ecs-svc/123".to_owned()),
+            error: (action == ServiceAction::Failed)
+                .then(|| "ecs:UpdateService failed: AccessDeniedException".to_owned()),
         }
     }
 
     fn report(services: Vec<ServiceReport>) -> Report {
-        let subject = Subject::Secret { arn: SecretArn::parse(SECRET).unwrap(), label: AWSCURRENT.to_owned() };
+        let subject = Source::Secret {
+            arn: SecretArn::parse(SECRET).unwrap(),
+            label: AWSCURRENT.to_owned(),
+        };
         let at = "2026-11-23T01:02:03Z".parse().unwrap();
-        let rotation = Rotation { subject, version: Some("v2".to_owned()), at, not_before: None };
-        Report::of_services(Kind::SecretLabelUpdated, &[rotation], services, Vec::new())
+        let rotation = Change {
+            subject,
+            version: Some("v2".to_owned()),
+            at,
+            not_before: None,
+        };
+        Report::of_services(
+            TriggerKind::SecretLabelUpdated,
+            &[rotation],
+            services,
+            Vec::new(),
+        )
     }
 
     fn line(report: &Report) -> Value {
@@ -392,10 +439,10 @@ mod tests {
     #[test]
     fn a_report_reads_as_its_interface_says() {
         let report = report(vec![
-            service("c", Done::Skipped, Reason::AlreadyFresh),
-            service("b", Done::Redeployed, Reason::Stale),
-            service("d", Done::Blocked, Reason::UnsupportedController),
-            service("a", Done::Failed, Reason::Stale),
+            service("c", ServiceAction::Skipped, Reason::AlreadyFresh),
+            service("b", ServiceAction::Redeployed, Reason::Stale),
+            service("d", ServiceAction::Blocked, Reason::UnsupportedController),
+            service("a", ServiceAction::Failed, Reason::Stale),
         ]);
         insta::assert_json_snapshot!(report);
         insta::assert_json_snapshot!(line(&report));
@@ -403,33 +450,76 @@ mod tests {
 
     #[test]
     fn the_outcome_is_the_worst_of_its_services() {
-        let outcome =
-            |actions: &[Done]| report(actions.iter().map(|done| service("a", *done, Reason::Stale)).collect()).outcome;
+        let outcome = |actions: &[ServiceAction]| {
+            report(
+                actions
+                    .iter()
+                    .map(|done| service("a", *done, Reason::Stale))
+                    .collect(),
+            )
+            .outcome
+        };
         assert_eq!(outcome(&[]), Outcome::NothingToDo);
-        assert_eq!(outcome(&[Done::Skipped, Done::Blocked]), Outcome::NothingToDo);
-        assert_eq!(outcome(&[Done::Skipped, Done::Planned]), Outcome::DryRun);
-        assert_eq!(outcome(&[Done::Redeployed, Done::Skipped]), Outcome::Redeployed);
-        assert_eq!(outcome(&[Done::Redeployed, Done::Failed]), Outcome::Failed);
+        assert_eq!(
+            outcome(&[ServiceAction::Skipped, ServiceAction::Blocked]),
+            Outcome::NothingToDo
+        );
+        assert_eq!(
+            outcome(&[ServiceAction::Skipped, ServiceAction::Planned]),
+            Outcome::DryRun
+        );
+        assert_eq!(
+            outcome(&[ServiceAction::Redeployed, ServiceAction::Skipped]),
+            Outcome::Redeployed
+        );
+        assert_eq!(
+            outcome(&[ServiceAction::Redeployed, ServiceAction::Failed]),
+            Outcome::Failed
+        );
     }
 
     #[test]
     fn the_level_says_whether_somebody_should_look() {
         let level = |done, reason| line(&report(vec![service("a", done, reason)]))["level"].clone();
-        assert_eq!(level(Done::Redeployed, Reason::Stale), "INFO");
-        assert_eq!(level(Done::Blocked, Reason::RolledBack), "WARN");
-        assert_eq!(level(Done::Failed, Reason::Stale), "ERROR");
-        let pending = Report::failed(Kind::RotateSecret, Failure::RotationPending, "under way");
-        assert_eq!((&line(&pending)["level"], &line(&pending)["Failed"]), (&json!("WARN"), &json!(0)));
-        let invalid = Report::failed(Kind::RotateSecret, Failure::InvalidEvent, "no secret");
-        assert_eq!((&line(&invalid)["level"], &line(&invalid)["Failed"]), (&json!("ERROR"), &json!(1)));
+        assert_eq!(level(ServiceAction::Redeployed, Reason::Stale), "INFO");
+        assert_eq!(level(ServiceAction::Blocked, Reason::RolledBack), "WARN");
+        assert_eq!(level(ServiceAction::Failed, Reason::Stale), "ERROR");
+        let pending = Report::failed(
+            TriggerKind::RotateSecret,
+            ErrorType::RotationPending,
+            "under way",
+        );
+        assert_eq!(
+            (&line(&pending)["level"], &line(&pending)["Failed"]),
+            (&json!("WARN"), &json!(0))
+        );
+        let invalid = Report::failed(
+            TriggerKind::RotateSecret,
+            ErrorType::InvalidEvent,
+            "no secret",
+        );
+        assert_eq!(
+            (&line(&invalid)["level"], &line(&invalid)["Failed"]),
+            (&json!("ERROR"), &json!(1))
+        );
     }
 
     #[test]
     fn the_error_message_is_cut_to_2_kib_and_names_what_failed() {
         let services = |failed: usize| {
-            let mut services: Vec<_> =
-                (0..50).map(|n| service(&format!("é{n:02}"), Done::Skipped, Reason::AlreadyFresh)).collect();
-            services.extend((0..failed).map(|n| service(&format!("z{n:02}"), Done::Failed, Reason::Stale)));
+            let mut services: Vec<_> = (0..50)
+                .map(|n| {
+                    service(
+                        &format!("é{n:02}"),
+                        ServiceAction::Skipped,
+                        Reason::AlreadyFresh,
+                    )
+                })
+                .collect();
+            services.extend(
+                (0..failed)
+                    .map(|n| service(&format!("z{n:02}"), ServiceAction::Failed, Reason::Stale)),
+            );
             services
         };
         let message = report(services(7)).error_message();
@@ -443,9 +533,16 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_says_how_many_services_it_leaves_out() {
-        let mut services: Vec<_> =
-            (0..5000).map(|n| service(&format!("api-{n}"), Done::Redeployed, Reason::Stale)).collect();
-        services.push(service("z", Done::Failed, Reason::Stale));
+        let mut services: Vec<_> = (0..5000)
+            .map(|n| {
+                service(
+                    &format!("api-{n}"),
+                    ServiceAction::Redeployed,
+                    Reason::Stale,
+                )
+            })
+            .collect();
+        services.push(service("z", ServiceAction::Failed, Reason::Stale));
         let line = line(&report(services));
         assert!(line.to_string().len() <= 256 * 1024);
         assert_eq!(line["Redeployed"], 5000);
@@ -457,35 +554,56 @@ mod tests {
 
     #[test]
     fn many_changes_do_not_hide_the_services_that_failed() {
-        let mut report = report(vec![service("z", Done::Failed, Reason::Stale)]);
-        let other = RotationReport { secret: "another".to_owned(), ..report.rotations[0].clone() };
+        let mut report = report(vec![service("z", ServiceAction::Failed, Reason::Stale)]);
+        let other = ChangeReport {
+            secret: "another".to_owned(),
+            ..report.rotations[0].clone()
+        };
         report.rotations.extend(vec![other; 5000]);
         report.warnings = vec!["w".to_owned(); 5000];
         let line = line(&report);
         assert!(line.to_string().len() <= MAX_LINE_BYTES);
         assert_eq!(line["services"][0]["action"], "failed");
         let kept = line["rotations"].as_array().unwrap().len();
-        assert!(kept > 500 && line["rotationsOmitted"] == 5001 - kept, "{kept}");
+        assert!(
+            kept > 500 && line["rotationsOmitted"] == 5001 - kept,
+            "{kept}"
+        );
         assert_eq!(line.get("servicesOmitted"), None);
         let error: Value = serde_json::from_str(&report.error_message()).unwrap();
-        assert_eq!((error["services"].as_array().unwrap().len(), error["rotations"].as_array().unwrap().len()), (1, 1));
+        assert_eq!(
+            (
+                error["services"].as_array().unwrap().len(),
+                error["rotations"].as_array().unwrap().len()
+            ),
+            (1, 1)
+        );
     }
 
     #[test]
     fn what_is_unknown_is_counted_whoever_does_not_know_it() {
-        let mut looked_up = service("b", Done::Failed, Reason::Stale);
+        let mut looked_up = service("b", ServiceAction::Failed, Reason::Stale);
         looked_up.reason = Why::Lookup(LookupProblem::Unknown);
-        let mut missing = service("c", Done::Failed, Reason::Stale);
+        let mut missing = service("c", ServiceAction::Failed, Reason::Stale);
         missing.reason = Why::Lookup(LookupProblem::NotFound);
-        let stale = service("d", Done::Redeployed, Reason::Stale);
-        let planned = service("a", Done::Skipped, Reason::Unknown);
-        assert_eq!(line(&report(vec![planned, looked_up, missing, stale]))["Unknown"], 2);
+        let stale = service("d", ServiceAction::Redeployed, Reason::Stale);
+        let planned = service("a", ServiceAction::Skipped, Reason::Unknown);
+        assert_eq!(
+            line(&report(vec![planned, looked_up, missing, stale]))["Unknown"],
+            2
+        );
     }
 
     #[test]
     fn each_failure_has_its_word() {
-        use Failure::{InvalidEvent, PartialFailure, RotationPending, Throttled, TimeLeft};
-        for failure in [PartialFailure, RotationPending, InvalidEvent, Throttled, TimeLeft] {
+        use ErrorType::{InvalidEvent, PartialFailure, RotationPending, Throttled, TimeLeft};
+        for failure in [
+            PartialFailure,
+            RotationPending,
+            InvalidEvent,
+            Throttled,
+            TimeLeft,
+        ] {
             assert_eq!(failure.error_type(), format!("{failure:?}"));
         }
     }
@@ -493,13 +611,20 @@ mod tests {
     #[test]
     fn a_warning_is_told_and_makes_somebody_look() {
         let warnings = vec!["a tag names nothing".to_owned()];
-        let report = Report::of_services(Kind::Sweep, &[], Vec::new(), warnings);
+        let report = Report::of_services(TriggerKind::Sweep, &[], Vec::new(), warnings);
         let line = line(&report);
-        assert_eq!((&line["level"], &line["warnings"]), (&json!("WARN"), &json!(["a tag names nothing"])));
+        assert_eq!(
+            (&line["level"], &line["warnings"]),
+            (&json!("WARN"), &json!(["a tag names nothing"]))
+        );
     }
 
     /// A report whose text has this many bytes, in a sentence that is as long as needed.
-    fn of_length(length: usize, services: Vec<ServiceReport>, text: impl Fn(&Report) -> String) -> Report {
+    fn of_length(
+        length: usize,
+        services: Vec<ServiceReport>,
+        text: impl Fn(&Report) -> String,
+    ) -> Report {
         let mut report = report(services);
         report.reason.clear();
         // The log line has the sentence twice.
@@ -517,19 +642,30 @@ mod tests {
     #[test]
     fn a_line_that_just_fits_is_whole_and_one_without_services_is_as_long_as_it_is() {
         let text = |report: &Report| line(report).to_string();
-        let skipped = || vec![service("a", Done::Skipped, Reason::AlreadyFresh)];
-        assert!(line(&of_length(MAX_LINE_BYTES, skipped(), text)).get("servicesOmitted").is_none());
+        let skipped = || vec![service("a", ServiceAction::Skipped, Reason::AlreadyFresh)];
+        assert!(
+            line(&of_length(MAX_LINE_BYTES, skipped(), text))
+                .get("servicesOmitted")
+                .is_none()
+        );
         let mut longer = of_length(MAX_LINE_BYTES, skipped(), text);
         longer.services[0].service.push('x');
         let longer = line(&longer);
-        assert_eq!((&longer["servicesOmitted"], longer.get("rotationsOmitted")), (&json!(1), None));
-        let long = Report::new(Kind::Sweep, Outcome::Ignored, "x".repeat(MAX_LINE_BYTES));
+        assert_eq!(
+            (&longer["servicesOmitted"], longer.get("rotationsOmitted")),
+            (&json!(1), None)
+        );
+        let long = Report::new(
+            TriggerKind::Sweep,
+            Outcome::Ignored,
+            "x".repeat(MAX_LINE_BYTES),
+        );
         assert!(text(&long).len() > MAX_LINE_BYTES);
     }
 
     #[test]
     fn an_error_that_just_fits_is_whole() {
-        let skipped = vec![service("a", Done::Skipped, Reason::AlreadyFresh)];
+        let skipped = vec![service("a", ServiceAction::Skipped, Reason::AlreadyFresh)];
         let mut report = of_length(MAX_ERROR_BYTES, skipped, Report::error_message);
         assert!(report.error_message().contains("service/prod/a"));
         report.reason.push('x');

@@ -1,4 +1,4 @@
-//! What can change ([`Subject`]), that it changed ([`Rotation`]), and what a service names ([`Reference`]). Pure.
+//! What can change ([`Source`]), that it changed ([`Change`]), and what a service names ([`Reference`]). Pure.
 //!
 //! Everything is parsed into fields before it is compared; no comparison is made by prefix, and nothing is cut from
 //! both sides, because two secrets named `a` and `a-abcdef` exist side by side.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::arn::{Arn, Home};
+use crate::arn::{Arn, Location};
 
 /// The staging label of the version that readers get unless they ask for another.
 pub const AWSCURRENT: &str = "AWSCURRENT";
@@ -54,7 +54,9 @@ fn has_suffix(id: &str) -> bool {
     let bytes = id.as_bytes();
     bytes.len() > SUFFIX_LENGTH
         && bytes[bytes.len() - SUFFIX_LENGTH] == b'-'
-        && bytes[bytes.len() - SUFFIX_LENGTH + 1..].iter().all(u8::is_ascii_alphanumeric)
+        && bytes[bytes.len() - SUFFIX_LENGTH + 1..]
+            .iter()
+            .all(u8::is_ascii_alphanumeric)
 }
 
 /// The part of a secret's ARN behind `secret:`, with whatever follows it.
@@ -86,13 +88,16 @@ impl ParameterArn {
 
 /// The part of a parameter's ARN behind `parameter/`.
 fn parameter_name(arn: &Arn) -> Option<&str> {
-    let name = arn.resource.strip_prefix("parameter/")?.trim_start_matches('/');
+    let name = arn
+        .resource
+        .strip_prefix("parameter/")?
+        .trim_start_matches('/');
     (arn.service == "ssm" && !name.is_empty()).then_some(name)
 }
 
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum Source {
     /// A secret, of which one staging label moved.
     Secret {
         /// Which secret.
@@ -104,7 +109,7 @@ pub enum Subject {
     Parameter(ParameterArn),
 }
 
-impl Subject {
+impl Source {
     /// The moved label; `None` for a parameter.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
@@ -116,9 +121,13 @@ impl Subject {
 
     /// The account and Region that keep it.
     #[must_use]
-    pub fn home(&self) -> Home {
+    pub fn home(&self) -> Location {
         match self {
-            Self::Secret { arn: SecretArn(arn), .. } | Self::Parameter(ParameterArn(arn)) => arn.home(),
+            Self::Secret {
+                arn: SecretArn(arn),
+                ..
+            }
+            | Self::Parameter(ParameterArn(arn)) => arn.home(),
         }
     }
 }
@@ -130,19 +139,23 @@ impl fmt::Display for SecretArn {
 }
 
 /// Prints the ARN.
-impl fmt::Display for Subject {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret { arn: SecretArn(arn), .. } | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
+            Self::Secret {
+                arn: SecretArn(arn),
+                ..
+            }
+            | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
         }
     }
 }
 
 /// The fact that a value changed: tasks started before `at` may hold the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotation {
+pub struct Change {
     /// What changed.
-    pub subject: Subject,
+    pub subject: Source,
     /// The version that now carries the label, where known.
     pub version: Option<String>,
     /// An upper bound of the moment of the change, UTC: the change was not later than this.
@@ -151,7 +164,7 @@ pub struct Rotation {
     pub not_before: Option<Timestamp>,
 }
 
-/// How a reference stands to a [`Rotation`].
+/// How a reference stands to a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Follows {
     /// It names something else, or another label of the same secret.
@@ -246,7 +259,9 @@ pub enum InvalidReference {
     #[error("it is the ARN of neither a secret nor a parameter")]
     Service,
     /// ECS accepts no field or all three.
-    #[error("behind the secret there must be nothing or `:json-key:version-stage:version-id`, with all three colons")]
+    #[error(
+        "behind the secret there must be nothing or `:json-key:version-stage:version-id`, with all three colons"
+    )]
     Fields,
 }
 
@@ -261,7 +276,11 @@ impl Reference {
             if name.trim_start_matches('/').is_empty() {
                 return Err(InvalidReference::Empty);
             }
-            return Ok(Self::Parameter(ParameterReference { arn: None, name: name.to_owned(), selector }));
+            return Ok(Self::Parameter(ParameterReference {
+                arn: None,
+                name: name.to_owned(),
+                selector,
+            }));
         }
         let mut arn = Arn::parse(value_from).ok_or(InvalidReference::Arn)?;
         if parameter_name(&arn).is_some() {
@@ -270,7 +289,11 @@ impl Reference {
             if parameter_name(&arn).is_none() {
                 return Err(InvalidReference::Empty);
             }
-            return Ok(Self::Parameter(ParameterReference { arn: Some(arn), name: String::new(), selector }));
+            return Ok(Self::Parameter(ParameterReference {
+                arn: Some(arn),
+                name: String::new(),
+                selector,
+            }));
         }
         let id = secret_id(&arn).ok_or(InvalidReference::Service)?;
         let (id, fields) = match id.split(':').collect::<Vec<_>>()[..] {
@@ -280,7 +303,11 @@ impl Reference {
             _ => return Err(InvalidReference::Fields),
         };
         arn.resource = format!("secret:{id}");
-        Ok(Self::Secret(SecretReference { arn, fields, full: false }))
+        Ok(Self::Secret(SecretReference {
+            arn,
+            fields,
+            full: false,
+        }))
     }
 
     /// Parses what a person wrote in a tag, in the configuration or in a request, where a text that is not an ARN is
@@ -302,27 +329,33 @@ impl Reference {
 
     /// How this reference, read by a service that lives at `home`, stands to a change of `subject`.
     #[must_use]
-    pub fn follows(&self, subject: &Subject, home: &Home) -> Follows {
+    pub fn follows(&self, subject: &Source, home: &Location) -> Follows {
         let yes = |follows: bool| if follows { Follows::Yes } else { Follows::No };
         match (self, subject) {
-            (Self::Secret(reference), Subject::Secret { arn, label }) if reference.names(arn) => {
-                match reference.fields.as_ref().map_or(["", ""], |[_, stage, version]| [stage, version]) {
+            (Self::Secret(reference), Source::Secret { arn, label }) if reference.names(arn) => {
+                match reference
+                    .fields
+                    .as_ref()
+                    .map_or(["", ""], |[_, stage, version]| [stage, version])
+                {
                     ["", ""] => yes(label == AWSCURRENT),
                     [stage, ""] => yes(stage_follows(stage, label)),
                     _ => Follows::Pinned,
                 }
             }
-            (Self::SecretName(name), Subject::Secret { arn, label }) => {
+            (Self::SecretName(name), Source::Secret { arn, label }) => {
                 yes(name == arn.name() && arn.0.is_at(home) && label == AWSCURRENT)
             }
-            (Self::Parameter(reference), Subject::Secret { arn, label }) if reference.names_secret(arn, home) => {
+            (Self::Parameter(reference), Source::Secret { arn, label })
+                if reference.names_secret(arn, home) =>
+            {
                 match reference.selector() {
                     None => yes(label == AWSCURRENT),
                     Some(version) if is_version_id(version) => Follows::Pinned,
                     Some(stage) => yes(stage_follows(stage, label)),
                 }
             }
-            (Self::Parameter(reference), Subject::Parameter(arn)) if reference.names(arn, home) => {
+            (Self::Parameter(reference), Source::Parameter(arn)) if reference.names(arn, home) => {
                 match reference.selector() {
                     None => Follows::Yes,
                     Some(version) if version.bytes().all(|b| b.is_ascii_digit()) => Follows::Pinned,
@@ -337,22 +370,41 @@ impl Reference {
     /// What it names, field by field.
     #[must_use]
     pub fn named(&self) -> Named<'_> {
-        let secret = |id, [key, stage, version]: [_; 3]| Named::Secret { id, key, stage, version };
+        let secret = |id, [key, stage, version]: [_; 3]| Named::Secret {
+            id,
+            key,
+            stage,
+            version,
+        };
         match self {
-            Self::Secret(SecretReference { arn, fields, .. }) => {
-                secret(arn.to_string(), fields.as_ref().map_or([""; 3], |fields| fields.each_ref().map(String::as_str)))
-            }
+            Self::Secret(SecretReference { arn, fields, .. }) => secret(
+                arn.to_string(),
+                fields
+                    .as_ref()
+                    .map_or([""; 3], |fields| fields.each_ref().map(String::as_str)),
+            ),
             Self::SecretName(name) => secret(name.clone(), [""; 3]),
             Self::Parameter(reference) => {
                 let (name, selector) = (reference.bare_name(), reference.selector());
                 match (name.strip_prefix(SECRET_PARAMETER_PATH), selector) {
-                    (Some(name), Some(version)) if is_version_id(version) => secret(name.to_owned(), ["", "", version]),
-                    (Some(name), stage) => secret(name.to_owned(), ["", stage.unwrap_or_default(), ""]),
+                    (Some(name), Some(version)) if is_version_id(version) => {
+                        secret(name.to_owned(), ["", "", version])
+                    }
+                    (Some(name), stage) => {
+                        secret(name.to_owned(), ["", stage.unwrap_or_default(), ""])
+                    }
                     (None, _) => {
                         // An ARN has no slash of its own there.
                         let is_typed = reference.arn.is_none() && reference.name.starts_with('/');
-                        let slash = if is_typed || name.contains('/') { "/" } else { "" };
-                        Named::Parameter { name: format!("{slash}{name}"), selector }
+                        let slash = if is_typed || name.contains('/') {
+                            "/"
+                        } else {
+                            ""
+                        };
+                        Named::Parameter {
+                            name: format!("{slash}{name}"),
+                            selector,
+                        }
                     }
                 }
             }
@@ -364,8 +416,18 @@ impl Reference {
     #[must_use]
     pub fn secret_and_label(&self) -> Option<(String, &str)> {
         match self.named() {
-            Named::Secret { id, stage: "" | AWSPREVIOUS, version: "", .. } => Some((id, AWSCURRENT)),
-            Named::Secret { id, stage, version: "", .. } => Some((id, stage)),
+            Named::Secret {
+                id,
+                stage: "" | AWSPREVIOUS,
+                version: "",
+                ..
+            } => Some((id, AWSCURRENT)),
+            Named::Secret {
+                id,
+                stage,
+                version: "",
+                ..
+            } => Some((id, stage)),
             _ => None,
         }
     }
@@ -374,9 +436,8 @@ impl Reference {
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         match self {
-            Self::Secret(SecretReference { arn, .. }) | Self::Parameter(ParameterReference { arn: Some(arn), .. }) => {
-                Some(&arn.region)
-            }
+            Self::Secret(SecretReference { arn, .. })
+            | Self::Parameter(ParameterReference { arn: Some(arn), .. }) => Some(&arn.region),
             Self::Parameter(_) | Self::SecretName(_) => None,
         }
     }
@@ -385,18 +446,22 @@ impl Reference {
     #[must_use]
     pub fn parameter_name(&self) -> Option<String> {
         match self.named() {
-            Named::Parameter { name, selector: None } => Some(name),
+            Named::Parameter {
+                name,
+                selector: None,
+            } => Some(name),
             _ => None,
         }
     }
 
     /// The ARN, when only AWS can tell whether this is `subject` by partial ARN or another secret by full ARN.
     #[must_use]
-    pub fn needs_lookup(&self, subject: &Subject) -> Option<String> {
+    pub fn needs_lookup(&self, subject: &Source) -> Option<String> {
         match (self, subject) {
-            (Self::Secret(reference), Subject::Secret { arn, .. }) => {
+            (Self::Secret(reference), Source::Secret { arn, .. }) => {
                 let id = secret_id(&reference.arn).unwrap_or_default();
-                (reference.arn != arn.0 && reference.names(arn) && has_suffix(id)).then(|| reference.arn.to_string())
+                (reference.arn != arn.0 && reference.names(arn) && has_suffix(id))
+                    .then(|| reference.arn.to_string())
             }
             _ => None,
         }
@@ -416,11 +481,21 @@ impl SecretReference {
         if self.arn == secret.0 {
             return true;
         }
-        let Arn { partition, service, region, account, resource } = &secret.0;
+        let Arn {
+            partition,
+            service,
+            region,
+            account,
+            resource,
+        } = &secret.0;
         !self.full
             && self.arn.resource == resource[..resource.len().saturating_sub(SUFFIX_LENGTH)]
-            && (&self.arn.partition, &self.arn.service, &self.arn.region, &self.arn.account)
-                == (partition, service, region, account)
+            && (
+                &self.arn.partition,
+                &self.arn.service,
+                &self.arn.region,
+                &self.arn.account,
+            ) == (partition, service, region, account)
     }
 }
 
@@ -435,22 +510,25 @@ impl ParameterReference {
 
     /// The selector; an empty one selects nothing, as an empty stage does behind a secret.
     fn selector(&self) -> Option<&str> {
-        self.selector.as_deref().filter(|selector| !selector.is_empty())
+        self.selector
+            .as_deref()
+            .filter(|selector| !selector.is_empty())
     }
 
-    fn is_at(&self, other: &Arn, home: &Home) -> bool {
+    fn is_at(&self, other: &Arn, home: &Location) -> bool {
         match &self.arn {
             Some(arn) => arn.partition == other.partition && other.is_at(&arn.home()),
             None => other.is_at(home),
         }
     }
 
-    fn names(&self, parameter: &ParameterArn, home: &Home) -> bool {
+    fn names(&self, parameter: &ParameterArn, home: &Location) -> bool {
         self.bare_name() == parameter.bare_name() && self.is_at(&parameter.0, home)
     }
 
-    fn names_secret(&self, secret: &SecretArn, home: &Home) -> bool {
-        self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name()) && self.is_at(&secret.0, home)
+    fn names_secret(&self, secret: &SecretArn, home: &Location) -> bool {
+        self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name())
+            && self.is_at(&secret.0, home)
     }
 }
 
@@ -472,7 +550,9 @@ fn stage_follows(stage: &str, label: &str) -> bool {
 fn is_version_id(selector: &str) -> bool {
     let groups: Vec<_> = selector.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for Reference {
@@ -480,12 +560,21 @@ impl fmt::Display for Reference {
         match self {
             Self::Secret(SecretReference { arn, fields, .. }) => {
                 write!(f, "{arn}")?;
-                fields.iter().flatten().try_for_each(|field| write!(f, ":{field}"))
+                fields
+                    .iter()
+                    .flatten()
+                    .try_for_each(|field| write!(f, ":{field}"))
             }
-            Self::Parameter(ParameterReference { arn, name, selector }) => {
+            Self::Parameter(ParameterReference {
+                arn,
+                name,
+                selector,
+            }) => {
                 arn.iter().try_for_each(|arn| write!(f, "{arn}"))?;
                 write!(f, "{name}")?;
-                selector.iter().try_for_each(|selector| write!(f, ":{selector}"))
+                selector
+                    .iter()
+                    .try_for_each(|selector| write!(f, ":{selector}"))
             }
             Self::SecretName(name) => name.fmt(f),
         }
@@ -502,22 +591,32 @@ mod tests {
     const PARTIAL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
     const VERSION: &str = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
 
-    fn home() -> Home {
-        Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
+    fn home() -> Location {
+        Location {
+            region: "eu-west-1".to_owned(),
+            account: "123456789012".to_owned(),
+        }
     }
 
-    fn secret(arn: &str, label: &str) -> Subject {
-        Subject::Secret { arn: SecretArn::parse(arn).unwrap(), label: label.to_owned() }
+    fn secret(arn: &str, label: &str) -> Source {
+        Source::Secret {
+            arn: SecretArn::parse(arn).unwrap(),
+            label: label.to_owned(),
+        }
     }
 
-    fn parameter(name: &str) -> Subject {
+    fn parameter(name: &str) -> Source {
         let arn = format!("arn:aws:ssm:eu-west-1:123456789012:parameter/{name}");
-        Subject::Parameter(ParameterArn::parse(&arn).unwrap())
+        Source::Parameter(ParameterArn::parse(&arn).unwrap())
     }
 
-    fn check(value_from: &str, subject: &Subject, expected: Follows) {
+    fn check(value_from: &str, subject: &Source, expected: Follows) {
         let reference = Reference::parse(value_from).unwrap();
-        assert_eq!(reference.follows(subject, &home()), expected, "{value_from} after {subject:?}");
+        assert_eq!(
+            reference.follows(subject, &home()),
+            expected,
+            "{value_from} after {subject:?}"
+        );
     }
 
     #[test]
@@ -534,7 +633,8 @@ mod tests {
             "/aws/reference/secretsmanager/prod/db".to_owned(),
             "/aws/reference/secretsmanager/prod/db:AWSCURRENT".to_owned(),
             "/aws/reference/secretsmanager/prod/db:AWSPREVIOUS".to_owned(),
-            "arn:aws:ssm:eu-west-1:123456789012:parameter/aws/reference/secretsmanager/prod/db".to_owned(),
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/aws/reference/secretsmanager/prod/db"
+                .to_owned(),
         ] {
             check(&value_from, &current, Follows::Yes);
         }
@@ -568,36 +668,72 @@ mod tests {
     fn a_reference_with_a_version_id_is_pinned() {
         let current = secret(FULL, AWSCURRENT);
         check(&format!("{FULL}:::{VERSION}"), &current, Follows::Pinned);
-        check(&format!("{PARTIAL}:password::{VERSION}"), &current, Follows::Pinned);
-        check(&format!("/aws/reference/secretsmanager/prod/db:{VERSION}"), &current, Follows::Pinned);
+        check(
+            &format!("{PARTIAL}:password::{VERSION}"),
+            &current,
+            Follows::Pinned,
+        );
+        check(
+            &format!("/aws/reference/secretsmanager/prod/db:{VERSION}"),
+            &current,
+            Follows::Pinned,
+        );
         check("app/limit:3", &parameter("app/limit"), Follows::Pinned);
     }
 
     #[test]
     fn a_custom_label_is_followed_by_its_own_move_only() {
-        check(&format!("{FULL}::Custom:"), &secret(FULL, "Custom"), Follows::Yes);
-        check(&format!("{FULL}::AWSPREVIOUS:"), &secret(FULL, "Custom"), Follows::No);
+        check(
+            &format!("{FULL}::Custom:"),
+            &secret(FULL, "Custom"),
+            Follows::Yes,
+        );
+        check(
+            &format!("{FULL}::AWSPREVIOUS:"),
+            &secret(FULL, "Custom"),
+            Follows::No,
+        );
         check(FULL, &secret(FULL, "Custom"), Follows::No);
     }
 
     #[test]
     fn a_parameter_is_named_with_or_without_slash_and_arn() {
-        for value_from in ["/app/limit", "app/limit", "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit"] {
+        for value_from in [
+            "/app/limit",
+            "app/limit",
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit",
+        ] {
             check(value_from, &parameter("app/limit"), Follows::Yes);
             check(value_from, &parameter("app/limits"), Follows::No);
         }
         check("limit", &parameter("limit"), Follows::Yes);
         check("/app/limit:prod", &parameter("app/limit"), Follows::No);
-        check("arn:aws:ssm:us-east-1:123456789012:parameter/app/limit", &parameter("app/limit"), Follows::No);
+        check(
+            "arn:aws:ssm:us-east-1:123456789012:parameter/app/limit",
+            &parameter("app/limit"),
+            Follows::No,
+        );
     }
 
     #[test]
     fn a_name_means_the_secret_of_that_account_and_region() {
         let reference = Reference::parse_secret("prod/db").unwrap();
-        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &home()), Follows::Yes);
-        let elsewhere = Home { region: "us-east-1".to_owned(), ..home() };
-        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &elsewhere), Follows::No);
-        assert_eq!(reference.follows(&parameter("prod/db"), &home()), Follows::No);
+        assert_eq!(
+            reference.follows(&secret(FULL, AWSCURRENT), &home()),
+            Follows::Yes
+        );
+        let elsewhere = Location {
+            region: "us-east-1".to_owned(),
+            ..home()
+        };
+        assert_eq!(
+            reference.follows(&secret(FULL, AWSCURRENT), &elsewhere),
+            Follows::No
+        );
+        assert_eq!(
+            reference.follows(&parameter("prod/db"), &home()),
+            Follows::No
+        );
     }
 
     #[test]
@@ -606,26 +742,66 @@ mod tests {
         let long = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef-XyZ123";
         let short = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-abcdef";
         let mut reference = Reference::parse(short).unwrap();
-        assert_eq!(reference.needs_lookup(&secret(long, AWSCURRENT)).as_deref(), Some(short));
-        assert_eq!(reference.follows(&secret(long, AWSCURRENT), &home()), Follows::Yes);
+        assert_eq!(
+            reference.needs_lookup(&secret(long, AWSCURRENT)).as_deref(),
+            Some(short)
+        );
+        assert_eq!(
+            reference.follows(&secret(long, AWSCURRENT), &home()),
+            Follows::Yes
+        );
         reference.set_full_arn();
-        assert_eq!(reference.follows(&secret(long, AWSCURRENT), &home()), Follows::No);
-        assert_eq!(reference.follows(&secret(short, AWSCURRENT), &home()), Follows::Yes);
+        assert_eq!(
+            reference.follows(&secret(long, AWSCURRENT), &home()),
+            Follows::No
+        );
+        assert_eq!(
+            reference.follows(&secret(short, AWSCURRENT), &home()),
+            Follows::Yes
+        );
         assert_eq!(reference.needs_lookup(&secret(short, AWSCURRENT)), None);
-        assert_eq!(Reference::parse(PARTIAL).unwrap().needs_lookup(&secret(FULL, AWSCURRENT)), None);
+        assert_eq!(
+            Reference::parse(PARTIAL)
+                .unwrap()
+                .needs_lookup(&secret(FULL, AWSCURRENT)),
+            None
+        );
     }
 
     #[test]
     fn arns_of_every_partition_and_of_managed_secrets_are_secrets() {
         for (arn, name) in [
-            ("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-Ab12Cd", "a"),
-            ("arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:/a_b+c=d.e@f-Ab12Cd", "/a_b+c=d.e@f"),
-            ("arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:a-Ab12Cd", "a"),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1234-Ab12Cd", "rds!db-1234"),
+            (
+                "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-Ab12Cd",
+                "a",
+            ),
+            (
+                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:/a_b+c=d.e@f-Ab12Cd",
+                "/a_b+c=d.e@f",
+            ),
+            (
+                "arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:a-Ab12Cd",
+                "a",
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1234-Ab12Cd",
+                "rds!db-1234",
+            ),
         ] {
-            assert_eq!(SecretArn::parse(arn).map(|arn| arn.name().to_owned()).as_deref(), Some(name), "{arn}");
+            assert_eq!(
+                SecretArn::parse(arn)
+                    .map(|arn| arn.name().to_owned())
+                    .as_deref(),
+                Some(name),
+                "{arn}"
+            );
         }
-        for text in [PARTIAL, "prod/db", "", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd"] {
+        for text in [
+            PARTIAL,
+            "prod/db",
+            "",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:-Ab12Cd",
+        ] {
             assert_eq!(SecretArn::parse(text), None, "{text}");
         }
     }
@@ -638,21 +814,49 @@ mod tests {
             stage,
             version,
         };
-        let parameter = |name: &str, selector| Named::Parameter { name: name.to_owned(), selector };
+        let parameter = |name: &str, selector| Named::Parameter {
+            name: name.to_owned(),
+            selector,
+        };
         for (value_from, expected) in [
             (FULL.to_owned(), secret(FULL, ["", "", ""])),
-            (format!("{FULL}:password:AWSPREVIOUS:"), secret(FULL, ["password", "AWSPREVIOUS", ""])),
-            (format!("{PARTIAL}:::{VERSION}"), secret(PARTIAL, ["", "", VERSION])),
-            ("/aws/reference/secretsmanager/prod/db".to_owned(), secret("prod/db", ["", "", ""])),
-            ("/aws/reference/secretsmanager/prod/db:Custom".to_owned(), secret("prod/db", ["", "Custom", ""])),
-            (format!("/aws/reference/secretsmanager/prod/db:{VERSION}"), secret("prod/db", ["", "", VERSION])),
+            (
+                format!("{FULL}:password:AWSPREVIOUS:"),
+                secret(FULL, ["password", "AWSPREVIOUS", ""]),
+            ),
+            (
+                format!("{PARTIAL}:::{VERSION}"),
+                secret(PARTIAL, ["", "", VERSION]),
+            ),
+            (
+                "/aws/reference/secretsmanager/prod/db".to_owned(),
+                secret("prod/db", ["", "", ""]),
+            ),
+            (
+                "/aws/reference/secretsmanager/prod/db:Custom".to_owned(),
+                secret("prod/db", ["", "Custom", ""]),
+            ),
+            (
+                format!("/aws/reference/secretsmanager/prod/db:{VERSION}"),
+                secret("prod/db", ["", "", VERSION]),
+            ),
             ("app/limit".to_owned(), parameter("/app/limit", None)),
             ("limit:3".to_owned(), parameter("limit", Some("3"))),
-            ("arn:aws:ssm:eu-west-1:123456789012:parameter/limit".to_owned(), parameter("limit", None)),
+            (
+                "arn:aws:ssm:eu-west-1:123456789012:parameter/limit".to_owned(),
+                parameter("limit", None),
+            ),
         ] {
-            assert_eq!(Reference::parse(&value_from).unwrap().named(), expected, "{value_from}");
+            assert_eq!(
+                Reference::parse(&value_from).unwrap().named(),
+                expected,
+                "{value_from}"
+            );
         }
-        assert_eq!(Reference::parse_secret("prod/db").unwrap().named(), secret("prod/db", ["", "", ""]));
+        assert_eq!(
+            Reference::parse_secret("prod/db").unwrap().named(),
+            secret("prod/db", ["", "", ""])
+        );
     }
 
     #[test]
@@ -661,14 +865,35 @@ mod tests {
             ("", InvalidReference::Empty),
             ("/", InvalidReference::Empty),
             (":3", InvalidReference::Empty),
-            ("arn:aws:ssm:eu-west-1:123456789012:parameter/:3", InvalidReference::Empty),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:", InvalidReference::Service),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret::::", InvalidReference::Empty),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key", InvalidReference::Fields),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b:c:d:e", InvalidReference::Fields),
+            (
+                "arn:aws:ssm:eu-west-1:123456789012:parameter/:3",
+                InvalidReference::Empty,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+                InvalidReference::Service,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret::::",
+                InvalidReference::Empty,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:key",
+                InvalidReference::Fields,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a:b:c:d:e",
+                InvalidReference::Fields,
+            ),
             ("arn:aws:s3:::bucket", InvalidReference::Arn),
-            ("arn:aws:sqs:eu-west-1:123456789012:queue", InvalidReference::Service),
-            ("arn:aws:secretsmanager:eu-west-1:12345:secret:a", InvalidReference::Arn),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:queue",
+                InvalidReference::Service,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:12345:secret:a",
+                InvalidReference::Arn,
+            ),
             ("arn:aws", InvalidReference::Arn),
         ] {
             assert_eq!(Reference::parse(value_from), Err(expected), "{value_from}");
@@ -678,10 +903,19 @@ mod tests {
     #[test]
     fn an_empty_selector_selects_nothing_whoever_asks() {
         let reference = Reference::parse("/aws/reference/secretsmanager/prod/db:").unwrap();
-        assert_eq!(reference.follows(&secret(FULL, AWSCURRENT), &home()), Follows::Yes);
-        assert_eq!(reference.secret_and_label(), Some(("prod/db".to_owned(), AWSCURRENT)));
+        assert_eq!(
+            reference.follows(&secret(FULL, AWSCURRENT), &home()),
+            Follows::Yes
+        );
+        assert_eq!(
+            reference.secret_and_label(),
+            Some(("prod/db".to_owned(), AWSCURRENT))
+        );
         let reference = Reference::parse("/app/limit:").unwrap();
-        assert_eq!(reference.follows(&parameter("app/limit"), &home()), Follows::Yes);
+        assert_eq!(
+            reference.follows(&parameter("app/limit"), &home()),
+            Follows::Yes
+        );
         assert_eq!(reference.parameter_name().as_deref(), Some("/app/limit"));
     }
 
@@ -726,33 +960,71 @@ mod tests {
 
     #[test]
     fn a_full_arn_has_a_name_and_six_letters_or_digits_behind_a_hyphen() {
-        let id = |id: &str| SecretArn::parse(&format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}"));
+        let id = |id: &str| {
+            SecretArn::parse(&format!(
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}"
+            ))
+        };
         assert_eq!(id("a-Ab12Cd").unwrap().name(), "a");
-        for other in ["a-Ab12C", "a-Ab12Cde", "a_Ab12Cd", "a-Ab12C_", "-Ab12Cd", "Ab12Cd", "a:b-Ab12Cd", ""] {
+        for other in [
+            "a-Ab12C",
+            "a-Ab12Cde",
+            "a_Ab12Cd",
+            "a-Ab12C_",
+            "-Ab12Cd",
+            "Ab12Cd",
+            "a:b-Ab12Cd",
+            "",
+        ] {
             assert_eq!(id(other), None, "{other}");
         }
-        assert_eq!(SecretArn::parse("arn:aws:ssm:eu-west-1:123456789012:secret:a-Ab12Cd"), None);
-        assert_eq!(SecretArn::parse("arn:aws:secretsmanager:eu-west-1:123456789012:parameter/a-Ab12Cd"), None);
+        assert_eq!(
+            SecretArn::parse("arn:aws:ssm:eu-west-1:123456789012:secret:a-Ab12Cd"),
+            None
+        );
+        assert_eq!(
+            SecretArn::parse("arn:aws:secretsmanager:eu-west-1:123456789012:parameter/a-Ab12Cd"),
+            None
+        );
     }
 
     #[test]
     fn a_parameters_arn_has_a_name_and_nothing_behind_it() {
-        let arn = |resource: &str| ParameterArn::parse(&format!("arn:aws:ssm:eu-west-1:123456789012:{resource}"));
+        let arn = |resource: &str| {
+            ParameterArn::parse(&format!("arn:aws:ssm:eu-west-1:123456789012:{resource}"))
+        };
         assert!(arn("parameter/app/limit").is_some());
-        assert_eq!(arn("parameter//app/limit").unwrap().bare_name(), "app/limit");
-        for other in ["parameter/", "parameter//", "parameter/app:3", "document/app"] {
+        assert_eq!(
+            arn("parameter//app/limit").unwrap().bare_name(),
+            "app/limit"
+        );
+        for other in [
+            "parameter/",
+            "parameter//",
+            "parameter/app:3",
+            "document/app",
+        ] {
             assert_eq!(arn(other), None, "{other}");
         }
-        assert_eq!(ParameterArn::parse("arn:aws:s3:eu-west-1:123456789012:parameter/app"), None);
+        assert_eq!(
+            ParameterArn::parse("arn:aws:s3:eu-west-1:123456789012:parameter/app"),
+            None
+        );
     }
 
     #[test]
     fn a_subject_prints_its_arn_and_knows_its_label_and_its_home() {
         let moved = secret(FULL, "Custom");
-        assert_eq!((moved.to_string().as_str(), moved.label(), moved.home()), (FULL, Some("Custom"), home()));
+        assert_eq!(
+            (moved.to_string().as_str(), moved.label(), moved.home()),
+            (FULL, Some("Custom"), home())
+        );
         let changed = parameter("app/limit");
         assert_eq!((changed.label(), changed.home()), (None, home()));
-        assert_eq!(changed.to_string(), "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit");
+        assert_eq!(
+            changed.to_string(),
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit"
+        );
         assert_eq!(SecretArn::parse(FULL).unwrap().to_string(), FULL);
     }
 
@@ -762,28 +1034,56 @@ mod tests {
         for spaced in ["a b", " a", "a\t"] {
             assert_eq!(Reference::parse_secret(spaced), Err(InvalidReference::Name));
         }
-        assert_eq!(Reference::parse_secret("/a"), Ok(Reference::SecretName("/a".to_owned())));
+        assert_eq!(
+            Reference::parse_secret("/a"),
+            Ok(Reference::SecretName("/a".to_owned()))
+        );
         let spaced = format!("{PARTIAL} b");
-        for arn in [FULL, PARTIAL, &spaced, "arn:aws:ssm:eu-west-1:123456789012:parameter/a"] {
+        for arn in [
+            FULL,
+            PARTIAL,
+            &spaced,
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+        ] {
             assert_eq!(Reference::parse_secret(arn), Reference::parse(arn));
         }
     }
 
     #[test]
     fn what_a_sweep_asks_about_is_the_secret_and_the_label_that_moves() {
-        let asks = |text: &str| Reference::parse(text).unwrap().secret_and_label().map(|(id, l)| (id, l.to_owned()));
+        let asks = |text: &str| {
+            Reference::parse(text)
+                .unwrap()
+                .secret_and_label()
+                .map(|(id, l)| (id, l.to_owned()))
+        };
         let about = |id: &str, label: &str| Some((id.to_owned(), label.to_owned()));
         assert_eq!(asks(PARTIAL), about(PARTIAL, AWSCURRENT));
         assert_eq!(asks(&format!("{FULL}:key::")), about(FULL, AWSCURRENT));
-        assert_eq!(asks(&format!("{FULL}::AWSPREVIOUS:")), about(FULL, AWSCURRENT));
+        assert_eq!(
+            asks(&format!("{FULL}::AWSPREVIOUS:")),
+            about(FULL, AWSCURRENT)
+        );
         assert_eq!(asks(&format!("{FULL}::Custom:")), about(FULL, "Custom"));
         assert_eq!(asks(&format!("{FULL}::Custom:{VERSION}")), None);
-        assert_eq!(asks("/aws/reference/secretsmanager/prod/db"), about("prod/db", AWSCURRENT));
-        assert_eq!(asks("/aws/reference/secretsmanager/prod/db:Custom"), about("prod/db", "Custom"));
-        assert_eq!(asks(&format!("/aws/reference/secretsmanager/prod/db:{VERSION}")), None);
+        assert_eq!(
+            asks("/aws/reference/secretsmanager/prod/db"),
+            about("prod/db", AWSCURRENT)
+        );
+        assert_eq!(
+            asks("/aws/reference/secretsmanager/prod/db:Custom"),
+            about("prod/db", "Custom")
+        );
+        assert_eq!(
+            asks(&format!("/aws/reference/secretsmanager/prod/db:{VERSION}")),
+            None
+        );
         assert_eq!(asks("/prod/db"), None);
         let named = Reference::parse_secret("prod/db").unwrap();
-        assert_eq!(named.secret_and_label(), Some(("prod/db".to_owned(), AWSCURRENT)));
+        assert_eq!(
+            named.secret_and_label(),
+            Some(("prod/db".to_owned(), AWSCURRENT))
+        );
     }
 
     #[test]
@@ -791,7 +1091,10 @@ mod tests {
         let name = |text: &str| Reference::parse(text).unwrap().parameter_name();
         assert_eq!(name("limit").as_deref(), Some("limit"));
         assert_eq!(name("app/limit").as_deref(), Some("/app/limit"));
-        assert_eq!(name("arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit").as_deref(), Some("/app/limit"));
+        assert_eq!(
+            name("arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit").as_deref(),
+            Some("/app/limit")
+        );
         assert_eq!(name("app/limit:3"), None);
         assert_eq!(name("/aws/reference/secretsmanager/prod/db"), None);
         assert_eq!(name(FULL), None);
@@ -801,7 +1104,10 @@ mod tests {
     fn an_arn_names_its_region_and_a_name_does_not() {
         let region = |text: &str| Reference::parse(text).unwrap().region().map(str::to_owned);
         assert_eq!(region(FULL).as_deref(), Some("eu-west-1"));
-        assert_eq!(region("arn:aws:ssm:eu-west-1:123456789012:parameter/a").as_deref(), Some("eu-west-1"));
+        assert_eq!(
+            region("arn:aws:ssm:eu-west-1:123456789012:parameter/a").as_deref(),
+            Some("eu-west-1")
+        );
         assert_eq!(region("a"), None);
         assert_eq!(Reference::parse_secret("a").unwrap().region(), None);
     }
@@ -809,7 +1115,11 @@ mod tests {
     #[test]
     fn only_a_uuid_is_taken_for_a_version_id() {
         assert!(is_version_id(VERSION));
-        for label in ["AWSCURRENT", "4d383ea9-084a-49c9-8722-cbfb0f25c45", "4d383ea9-084a-49c9-8722-cbfb0f25c45g"] {
+        for label in [
+            "AWSCURRENT",
+            "4d383ea9-084a-49c9-8722-cbfb0f25c45",
+            "4d383ea9-084a-49c9-8722-cbfb0f25c45g",
+        ] {
             assert!(!is_version_id(label), "{label}");
         }
         assert!(!is_version_id("4d383ea9084a49c98722cbfb0f25c456"));

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::arn::Home;
+use crate::arn::Location;
 use crate::secret::Reference;
 
 /// The facts about one service that a decision needs, read from AWS
@@ -14,7 +14,7 @@ pub struct Service {
     /// The ARN of its cluster, which an old short service ARN does not contain.
     pub cluster: String,
     /// The account and Region of the service, where bare names are looked up.
-    pub home: Home,
+    pub home: Location,
     /// ACTIVE. DRAINING and INACTIVE services accept no deployment.
     pub active: bool,
     /// Whether its tag says that it must be left alone.
@@ -43,7 +43,9 @@ impl Service {
     /// The deployment whose tasks are to be the only ones.
     #[must_use]
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments.iter().find(|deployment| deployment.primary)
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.primary)
     }
 
     /// Whether anything is to be done about it if it is stale.
@@ -59,11 +61,12 @@ impl Service {
     #[must_use]
     pub fn is_outlived(&self, now: Timestamp) -> bool {
         let is_under_way = |deployment: &Deployment| match deployment.rollout {
-            Rollout::Completed => false,
+            RolloutState::Completed => false,
             _ => self.staged || now.duration_since(deployment.created_at) < ROLLOUT_TIME,
         };
         let primary = self.primary().filter(|primary| !is_under_way(primary));
-        self.controller == Controller::Ecs && primary.is_some_and(|primary| self.running > primary.running)
+        self.controller == Controller::Ecs
+            && primary.is_some_and(|primary| self.running > primary.running)
     }
 }
 
@@ -77,7 +80,7 @@ pub struct Task {
     /// The task's ARN.
     pub arn: String,
     /// The account and Region of the task, where bare names are looked up.
-    pub home: Home,
+    pub home: Location,
     /// When it started, UTC. It had read its values by then.
     pub started_at: Timestamp,
     /// What it reads.
@@ -106,12 +109,12 @@ pub struct Deployment {
     /// How many of its tasks run, as far as ECS says.
     pub running: i32,
     /// How far it came.
-    pub rollout: Rollout,
+    pub rollout: RolloutState,
 }
 
 /// How far a deployment came (`rolloutState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rollout {
+pub enum RolloutState {
     /// Tasks are being replaced.
     InProgress,
     /// All tasks are of this deployment.
@@ -157,8 +160,14 @@ mod tests {
     }
 
     /// A deployment of two tasks, created at 100.
-    fn deployment(primary: bool, rollout: Rollout) -> Deployment {
-        Deployment { id: "ecs-svc/1".to_owned(), created_at: second(100), primary, running: 2, rollout }
+    fn deployment(primary: bool, rollout: RolloutState) -> Deployment {
+        Deployment {
+            id: "ecs-svc/1".to_owned(),
+            created_at: second(100),
+            primary,
+            running: 2,
+            rollout,
+        }
     }
 
     /// Three tasks run, of which two are of the PRIMARY deployment.
@@ -166,7 +175,10 @@ mod tests {
         Service {
             arn: "arn:aws:ecs:eu-west-1:123456789012:service/prod/api".to_owned(),
             cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
-            home: Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() },
+            home: Location {
+                region: "eu-west-1".to_owned(),
+                account: "123456789012".to_owned(),
+            },
             active: true,
             opted_out: false,
             desired: 2,
@@ -174,7 +186,10 @@ mod tests {
             pending: 0,
             controller: Controller::Ecs,
             staged: false,
-            deployments: vec![deployment(false, Rollout::Completed), deployment(true, Rollout::Completed)],
+            deployments: vec![
+                deployment(false, RolloutState::Completed),
+                deployment(true, RolloutState::Completed),
+            ],
             history: None,
             oldest_task: None,
             uses: Vec::new(),
@@ -183,29 +198,82 @@ mod tests {
 
     #[test]
     fn a_service_with_any_task_wanted_running_or_starting_may_be_redeployed() {
-        let counts = |desired, running, pending| Service { desired, running, pending, ..service() }.may_be_redeployed();
+        let counts = |desired, running, pending| {
+            Service {
+                desired,
+                running,
+                pending,
+                ..service()
+            }
+            .may_be_redeployed()
+        };
         assert!(counts(1, 0, 0) && counts(0, 1, 0) && counts(0, 0, 1));
         assert!(!counts(0, 0, 0));
-        assert!(!Service { active: false, ..service() }.may_be_redeployed());
-        assert!(!Service { opted_out: true, ..service() }.may_be_redeployed());
+        assert!(
+            !Service {
+                active: false,
+                ..service()
+            }
+            .may_be_redeployed()
+        );
+        assert!(
+            !Service {
+                opted_out: true,
+                ..service()
+            }
+            .may_be_redeployed()
+        );
     }
 
     #[test]
     fn tasks_beside_those_of_a_finished_rollout_outlived_it() {
         let now = second(200);
         assert!(service().is_outlived(now));
-        assert!(!Service { running: 2, ..service() }.is_outlived(now));
-        assert!(!Service { running: 1, ..service() }.is_outlived(now));
-        assert!(!Service { controller: Controller::Other, ..service() }.is_outlived(now));
-        assert!(!Service { deployments: vec![deployment(false, Rollout::Completed)], ..service() }.is_outlived(now));
+        assert!(
+            !Service {
+                running: 2,
+                ..service()
+            }
+            .is_outlived(now)
+        );
+        assert!(
+            !Service {
+                running: 1,
+                ..service()
+            }
+            .is_outlived(now)
+        );
+        assert!(
+            !Service {
+                controller: Controller::Other,
+                ..service()
+            }
+            .is_outlived(now)
+        );
+        assert!(
+            !Service {
+                deployments: vec![deployment(false, RolloutState::Completed)],
+                ..service()
+            }
+            .is_outlived(now)
+        );
     }
 
     #[test]
     fn a_rollout_has_an_hour_to_replace_the_tasks() {
-        let under_way = Service { deployments: vec![deployment(true, Rollout::InProgress)], ..service() };
+        let under_way = Service {
+            deployments: vec![deployment(true, RolloutState::InProgress)],
+            ..service()
+        };
         assert!(!under_way.is_outlived(second(100 + 3599)));
         assert!(under_way.is_outlived(second(100 + 3600)));
-        assert!(!Service { running: 2, ..under_way }.is_outlived(second(100 + 3600)));
+        assert!(
+            !Service {
+                running: 2,
+                ..under_way
+            }
+            .is_outlived(second(100 + 3600))
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use redeploy_core::arn::Arn;
-use redeploy_core::event::{Claim, Hint, InvalidEvent, SecretFacts, SecretHint, Verdict, parse, sqs_batch};
+use redeploy_core::event::{Claim, Intent, InvalidEvent, SecretFacts, UnconfirmedChange, Confirmation, parse, sqs_batch};
 use redeploy_core::report::{LogContext, Report};
-use redeploy_core::secret::{AWSCURRENT, AWSPENDING, SecretArn, Subject};
+use redeploy_core::secret::{AWSCURRENT, AWSPENDING, SecretArn, Source};
 use serde_json::Value;
 
 /// What no event has by chance and no text of ours may have.
@@ -87,7 +87,7 @@ fn check(mut payload: Value) {
     }
     mark(&mut payload);
     match parse(&payload).map(|trigger| trigger.hint) {
-        Ok(Hint::Ignored { reason, .. }) => assert!(!reason.contains(MARK), "{reason}"),
+        Ok(Intent::Ignored { reason, .. }) => assert!(!reason.contains(MARK), "{reason}"),
         Ok(_) => {}
         Err(invalid) => assert!(!invalid.to_string().contains(MARK), "{invalid}"),
     }
@@ -125,21 +125,21 @@ fn fails(invalid: InvalidEvent) {
 }
 
 /// What the rest of the program relies on.
-fn accepted(hint: &Hint) {
+fn accepted(hint: &Intent) {
     match hint {
-        Hint::Ignored { reason, .. } => assert!(!reason.is_empty()),
-        Hint::Rotation(rotation) => match &rotation.subject {
-            Subject::Secret { arn, label } => {
+        Intent::Ignored { reason, .. } => assert!(!reason.is_empty()),
+        Intent::Change(rotation) => match &rotation.subject {
+            Source::Secret { arn, label } => {
                 assert!(!label.is_empty() && label != AWSPENDING);
                 assert_eq!(SecretArn::parse(&arn.to_string()).as_ref(), Some(arn));
                 assert!(!arn.name().is_empty());
             }
-            Subject::Parameter(arn) => assert!(arn_is_of(&Subject::Parameter(arn.clone()).to_string(), "ssm")),
+            Source::Parameter(arn) => assert!(arn_is_of(&Source::Parameter(arn.clone()).to_string(), "ssm")),
         },
-        Hint::Secret(hint) => confirmed(hint),
-        Hint::Request { secret, .. } => assert!(!secret.is_empty()),
-        Hint::Sweep => {}
-        Hint::Service { arn } => assert!(arn_is_of(arn, "ecs")),
+        Intent::Secret(hint) => confirmed(hint),
+        Intent::Request { secret, .. } => assert!(!secret.is_empty()),
+        Intent::Sweep => {}
+        Intent::Service { arn } => assert!(arn_is_of(arn, "ecs")),
     }
 }
 
@@ -148,7 +148,7 @@ fn arn_is_of(text: &str, service: &str) -> bool {
 }
 
 /// Holds the hint against secrets in several states: no verdict goes beyond what the secret says.
-fn confirmed(hint: &SecretHint) {
+fn confirmed(hint: &UnconfirmedChange) {
     assert!(!hint.secret_id.is_empty() && hint.secret_id.len() <= 2048);
     let version = match &hint.claim {
         Claim::Moved { labels, version } => {
@@ -169,7 +169,7 @@ fn confirmed(hint: &SecretHint) {
                 current.iter().map(|version| (AWSCURRENT.to_owned(), version.clone())).collect();
             let facts = SecretFacts { arn: SecretArn::parse(arn).unwrap(), labels, last_changed, last_rotated };
             match hint.confirm(&facts, now) {
-                Verdict::Rotations(rotations) => {
+                Confirmation::Rotations(rotations) => {
                     assert!(!rotations.is_empty());
                     for rotation in rotations {
                         let label = rotation.subject.label().unwrap();
@@ -178,7 +178,7 @@ fn confirmed(hint: &SecretHint) {
                         assert!(last_changed.is_none_or(|changed| rotation.at <= changed));
                     }
                 }
-                Verdict::Pending(reason) | Verdict::Nothing(reason) => assert!(!reason.is_empty()),
+                Confirmation::Pending(reason) | Confirmation::Nothing(reason) => assert!(!reason.is_empty()),
             }
         }
     }

@@ -5,8 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use redeploy_core::arn::{Arn, Home};
-use redeploy_core::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Subject};
+use redeploy_core::arn::{Arn, Location};
+use redeploy_core::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Source};
 
 const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";
@@ -49,14 +49,14 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-fn home() -> Home {
-    Home { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
+fn home() -> Location {
+    Location { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
 }
 
-fn secret(name: &str, suffix: &str, label: &str) -> Subject {
+fn secret(name: &str, suffix: &str, label: &str) -> Source {
     let arn = SecretArn::parse(&format!("{SECRETS}{name}-{suffix}")).unwrap();
     assert_eq!(arn.name(), name);
-    Subject::Secret { arn, label: label.to_owned() }
+    Source::Secret { arn, label: label.to_owned() }
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
@@ -104,7 +104,7 @@ fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
 
 fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &str) {
     assert_eq!(reference.to_string(), text);
-    let follows = |reference: &Reference, subject: &Subject| reference.follows(subject, &home()) != Follows::No;
+    let follows = |reference: &Reference, subject: &Source| reference.follows(subject, &home()) != Follows::No;
 
     let subjects: Vec<_> = secrets.iter().map(|(name, suffix)| secret(name, suffix, label)).collect();
     let mut full = reference.clone();
@@ -114,7 +114,7 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
         assert!(full.needs_lookup(subject).is_none());
         let region = reference.region().is_none_or(|region| region == subject.home().region);
         assert!(region || !follows(reference, subject), "a reference stays in its Region");
-        let elsewhere = Home { region: "us-east-1".to_owned(), ..home() };
+        let elsewhere = Location { region: "us-east-1".to_owned(), ..home() };
         if reference.region().is_none() {
             assert_eq!(reference.follows(subject, &elsewhere), Follows::No, "a bare name is of the service's Region");
         }
@@ -138,7 +138,7 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
                 None => format!("{SECRETS}{id}-Ab12Cd"),
             },
         };
-        let subject = SecretArn::parse(&arn).map(|arn| Subject::Secret { arn, label: label.to_owned() });
+        let subject = SecretArn::parse(&arn).map(|arn| Source::Secret { arn, label: label.to_owned() });
         if let Some(subject) = subject {
             assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
         }
@@ -149,7 +149,7 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             Some(arn) => arn.to_string(),
             None => format!("{PARAMETERS}/{}", name.trim_start_matches('/')),
         };
-        let subject = Subject::Parameter(ParameterArn::parse(&arn).unwrap());
+        let subject = Source::Parameter(ParameterArn::parse(&arn).unwrap());
         assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
     }
 }

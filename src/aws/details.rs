@@ -46,13 +46,27 @@ pub struct Revision {
 
 impl Details {
     /// The facts of one answer.
-    pub(super) fn of(service: &aws_sdk_ecs::types::Service, task_definitions: &BTreeSet<String>) -> Self {
+    pub(super) fn of(
+        service: &aws_sdk_ecs::types::Service,
+        task_definitions: &BTreeSet<String>,
+    ) -> Self {
         let configuration = service.deployment_configuration();
-        let breaker = configuration.and_then(|configuration| configuration.deployment_circuit_breaker());
+        let breaker =
+            configuration.and_then(|configuration| configuration.deployment_circuit_breaker());
         let word = |text: Option<&str>, default: &str| text.unwrap_or(default).to_owned();
         Self {
-            controller: word(service.deployment_controller().map(|controller| controller.r#type().as_str()), "ECS"),
-            strategy: word(configuration.and_then(|c| c.strategy()).map(DeploymentStrategy::as_str), "ROLLING"),
+            controller: word(
+                service
+                    .deployment_controller()
+                    .map(|controller| controller.r#type().as_str()),
+                "ECS",
+            ),
+            strategy: word(
+                configuration
+                    .and_then(|c| c.strategy())
+                    .map(DeploymentStrategy::as_str),
+                "ROLLING",
+            ),
             circuit_breaker: match breaker {
                 Some(breaker) if breaker.enable() && breaker.rollback() => CircuitBreaker::Rollback,
                 Some(breaker) if breaker.enable() => CircuitBreaker::Stop,
@@ -65,12 +79,21 @@ impl Details {
 
 impl Aws {
     /// What these revisions say, by ARN; those that the lookups did not read are read now.
-    pub async fn revisions(&self, arns: &BTreeSet<String>) -> (BTreeMap<String, Revision>, BTreeMap<String, AwsError>) {
+    pub async fn revisions(
+        &self,
+        arns: &BTreeSet<String>,
+    ) -> (BTreeMap<String, Revision>, BTreeMap<String, AwsError>) {
         let failed = self.read_task_definitions(arns.iter().cloned()).await;
         let read = lock(&self.task_definitions);
         let revision = |arn: &String| {
             let read = read.get(arn)?;
-            Some((arn.clone(), Revision { uses: read.uses.clone(), images: read.images.clone() }))
+            Some((
+                arn.clone(),
+                Revision {
+                    uses: read.uses.clone(),
+                    images: read.images.clone(),
+                },
+            ))
         };
         (arns.iter().filter_map(revision).collect(), failed)
     }

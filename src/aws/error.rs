@@ -38,8 +38,12 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let status = error
+            .raw_response()
+            .map(|response| response.status().as_u16());
+        let code = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::code);
         let class = match (code, status) {
             (Some(code), _) if is_throttle(code) => Class::Throttled,
             (_, Some(429)) => Class::Throttled,
@@ -52,7 +56,12 @@ impl AwsError {
             (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
             (None, _) => Class::Unanswered,
         };
-        let message = match (code, error.as_service_error().and_then(ProvideErrorMetadata::message)) {
+        let message = match (
+            code,
+            error
+                .as_service_error()
+                .and_then(ProvideErrorMetadata::message),
+        ) {
             (Some(code), message) if code.contains("AccessDenied") => {
                 let message = message.unwrap_or_default();
                 format!("{code}: {message} {NEEDS}{action})")
@@ -61,14 +70,22 @@ impl AwsError {
             (Some(code), None) => code.to_owned(),
             (None, _) => causes(error),
         };
-        Self { action, class, message }
+        Self {
+            action,
+            class,
+            message,
+        }
     }
 }
 
 impl AwsError {
     /// A call that could not even be put together.
     pub fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
-        Self { action, class: Class::Refused, message: causes(error) }
+        Self {
+            action,
+            class: Class::Refused,
+            message: causes(error),
+        }
     }
 }
 
@@ -77,10 +94,15 @@ impl AwsError {
 pub fn denied(text: &str) -> Option<(&str, Option<&str>)> {
     let word = |from: &str| {
         let rest = text.split(from).nth(1)?;
-        rest.split([' ', ')', ',']).next().filter(|word| !word.is_empty())
+        rest.split([' ', ')', ','])
+            .next()
+            .filter(|word| !word.is_empty())
     };
     let action = word(NEEDS)?;
-    Some((action, word("on resource: ").filter(|resource| resource.starts_with("arn:"))))
+    Some((
+        action,
+        word("on resource: ").filter(|resource| resource.starts_with("arn:")),
+    ))
 }
 
 /// What stands before the denied action.
@@ -88,18 +110,34 @@ const NEEDS: &str = "(the role that runs this needs ";
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 fn is_throttle(code: &str) -> bool {
-    ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"].iter().any(|word| code.contains(word))
+    [
+        "Throttl",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "SlowDown",
+    ]
+    .iter()
+    .any(|word| code.contains(word))
 }
 
 fn is_unsupported(code: &str) -> bool {
-    ["UnknownOperation", "InvalidAction", "NotImplemented"].iter().any(|word| code.contains(word))
+    ["UnknownOperation", "InvalidAction", "NotImplemented"]
+        .iter()
+        .any(|word| code.contains(word))
 }
 
 /// Whether an answer that names no error is how an emulator says that it does not know the operation: with the status
 /// for that, or with an error page. Any other 500 without a name is a failure that may have been on the way to AWS.
 fn is_of_an_emulator<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    let Some(response) = error.raw_response() else { return false };
-    let is_page = || response.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    let Some(response) = error.raw_response() else {
+        return false;
+    };
+    let is_page = || {
+        response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind.starts_with("text/html"))
+    };
     match response.status().as_u16() {
         501 => true,
         500 => is_page(),
@@ -137,7 +175,11 @@ mod tests {
                        because no identity-based policy allows it (the role that runs this needs ecs:UpdateService)";
         let api = "arn:aws:ecs:eu-west-1:123456789012:service/prod/api";
         assert_eq!(denied(message), Some(("ecs:UpdateService", Some(api))));
-        let error = AwsError { action: "ecs:ListClusters", class: Class::Refused, message: "Rate exceeded".to_owned() };
+        let error = AwsError {
+            action: "ecs:ListClusters",
+            class: Class::Refused,
+            message: "Rate exceeded".to_owned(),
+        };
         assert_eq!(denied(&error.to_string()), None);
     }
 }

@@ -84,7 +84,13 @@ struct TaskDefinition {
 impl Aws {
     /// Clients for the account, Region and endpoint that the environment names.
     pub async fn from_env(rate_share: f64) -> Self {
-        Self::new(&aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https()).load().await, rate_share)
+        Self::new(
+            &aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(https())
+                .load()
+                .await,
+            rate_share,
+        )
     }
 
     /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
@@ -95,7 +101,11 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(15))
             .build();
         // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
-        let config = config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
+        let config = config
+            .to_builder()
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
         Self {
             ecs: lazy(&config, aws_sdk_ecs::Client::new),
             secrets: lazy(&config, aws_sdk_secretsmanager::Client::new),
@@ -130,10 +140,17 @@ pub fn https() -> SharedHttpClient {
             let mut connector = Connector::builder().connector_settings(settings.clone());
             connector.set_sleep_impl(components.sleep_impl());
             let connector = connector.proxy_config(ProxyConfig::from_env());
-            SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
+            SharedHttpConnector::new(
+                connector
+                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                    .build(),
+            )
         };
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
-        lock(&connectors).entry(timeouts).or_insert_with(connect).clone()
+        lock(&connectors)
+            .entry(timeouts)
+            .or_insert_with(connect)
+            .clone()
     })
 }
 
@@ -174,10 +191,15 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         // Boxed, because a future of the SDK is large and many wait at once.
-        let answer = Box::pin(call()).await.map_err(|error| AwsError::new(action, &error));
+        let answer = Box::pin(call())
+            .await
+            .map_err(|error| AwsError::new(action, &error));
         match &answer {
             Ok(_) => self.pace.recover(category),
-            Err(AwsError { class: Class::Throttled, .. }) => self.pace.slow_down(category),
+            Err(AwsError {
+                class: Class::Throttled,
+                ..
+            }) => self.pace.slow_down(category),
             Err(_) => {}
         }
         answer
@@ -198,7 +220,8 @@ impl AwsError {
 /// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
 fn back_off(attempt: u32) -> Duration {
     let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    most.min(Duration::from_secs(20)).mul_f64(0.5 + fastrand::f64() / 2.0)
+    most.min(Duration::from_secs(20))
+        .mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Locks; a panic elsewhere leaves these maps whole.

@@ -79,7 +79,10 @@ const RECOVERY: f64 = 0.05;
 impl Pace {
     /// Takes this share of every quota, 0.01 to 1.
     pub(super) fn new(share: f64) -> Self {
-        Self { share, buckets: Mutex::new([None; CATEGORIES]) }
+        Self {
+            share,
+            buckets: Mutex::new([None; CATEGORIES]),
+        }
     }
 
     /// Waits until one more call may be made.
@@ -101,7 +104,9 @@ impl Pace {
 
     /// A call was accepted.
     pub(super) fn recover(&self, category: Category) {
-        self.with(category, |bucket, _| bucket.factor = (bucket.factor + RECOVERY).min(1.0));
+        self.with(category, |bucket, _| {
+            bucket.factor = (bucket.factor + RECOVERY).min(1.0)
+        });
     }
 
     /// Refills the bucket, and hands it over with its rate.
@@ -111,9 +116,14 @@ impl Pace {
         let burst = (burst * self.share).max(1.0);
         let now = Instant::now();
         let mut buckets = lock(&self.buckets);
-        let bucket = buckets[category as usize].get_or_insert(Bucket { tokens: burst, factor: 1.0, at: now });
+        let bucket = buckets[category as usize].get_or_insert(Bucket {
+            tokens: burst,
+            factor: 1.0,
+            at: now,
+        });
         let rate = per_second * self.share * bucket.factor;
-        bucket.tokens = (bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * rate).min(burst);
+        bucket.tokens =
+            (bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * rate).min(burst);
         bucket.at = now;
         change(bucket, rate)
     }
@@ -163,6 +173,9 @@ mod tests {
         for _ in 0..20 {
             pace.slow_down(Category::ServiceModify);
         }
-        assert!(seconds_for(&pace, 2).await < 7.0, "it never stops altogether");
+        assert!(
+            seconds_for(&pace, 2).await < 7.0,
+            "it never stops altogether"
+        );
     }
 }

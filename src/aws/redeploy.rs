@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use super::Category;
 use super::{ATTEMPTS, Aws, AwsError, Class, READ_LAG, back_off, inventory, lock};
 use redeploy_core::plan::{Reason, plan};
-use redeploy_core::secret::Rotation;
+use redeploy_core::secret::Change;
 use redeploy_core::service::{Deployment, Service};
 
 /// What AWS says of a service whose controller it is not to force, in a sentence that ends with the controller.
@@ -34,7 +34,7 @@ impl Aws {
     pub async fn redeploy(
         &self,
         service: &Service,
-        rotations: &[Rotation],
+        rotations: &[Change],
         stop_at: Option<Instant>,
         now: impl Fn() -> Timestamp,
     ) -> Result<Redeployed, AwsError> {
@@ -56,22 +56,35 @@ impl Aws {
                     return Ok(Redeployed::No(Reason::UnsupportedController));
                 }
                 Class::Invalid | Class::Refused => return Err(error),
-                Class::Throttled | Class::Unanswered | Class::Unsupported if attempt == ATTEMPTS => return Err(error),
+                Class::Throttled | Class::Unanswered | Class::Unsupported
+                    if attempt == ATTEMPTS =>
+                {
+                    return Err(error);
+                }
                 Class::Throttled => sleep(back_off(attempt)).await,
                 Class::Unanswered | Class::Unsupported => {
                     // If the call took effect, a read shows it by then.
                     sleep(READ_LAG).await;
                     let now = match self.read_again(service).await {
-                        Err(AwsError { class: Class::Gone, .. }) => return Ok(Redeployed::No(Reason::NotActive)),
+                        Err(AwsError {
+                            class: Class::Gone, ..
+                        }) => return Ok(Redeployed::No(Reason::NotActive)),
                         answer => answer?,
                     };
                     let now = self.recall_for(rotations, now).await?;
-                    match plan(rotations, std::slice::from_ref(&now)).first().map(|decision| decision.reason) {
+                    match plan(rotations, std::slice::from_ref(&now))
+                        .first()
+                        .map(|decision| decision.reason)
+                    {
                         Some(Reason::Stale) | None => {}
                         Some(Reason::AlreadyFresh) => {
                             // Where only the history tells, the PRIMARY still is the one before.
-                            let new = now.primary().filter(|new| service.primary().is_none_or(|old| old.id != new.id));
-                            return Ok(Redeployed::Yes(new.map(|deployment| deployment.id.clone())));
+                            let new = now
+                                .primary()
+                                .filter(|new| service.primary().is_none_or(|old| old.id != new.id));
+                            return Ok(Redeployed::Yes(
+                                new.map(|deployment| deployment.id.clone()),
+                            ));
                         }
                         Some(reason) => return Ok(Redeployed::No(reason)),
                     }
@@ -83,11 +96,23 @@ impl Aws {
 
     /// One call, with no parameter but these: whatever else could be sent would change the service.
     async fn force_new_deployment(&self, service: &Service) -> Result<Option<String>, AwsError> {
-        let call = self.ecs.update_service().cluster(&service.cluster).service(&service.arn).force_new_deployment(true);
+        let call = self
+            .ecs
+            .update_service()
+            .cluster(&service.cluster)
+            .service(&service.arn)
+            .force_new_deployment(true);
         let call = async || call.clone().send().await;
-        let answer = self.call(Category::ServiceModify, "ecs:UpdateService", call).await?;
-        let deployments = answer.service.map(|service| inventory::deployments(&service)).unwrap_or_default();
-        let primary = deployments.into_iter().find(|deployment| deployment.primary);
+        let answer = self
+            .call(Category::ServiceModify, "ecs:UpdateService", call)
+            .await?;
+        let deployments = answer
+            .service
+            .map(|service| inventory::deployments(&service))
+            .unwrap_or_default();
+        let primary = deployments
+            .into_iter()
+            .find(|deployment| deployment.primary);
         Ok(primary.map(|deployment| self.remember(service, deployment)))
     }
 

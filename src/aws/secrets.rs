@@ -18,18 +18,38 @@ impl Aws {
     ///
     /// # Errors
     /// When the call fails.
-    pub async fn describe_secret(&self, id: &str, region: Option<&str>) -> Result<Option<SecretFacts>, AwsError> {
+    pub async fn describe_secret(
+        &self,
+        id: &str,
+        region: Option<&str>,
+    ) -> Result<Option<SecretFacts>, AwsError> {
         const ACTION: &str = "secretsmanager:DescribeSecret";
-        let config = self.secrets_in(Arn::parse(id).map(|arn| arn.region).or(region.map(str::to_owned)));
+        let config = self.secrets_in(
+            Arn::parse(id)
+                .map(|arn| arn.region)
+                .or(region.map(str::to_owned)),
+        );
         let call = self.secrets.describe_secret().secret_id(id);
-        let call = async || call.clone().customize().config_override(config.clone()).send().await;
+        let call = async || {
+            call.clone()
+                .customize()
+                .config_override(config.clone())
+                .send()
+                .await
+        };
         let answer = match self.read(Category::Secrets, ACTION, call).await {
             Ok(answer) => answer,
-            Err(AwsError { class: Class::Gone, .. }) => return Ok(None),
+            Err(AwsError {
+                class: Class::Gone, ..
+            }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let labels = answer.version_ids_to_stages.unwrap_or_default().into_iter();
-        let labels = labels.flat_map(|(version, labels)| labels.into_iter().map(move |label| (label, version.clone())));
+        let labels = labels.flat_map(|(version, labels)| {
+            labels
+                .into_iter()
+                .map(move |label| (label, version.clone()))
+        });
         let arn = answer.arn.unwrap_or_default();
         Ok(Some(SecretFacts {
             arn: SecretArn::parse(&arn).ok_or_else(|| AwsError {
@@ -38,8 +58,14 @@ impl Aws {
                 message: format!("the answer's ARN {arn:?} is not the ARN of a secret"),
             })?,
             labels: labels.collect::<BTreeMap<_, _>>(),
-            last_rotated: answer.last_rotated_date.as_ref().and_then(super::inventory::timestamp),
-            last_changed: answer.last_changed_date.as_ref().and_then(super::inventory::timestamp),
+            last_rotated: answer
+                .last_rotated_date
+                .as_ref()
+                .and_then(super::inventory::timestamp),
+            last_changed: answer
+                .last_changed_date
+                .as_ref()
+                .and_then(super::inventory::timestamp),
         }))
     }
 
@@ -47,7 +73,11 @@ impl Aws {
     /// The client configuration for a Region, or for its own.
     pub fn secrets_in(&self, region: Option<String>) -> Builder {
         let mut config = Builder::new();
-        config.set_region(region.map(Region::new).or(self.secrets.config().region().cloned()));
+        config.set_region(
+            region
+                .map(Region::new)
+                .or(self.secrets.config().region().cloned()),
+        );
         config
     }
 }

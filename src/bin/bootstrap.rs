@@ -37,10 +37,19 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let config = Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-    let function = &Function { aws: Aws::from_env(config.rate_share).await, config, attempts: Mutex::default() };
+    let config =
+        Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
+    let function = &Function {
+        aws: Aws::from_env(config.rate_share).await,
+        config,
+        attempts: Mutex::default(),
+    };
     let runtime = Runtime::new(service_fn(async |event| function.invoke(event).await));
-    runtime.layer(MapRequestLayer::new(json_or_null)).layer(TracingLayer::new()).run().await
+    runtime
+        .layer(MapRequestLayer::new(json_or_null))
+        .layer(TracingLayer::new())
+        .run()
+        .await
 }
 
 /// Lambda sends JSON only. Whatever else arrives is replaced, because the runtime would answer it with an error of its
@@ -65,13 +74,17 @@ impl Function {
     async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let id = &event.context.request_id;
         let now = Timestamp::now();
-        let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let deadline = i64::try_from(event.context.deadline)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
         // A deadline in the past is what a Runtime API sends that knows of none.
         let mut clock = Clock::new(now, deadline.filter(|deadline| *deadline > now));
         clock.asked_at = self.attempts().remove(id).unwrap_or(now);
         let mut reported = Duration::ZERO;
         let mut log = |report: &Report| {
-            let took = clock.elapsed().saturating_sub(std::mem::replace(&mut reported, clock.elapsed()));
+            let took = clock
+                .elapsed()
+                .saturating_sub(std::mem::replace(&mut reported, clock.elapsed()));
             let context = LogContext {
                 timestamp: clock.now(),
                 request_id: id,
@@ -85,7 +98,9 @@ impl Function {
             Ok(payload) => match event::sqs_batch(&payload) {
                 Ok(Some(records)) => {
                     let mut answer = SqsBatchResponse::default();
-                    answer.set_failures(handle_batch(&self.aws, &self.config, &records, &clock, log).await);
+                    answer.set_failures(
+                        handle_batch(&self.aws, &self.config, &records, &clock, log).await,
+                    );
                     return Ok(json!(answer));
                 }
                 Ok(None) => handle(&self.aws, &self.config, &payload, &clock).await,
@@ -93,12 +108,18 @@ impl Function {
             },
         };
         log(&report);
-        let Some(failure) = report.failure else { return Ok(json!(report)) };
+        let Some(failure) = report.failure else {
+            return Ok(json!(report));
+        };
         let mut attempts = self.attempts();
         // Lambda gives up on an event after six hours at the latest.
-        attempts.retain(|_, asked_at| now.duration_since(*asked_at) < SignedDuration::from_hours(6));
+        attempts
+            .retain(|_, asked_at| now.duration_since(*asked_at) < SignedDuration::from_hours(6));
         attempts.insert(id.clone(), clock.asked_at);
-        Err(Diagnostic { error_type: failure.error_type().to_owned(), error_message: report.error_message() })
+        Err(Diagnostic {
+            error_type: failure.error_type().to_owned(),
+            error_message: report.error_message(),
+        })
     }
 
     fn attempts(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
@@ -112,7 +133,11 @@ impl Function {
 fn log_as_json() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
     // Lambda knows one level more than `tracing`.
-    let level = if level.eq_ignore_ascii_case("FATAL") { "ERROR" } else { &level };
+    let level = if level.eq_ignore_ascii_case("FATAL") {
+        "ERROR"
+    } else {
+        &level
+    };
     let level = level.parse().unwrap_or(LevelFilter::INFO);
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
@@ -122,6 +147,13 @@ fn log_as_json() {
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         // The span that carries the request id.
         .with_target("lambda_runtime::layers::trace", LevelFilter::INFO);
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_span_list(false);
-    tracing_subscriber::registry().with(targets).with(lines).init();
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_span_list(false);
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .init();
 }

@@ -31,7 +31,13 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Vec<Case>> {
-    let facts = (0..6_usize, 0..3_i32, prop::bool::weighted(0.9), any::<bool>(), prop::bool::weighted(0.3));
+    let facts = (
+        0..6_usize,
+        0..3_i32,
+        prop::bool::weighted(0.9),
+        any::<bool>(),
+        prop::bool::weighted(0.3),
+    );
     let words = (
         prop::sample::select(vec!["ECS", "ECS", "ECS", "CODE_DEPLOY", "EXTERNAL"]),
         prop::sample::select(vec!["ROLLING", "ROLLING", "BLUE_GREEN", "CANARY"]),
@@ -40,7 +46,17 @@ fn cases() -> impl Strategy<Value = Vec<Case>> {
     );
     let case = (facts, words).prop_map(|((reads, tasks, active, deployed, rolled_back), words)| {
         let (controller, strategy, tag, rollout) = words;
-        Case { reads, tasks, active, controller, strategy, tag, deployed, rolled_back, rollout }
+        Case {
+            reads,
+            tasks,
+            active,
+            controller,
+            strategy,
+            tag,
+            deployed,
+            rolled_back,
+            rollout,
+        }
     });
     prop::collection::vec(case, 1..8)
 }
@@ -59,8 +75,11 @@ fn world(cases: &[Case]) -> (World, Value) {
         format!("{db}::AWSPREVIOUS:"),
         "/aws/reference/secretsmanager/prod/db".to_owned(),
     ];
-    let arns: Vec<_> =
-        cases.iter().enumerate().map(|(n, case)| world.make_service(&format!("s{n}"), &reads[case.reads])).collect();
+    let arns: Vec<_> = cases
+        .iter()
+        .enumerate()
+        .map(|(n, case)| world.make_service(&format!("s{n}"), &reads[case.reads]))
+        .collect();
     skip(&mut world, 7200);
     world.put_value("prod/db");
     let event = world.events.last().unwrap().1.clone();
@@ -97,28 +116,61 @@ fn decisions(services: &Value) -> BTreeMap<String, (String, String)> {
 }
 
 /// What the command line shows, and what the function does with the same account.
-fn compare(cases: &[Case], lookup: &str, payload: impl Fn(Value) -> Value, args: impl Fn(&Value) -> Vec<String>) {
+fn compare(
+    cases: &[Case],
+    lookup: &str,
+    payload: impl Fn(Value) -> Value,
+    args: impl Fn(&Value) -> Vec<String>,
+) {
     let (account, event) = world(cases);
     let endpoint = Endpoint::start(account);
     let payload = payload(event);
-    let args: Vec<_> =
-        [args(&payload), vec!["--lookup".to_owned(), lookup.to_owned(), "--output".to_owned(), "json".to_owned()]]
-            .concat();
-    let shown = run(&endpoint.url, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let args: Vec<_> = [
+        args(&payload),
+        vec![
+            "--lookup".to_owned(),
+            lookup.to_owned(),
+            "--output".to_owned(),
+            "json".to_owned(),
+        ],
+    ]
+    .concat();
+    let shown = run(
+        &endpoint.url,
+        &args.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     assert_eq!(endpoint.wire.world().redeploys, [], "a plan writes nothing");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let done = runtime.block_on(async {
-        let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_SETTLE_SECONDS", "1")];
-        let config = Config::from_vars(vars.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+        let vars = [
+            ("REDEPLOY_LOOKUP", lookup),
+            ("REDEPLOY_SETTLE_SECONDS", "1"),
+        ];
+        let config =
+            Config::from_vars(vars.map(|(name, value)| (name.to_owned(), value.to_owned())))
+                .unwrap();
         let mut clock = Clock::new(Timestamp::now(), None);
         // A request means "now" as of when it was made, and need not settle any more.
         clock.asked_at -= SignedDuration::from_secs(20);
         handle(&endpoint.wire.clients_with(1e6), &config, &payload, &clock).await
     });
     let done = serde_json::to_value(&done).unwrap();
-    assert_eq!(decisions(&shown.json()["services"]), decisions(&done["services"]), "{}", shown.err);
+    assert_eq!(
+        decisions(&shown.json()["services"]),
+        decisions(&done["services"]),
+        "{}",
+        shown.err
+    );
     let something = !endpoint.wire.world().redeploys.is_empty();
-    assert_eq!(shown.code, Some(if something { 2 } else { 0 }), "{}", shown.text());
+    assert_eq!(
+        shown.code,
+        Some(if something { 2 } else { 0 }),
+        "{}",
+        shown.text()
+    );
 }
 
 proptest! {
@@ -150,5 +202,8 @@ proptest! {
 /// A name that no other test uses.
 fn tempfile(cases: &[Case]) -> String {
     let name = format!("event-{}-{:p}.json", std::process::id(), cases);
-    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).display().to_string()
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(name)
+        .display()
+        .to_string()
 }

@@ -35,7 +35,10 @@ impl Endpoint {
         let (tell, port) = channel();
         let (served, shared) = (wire.clone(), mood.clone());
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap().port()).unwrap();
@@ -62,12 +65,18 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
             None => caller(mood.lock().unwrap().expired),
             Some("ListSecrets") => {
                 let world = wire.world();
-                let names: Vec<_> = world.secrets.keys().map(|name| json!({"Name": name})).collect();
+                let names: Vec<_> = world
+                    .secrets
+                    .keys()
+                    .map(|name| json!({"Name": name}))
+                    .collect();
                 (200, json!({"SecretList": names}).to_string())
             }
             Some(operation) => {
                 let body: Value = serde_json::from_slice(&body).unwrap();
-                let Some((status, answer)) = wire.exchange(operation, &body).await else { return };
+                let Some((status, answer)) = wire.exchange(operation, &body).await else {
+                    return;
+                };
                 if operation == "UpdateService" && status == 200 {
                     let mut mood = mood.lock().unwrap();
                     let rollout = if mood.rollouts.len() > 1 {
@@ -76,14 +85,22 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
                         mood.rollouts.first().copied()
                     };
                     if let (Some(rollout), Some(arn)) = (rollout, body["service"].as_str()) {
-                        wire.world().services.get_mut(arn).unwrap().deployments[0].rollout = rollout;
+                        wire.world().services.get_mut(arn).unwrap().deployments[0].rollout =
+                            rollout;
                     }
                 }
                 (status, answer.to_string())
             }
         };
-        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", answer.len());
-        if stream.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).await.is_err() {
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
+            answer.len()
+        );
+        if stream
+            .write_all(&[head.as_bytes(), answer.as_bytes()].concat())
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -93,11 +110,17 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
 fn caller(expired: bool) -> (u16, String) {
     if expired {
         let error = "<Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message>";
-        return (403, format!("<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"));
+        return (
+            403,
+            format!("<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"),
+        );
     }
     let who = "<Arn>arn:aws:iam::123456789012:user/me</Arn><UserId>U</UserId><Account>123456789012</Account>";
     let answer = format!("<GetCallerIdentityResult>{who}</GetCallerIdentityResult>");
-    (200, format!("<GetCallerIdentityResponse>{answer}</GetCallerIdentityResponse>"))
+    (
+        200,
+        format!("<GetCallerIdentityResponse>{answer}</GetCallerIdentityResponse>"),
+    )
 }
 
 /// Reads one request: its operation where a header names it, and its body.
@@ -110,7 +133,9 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(Option<String>, V
         }
         match line.trim_end().split_once(": ") {
             None if line.trim_end().is_empty() => break,
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().ok()?
+            }
             Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
                 operation = value.rsplit('.').next().map(str::to_owned);
             }

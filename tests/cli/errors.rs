@@ -19,7 +19,11 @@ fn world() -> World {
 
 /// Says on one line what was done, and below it what came of it.
 fn said(endpoint: &Endpoint, args: &[&str]) -> String {
-    format!("$ redeploy-on-rotation {}\n{}\n", args.join(" "), run(&endpoint.url, args).text())
+    format!(
+        "$ redeploy-on-rotation {}\n{}\n",
+        args.join(" "),
+        run(&endpoint.url, args).text()
+    )
 }
 
 #[test]
@@ -27,7 +31,10 @@ fn a_secret_that_does_not_exist_is_named_with_the_nearest_names() {
     let endpoint = Endpoint::start(world());
     let said = [
         said(&endpoint, &["plan", "prod/bd"]),
-        said(&endpoint, &["redeploy", "staging-database-password", "--yes"]),
+        said(
+            &endpoint,
+            &["redeploy", "staging-database-password", "--yes"],
+        ),
         said(&endpoint, &["graph", "prod/bd"]),
         said(&endpoint, &["redeploy", "--service", "prod/apy"]),
         said(&endpoint, &["redeploy", "--service", "api"]),
@@ -43,7 +50,10 @@ fn a_denied_action_is_named_with_the_statement_that_would_allow_it() {
         ("ListClusters", &["audit"] as &[&str]),
         ("DescribeSecret", &["plan", "prod/db"]),
         ("DescribeServices", &["plan", "prod/db"]),
-        ("UpdateService", &["redeploy", "prod/db", "--yes", "--settle-seconds", "1"]),
+        (
+            "UpdateService",
+            &["redeploy", "prod/db", "--yes", "--settle-seconds", "1"],
+        ),
     ] {
         let mut world = world();
         world.fail_next(operation, &[denied]);
@@ -59,7 +69,9 @@ fn without_a_way_in_the_reason_is_one_sentence() {
     let endpoint = Endpoint::start(world());
     endpoint.mood.lock().unwrap().expired = true;
     let signed_in = |mut command: Command| {
-        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
         done(command).text()
     };
     let texts = [
@@ -67,8 +79,20 @@ fn without_a_way_in_the_reason_is_one_sentence() {
         signed_in(bare(&["audit"])),
         run(&endpoint.url, &["audit", "--profile", "ops"]).text(),
         run(&endpoint.url, &["audit"]).text(),
-        signed_in(bare(&["audit", "--region", "eu-west-1", "--endpoint-url", "http://127.0.0.1:1"])),
-        signed_in(bare(&["audit", "--region", "eu-west-1", "--endpoint-url", ""])),
+        signed_in(bare(&[
+            "audit",
+            "--region",
+            "eu-west-1",
+            "--endpoint-url",
+            "http://127.0.0.1:1",
+        ])),
+        signed_in(bare(&[
+            "audit",
+            "--region",
+            "eu-west-1",
+            "--endpoint-url",
+            "",
+        ])),
     ];
     insta::assert_snapshot!(texts.join("\n\n"));
 }
@@ -97,7 +121,9 @@ fn a_plan_is_of_one_event() {
     std::fs::write(&file, one.to_string()).unwrap();
     let texts = [
         run(&endpoint.url, &["plan", "--event", "events/sqs-batch.json"]).text(),
-        run(&endpoint.url, &["plan", "--event", &file]).text().replace(&file, "one-message.json"),
+        run(&endpoint.url, &["plan", "--event", &file])
+            .text()
+            .replace(&file, "one-message.json"),
     ];
     insta::assert_snapshot!(texts.join("\n\n"));
 }

@@ -2,7 +2,11 @@
 //!
 //! Needs `.venv` as `make .venv` makes it. Everything listens on loopback and ends with its test.
 
-#![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::pedantic,
+    reason = "a test may panic, and is brief"
+)]
 
 #[path = "../emulator/emulator.rs"]
 #[expect(dead_code, reason = "the tests of the function need more of it")]

@@ -3,16 +3,18 @@
 use std::process::{Command, Output};
 
 /// What came of a command.
-pub(crate) struct Done {
+pub(crate) struct ServiceAction {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Done {
+impl ServiceAction {
     /// All that a person would see.
     pub(crate) fn text(&self) -> String {
-        let code = self.code.map_or("killed".to_owned(), |code| code.to_string());
+        let code = self
+            .code
+            .map_or("killed".to_owned(), |code| code.to_string());
         format!("{}{}[exit {code}]", self.out, self.err)
     }
 
@@ -24,7 +26,10 @@ impl Done {
 /// A command against this endpoint.
 pub(crate) fn command(endpoint: &str, args: &[&str]) -> Command {
     let mut command = bare(args);
-    command.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
     command.env("AWS_ENDPOINT_URL", endpoint);
     command
 }
@@ -33,16 +38,29 @@ pub(crate) fn command(endpoint: &str, args: &[&str]) -> Command {
 pub(crate) fn bare(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_redeploy-on-rotation"));
     let home = env!("CARGO_TARGET_TMPDIR");
-    command.env_clear().env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").env("TERM", "xterm").args(args);
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("TERM", "xterm")
+        .args(args);
     command
 }
 
-pub(crate) fn done(mut command: Command) -> Done {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+pub(crate) fn done(mut command: Command) -> ServiceAction {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: status.code(), out: text(stdout), err: text(stderr) }
+    ServiceAction {
+        code: status.code(),
+        out: text(stdout),
+        err: text(stderr),
+    }
 }
 
-pub(crate) fn run(endpoint: &str, args: &[&str]) -> Done {
+pub(crate) fn run(endpoint: &str, args: &[&str]) -> ServiceAction {
     done(command(endpoint, args))
 }

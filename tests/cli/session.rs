@@ -9,36 +9,81 @@ use aws_sdk_ecs::types::{
 use insta::assert_snapshot;
 
 use crate::emulator::{Account, Emulator, Program};
-use crate::process::{Done, run};
+use crate::process::{ServiceAction, run};
 
 const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox";
 
 /// What differs from run to run; what stands for it is as wide.
 const FILTERS: [(&str, &str); 6] = [
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[the time, in UTC..]"),
+    (
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+        "[the time, in UTC..]",
+    ),
     (r"secret:([a-z/]+)-[0-9a-zA-Z]{6}\b", "secret:$1-Ab12Cd"),
-    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "[version]"),
+    (
+        r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+        "[version]",
+    ),
     (r"ecs-svc/[0-9a-f]+", "ecs-svc/[id]"),
     (r"\b(\d+ s +)(stale|unknown|unsupp)", "[age]  $2"),
     (r#"("seconds": )\d+"#, "$1[n]"),
 ];
 
-async fn make_service(account: &Account, name: &str, value_from: &str, image: &str, tasks: i32, kind: &str) {
-    let secret = Secret::builder().name("PASSWORD").value_from(value_from).build().unwrap();
-    let container = ContainerDefinition::builder().name("app").image(image).memory(64).secrets(secret).build();
-    account.ecs.register_task_definition().family(name).container_definitions(container).send().await.unwrap();
-    let service = account.ecs.create_service().cluster("prod").service_name(name).task_definition(name);
+async fn make_service(
+    account: &Account,
+    name: &str,
+    value_from: &str,
+    image: &str,
+    tasks: i32,
+    kind: &str,
+) {
+    let secret = Secret::builder()
+        .name("PASSWORD")
+        .value_from(value_from)
+        .build()
+        .unwrap();
+    let container = ContainerDefinition::builder()
+        .name("app")
+        .image(image)
+        .memory(64)
+        .secrets(secret)
+        .build();
+    account
+        .ecs
+        .register_task_definition()
+        .family(name)
+        .container_definitions(container)
+        .send()
+        .await
+        .unwrap();
+    let service = account
+        .ecs
+        .create_service()
+        .cluster("prod")
+        .service_name(name)
+        .task_definition(name);
     let service = service.desired_count(tasks);
     let service = match kind {
-        "ignore" => service.tags(Tag::builder().key("redeploy-on-rotation").value("ignore").build()),
+        "ignore" => service.tags(
+            Tag::builder()
+                .key("redeploy-on-rotation")
+                .value("ignore")
+                .build(),
+        ),
         "CODE_DEPLOY" => {
-            let controller = DeploymentController::builder().r#type(DeploymentControllerType::CodeDeploy);
+            let controller =
+                DeploymentController::builder().r#type(DeploymentControllerType::CodeDeploy);
             service.deployment_controller(controller.build().unwrap())
         }
         "rollback" => {
-            let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
+            let breaker = DeploymentCircuitBreaker::builder()
+                .enable(true)
+                .rollback(true)
+                .build();
             service.deployment_configuration(
-                DeploymentConfiguration::builder().deployment_circuit_breaker(breaker).build(),
+                DeploymentConfiguration::builder()
+                    .deployment_circuit_breaker(breaker)
+                    .build(),
             )
         }
         _ => service,
@@ -57,11 +102,35 @@ async fn an_account(emulator: &Emulator) -> Account {
     let key = format!("{db}:password::");
     let digest = format!("{BUSYBOX}@sha256:{}", "a".repeat(64));
     make_service(&account, "api", &key, &digest, 2, "rollback").await;
-    make_service(&account, "batch", &key, &format!("{BUSYBOX}:stable"), 2, "ignore").await;
+    make_service(
+        &account,
+        "batch",
+        &key,
+        &format!("{BUSYBOX}:stable"),
+        2,
+        "ignore",
+    )
+    .await;
     make_service(&account, "idle", &key, &format!("{BUSYBOX}:stable"), 0, "").await;
-    make_service(&account, "legacy", &format!("{db}:password::{pinned}"), &format!("{BUSYBOX}:stable"), 2, "").await;
+    make_service(
+        &account,
+        "legacy",
+        &format!("{db}:password::{pinned}"),
+        &format!("{BUSYBOX}:stable"),
+        2,
+        "",
+    )
+    .await;
     make_service(&account, "web", &key, &format!("{BUSYBOX}:stable"), 2, "").await;
-    make_service(&account, "worker", &mail, &format!("{BUSYBOX}:stable"), 2, "").await;
+    make_service(
+        &account,
+        "worker",
+        &mail,
+        &format!("{BUSYBOX}:stable"),
+        2,
+        "",
+    )
+    .await;
     tokio::time::sleep(Duration::from_millis(2100)).await;
     account
 }
@@ -73,21 +142,35 @@ fn sample(name: &str) -> String {
 #[tokio::test]
 async fn every_command_on_one_account() {
     let mut settings = insta::Settings::clone_current();
-    FILTERS.iter().for_each(|(from, to)| settings.add_filter(from, *to));
+    FILTERS
+        .iter()
+        .for_each(|(from, to)| settings.add_filter(from, *to));
     let _bound = settings.bind_to_scope();
     let emulator = Emulator::start(Program::Ministack).await;
     let account = an_account(&emulator).await;
     let run = |args: &[&str]| run(&emulator.endpoint, args);
-    let text = |done: &Done| done.text();
+    let text = |done: &ServiceAction| done.text();
 
     // Before: nothing is stale.
     let fresh = run(&["audit"]);
     assert_snapshot!("audit_fresh", text(&fresh));
     assert_snapshot!("plan", text(&run(&["plan", "prod/db"])));
-    assert_snapshot!("plan_json", text(&run(&["plan", "prod/db", "--output", "json"])));
-    assert_snapshot!("plan_of_an_event", text(&run(&["plan", "--event", &sample("secret-label-updated")])));
-    assert_snapshot!("plan_of_an_ignored_event", text(&run(&["plan", "--event", &sample("rotation-failed")])));
-    assert_snapshot!("redeploy_dry_run", text(&run(&["redeploy", "--service", "prod/worker", "--dry-run"])));
+    assert_snapshot!(
+        "plan_json",
+        text(&run(&["plan", "prod/db", "--output", "json"]))
+    );
+    assert_snapshot!(
+        "plan_of_an_event",
+        text(&run(&["plan", "--event", &sample("secret-label-updated")]))
+    );
+    assert_snapshot!(
+        "plan_of_an_ignored_event",
+        text(&run(&["plan", "--event", &sample("rotation-failed")]))
+    );
+    assert_snapshot!(
+        "redeploy_dry_run",
+        text(&run(&["redeploy", "--service", "prod/worker", "--dry-run"]))
+    );
 
     // The value changes: two services are stale.
     account.put_value("prod/db").await;
@@ -97,25 +180,39 @@ async fn every_command_on_one_account() {
     assert_snapshot!("audit_stale", text(&stale));
     assert_snapshot!("audit_json", text(&run(&["audit", "--output", "json"])));
     assert_snapshot!("graph_mermaid", text(&run(&["graph"])));
-    assert_snapshot!("graph_dot", text(&run(&["graph", "prod/mail", "--output", "dot"])));
+    assert_snapshot!(
+        "graph_dot",
+        text(&run(&["graph", "prod/mail", "--output", "dot"]))
+    );
     let before = account.deployments().await;
 
     // By hand, and followed.
     let seconds = ["--settle-seconds", "1"];
-    let done = run(&[&["redeploy", "--stale", "--wait", "--yes"], &seconds as &[&str]].concat());
+    let done = run(&[
+        &["redeploy", "--stale", "--wait", "--yes"],
+        &seconds as &[&str],
+    ]
+    .concat());
     assert_eq!(done.code, Some(0), "{}", text(&done));
     // How long each took stands at the end of its line.
     settings.add_filter(r"(stale +)\d+ +ecs", "$1[s]      ecs");
     settings.bind(|| assert_snapshot!("redeploy_stale", text(&done)));
     let after = account.deployments().await;
-    let renewed: Vec<_> = after.keys().filter(|name| before[*name] != after[*name]).collect();
+    let renewed: Vec<_> = after
+        .keys()
+        .filter(|name| before[*name] != after[*name])
+        .collect();
     assert_eq!(renewed, ["api", "web"]);
     let fresh = run(&["audit"]);
     assert_eq!(fresh.code, Some(0));
     assert_snapshot!("audit_after", text(&fresh));
     let done = run(&[&["redeploy", "--stale", "--yes"], &seconds as &[&str]].concat());
     assert_snapshot!("redeploy_nothing", text(&done));
-    let done = run(&[&["redeploy", "prod/mail", "--yes", "--output", "json"], &seconds as &[&str]].concat());
+    let done = run(&[
+        &["redeploy", "prod/mail", "--yes", "--output", "json"],
+        &seconds as &[&str],
+    ]
+    .concat());
     assert_snapshot!("redeploy_json", text(&done));
 }
 
@@ -136,10 +233,17 @@ fn explain_asks_nobody() {
     ];
     for name in samples {
         let done = crate::process::done(crate::process::bare(&["explain", &sample(name)]));
-        texts.push(format!("$ redeploy-on-rotation explain events/{name}.json\n{}", done.text()));
+        texts.push(format!(
+            "$ redeploy-on-rotation explain events/{name}.json\n{}",
+            done.text()
+        ));
     }
     assert_snapshot!("explain", texts.join("\n\n"));
-    let json =
-        crate::process::done(crate::process::bare(&["explain", &sample("secret-label-updated"), "--output", "json"]));
+    let json = crate::process::done(crate::process::bare(&[
+        "explain",
+        &sample("secret-label-updated"),
+        "--output",
+        "json",
+    ]));
     assert_snapshot!("explain_json", json.text());
 }

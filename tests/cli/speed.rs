@@ -20,6 +20,9 @@ fn a_plan_of_a_thousand_services_takes_less_than_three_seconds() {
     let took = began.elapsed();
     assert_eq!(done.code, Some(2), "{}", done.err);
     assert_eq!(done.json()["services"].as_array().unwrap().len(), 1000);
-    println!("planned 1,000 services in {took:?}, with {} calls", endpoint.wire.world().calls.len());
+    println!(
+        "planned 1,000 services in {took:?}, with {} calls",
+        endpoint.wire.world().calls.len()
+    );
     assert!(took < Duration::from_secs(3), "{took:?}");
 }

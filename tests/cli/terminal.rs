@@ -43,11 +43,17 @@ fn the_question_is_asked_on_a_terminal_and_no_means_no() {
     for (answer, redeployed, expected) in [("n", 0, 1), ("", 0, 1), ("yes", 1, 0), ("y", 1, 0)] {
         let endpoint = stale(&["api"]);
         let mut session = on_a_terminal(&endpoint, &["redeploy", "--stale"]);
-        session.exp_string("Redeploy 1 service in eu-west-1 of account 123456789012? [y/N]").unwrap();
+        session
+            .exp_string("Redeploy 1 service in eu-west-1 of account 123456789012? [y/N]")
+            .unwrap();
         assert_eq!(redeploys(&endpoint), 0);
         session.send_line(answer).unwrap();
         session.exp_eof().unwrap();
-        assert_eq!((code(&session), redeploys(&endpoint)), (expected, redeployed), "{answer:?}");
+        assert_eq!(
+            (code(&session), redeploys(&endpoint)),
+            (expected, redeployed),
+            "{answer:?}"
+        );
     }
 }
 
@@ -58,7 +64,11 @@ fn without_a_terminal_nothing_is_changed_unless_yes_was_said() {
     assert_eq!((refused.code, redeploys(&endpoint)), (Some(1), 0));
     assert!(refused.err.contains("--yes"), "{}", refused.err);
     let yes = run(&endpoint.url, &["redeploy", "--stale", "--yes", "--wait"]);
-    assert_eq!((yes.code, redeploys(&endpoint), yes.err.as_str()), (Some(0), 1, ""), "silent when not a terminal");
+    assert_eq!(
+        (yes.code, redeploys(&endpoint), yes.err.as_str()),
+        (Some(0), 1, ""),
+        "silent when not a terminal"
+    );
     assert!(!yes.out.contains('\x1b'), "{}", yes.out);
 }
 
@@ -67,7 +77,12 @@ fn a_rollout_is_followed_that_reads_do_not_show_yet() {
     let endpoint = stale(&["api"]);
     endpoint.wire.world().read_lag = Duration::from_secs(2);
     let done = run(&endpoint.url, &["redeploy", "--stale", "--yes", "--wait"]);
-    assert_eq!((done.code, redeploys(&endpoint)), (Some(0), 1), "{}", done.text());
+    assert_eq!(
+        (done.code, redeploys(&endpoint)),
+        (Some(0), 1),
+        "{}",
+        done.text()
+    );
     assert!(done.out.contains("completed"), "{}", done.text());
 }
 
@@ -76,12 +91,30 @@ fn ctrl_c_starts_nothing_more_and_says_what_was_started() {
     let endpoint = stale(&["api", "web", "worker"]);
     endpoint.mood.lock().unwrap().rollouts = vec!["IN_PROGRESS"];
     let began = Instant::now();
-    let mut session = on_a_terminal(&endpoint, &["redeploy", "--stale", "--yes", "--wait", "--max-in-flight", "2"]);
+    let mut session = on_a_terminal(
+        &endpoint,
+        &[
+            "redeploy",
+            "--stale",
+            "--yes",
+            "--wait",
+            "--max-in-flight",
+            "2",
+        ],
+    );
     session.exp_regex("reading|signing in|redeploying").unwrap();
-    assert!(began.elapsed() < Duration::from_secs(1), "progress after {:?}", began.elapsed());
-    session.exp_string("prod/web: 2/2 new, 0 old; replacing tasks").unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "progress after {:?}",
+        began.elapsed()
+    );
+    session
+        .exp_string("prod/web: 2/2 new, 0 old; replacing tasks")
+        .unwrap();
     session.send_control('c').unwrap();
-    session.exp_string("interrupted; started and still under way: prod/api, prod/web; not started: 1").unwrap();
+    session
+        .exp_string("interrupted; started and still under way: prod/api, prod/web; not started: 1")
+        .unwrap();
     session.exp_eof().unwrap();
     assert_eq!((code(&session), redeploys(&endpoint)), (130, 2));
 }
@@ -90,9 +123,23 @@ fn ctrl_c_starts_nothing_more_and_says_what_was_started() {
 fn when_a_rollout_fails_no_other_is_started() {
     let endpoint = stale(&["api", "web", "worker"]);
     endpoint.mood.lock().unwrap().rollouts = vec!["COMPLETED", "FAILED", "COMPLETED"];
-    let args = ["redeploy", "--stale", "--yes", "--wait", "--max-in-flight", "1", "--output", "json"];
+    let args = [
+        "redeploy",
+        "--stale",
+        "--yes",
+        "--wait",
+        "--max-in-flight",
+        "1",
+        "--output",
+        "json",
+    ];
     let done = run(&endpoint.url, &args);
-    assert_eq!((done.code, redeploys(&endpoint)), (Some(1), 2), "{}", done.text());
+    assert_eq!(
+        (done.code, redeploys(&endpoint)),
+        (Some(1), 2),
+        "{}",
+        done.text()
+    );
     let json = done.json();
     let services = json["services"].as_array().unwrap().iter();
     let mut rollouts: Vec<_> = services
@@ -105,8 +152,20 @@ fn when_a_rollout_fails_no_other_is_started() {
         })
         .collect();
     rollouts.sort_unstable();
-    assert_eq!(rollouts, [("api", "completed", "new"), ("web", "failed", "old"), ("worker", "not-started", "old")]);
-    assert!(done.err.contains("stopped after the failure; not started: 1"), "{}", done.err);
+    assert_eq!(
+        rollouts,
+        [
+            ("api", "completed", "new"),
+            ("web", "failed", "old"),
+            ("worker", "not-started", "old")
+        ]
+    );
+    assert!(
+        done.err
+            .contains("stopped after the failure; not started: 1"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]

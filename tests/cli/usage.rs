@@ -6,8 +6,13 @@ use crate::process::{bare, done};
 
 #[test]
 fn help_reads_well() {
-    for command in ["", "plan", "audit", "redeploy", "graph", "doctor", "explain"] {
-        let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+    for command in [
+        "", "plan", "audit", "redeploy", "graph", "doctor", "explain",
+    ] {
+        let args: Vec<_> = [command, "--help"]
+            .into_iter()
+            .filter(|arg| !arg.is_empty())
+            .collect();
         let help = done(bare(&args));
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
         insta::assert_snapshot!(format!("help_{command}"), help.out);
@@ -41,7 +46,11 @@ fn wrong_usage_is_an_error_and_not_something_to_do() {
     for args in cases {
         let wrong = done(bare(args));
         assert_eq!((wrong.code, wrong.out.as_str()), (Some(1), ""), "{args:?}");
-        texts.push(format!("$ redeploy-on-rotation {}\n{}", args.join(" "), wrong.err));
+        texts.push(format!(
+            "$ redeploy-on-rotation {}\n{}",
+            args.join(" "),
+            wrong.err
+        ));
     }
     insta::assert_snapshot!(texts.join("\n"));
 }

@@ -19,10 +19,13 @@ pub(crate) async fn gate(emulator: &str, updates: usize) -> (String, Receiver<()
     let (kept_back, told) = channel(100);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (upstream, passed, kept_back) = (upstream.clone(), passed.clone(), kept_back.clone());
+            let (upstream, passed, kept_back) =
+                (upstream.clone(), passed.clone(), kept_back.clone());
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
-                let Some(asked) = request(&mut stream).await else { return };
+                let Some(asked) = request(&mut stream).await else {
+                    return;
+                };
                 // One at a time, so that exactly so many pass.
                 let mut passed = passed.lock().await;
                 if asked.operation == "UpdateService" {
@@ -42,7 +45,9 @@ pub(crate) async fn gate(emulator: &str, updates: usize) -> (String, Receiver<()
                     asked.authorization,
                     asked.body.len()
                 );
-                up.write_all(&[head.as_bytes(), &asked.body].concat()).await.unwrap();
+                up.write_all(&[head.as_bytes(), &asked.body].concat())
+                    .await
+                    .unwrap();
                 let mut answer = Vec::new();
                 up.read_to_end(&mut answer).await.unwrap();
                 // The answer ends with its connection, so this one ends, too.
@@ -64,13 +69,20 @@ pub(crate) async fn serve(wire: Wire) -> String {
                 let mut stream = BufReader::new(stream);
                 while let Some(asked) = request(&mut stream).await {
                     let body = serde_json::from_slice(&asked.body).unwrap_or(Value::Null);
-                    let Some((status, answer)) = wire.exchange(&asked.operation, &body).await else { return };
+                    let Some((status, answer)) = wire.exchange(&asked.operation, &body).await
+                    else {
+                        return;
+                    };
                     let answer = answer.to_string();
                     let head = format!(
                         "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n",
                         answer.len()
                     );
-                    if stream.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).await.is_err() {
+                    if stream
+                        .write_all(&[head.as_bytes(), answer.as_bytes()].concat())
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }

@@ -27,10 +27,26 @@ struct Delivery {
 }
 
 const DELIVERIES: [Delivery; 4] = [
-    Delivery { name: "native", families: &[Family::Native], times: 1 },
-    Delivery { name: "cloudtrail", families: &[Family::CloudTrail], times: 1 },
-    Delivery { name: "all", families: &[Family::Native, Family::CloudTrail], times: 1 },
-    Delivery { name: "twice", families: &[Family::Native, Family::CloudTrail], times: 2 },
+    Delivery {
+        name: "native",
+        families: &[Family::Native],
+        times: 1,
+    },
+    Delivery {
+        name: "cloudtrail",
+        families: &[Family::CloudTrail],
+        times: 1,
+    },
+    Delivery {
+        name: "all",
+        families: &[Family::Native, Family::CloudTrail],
+        times: 1,
+    },
+    Delivery {
+        name: "twice",
+        families: &[Family::Native, Family::CloudTrail],
+        times: 2,
+    },
 ];
 
 #[tokio::test]
@@ -39,11 +55,16 @@ async fn every_row_that_an_emulator_can_play_holds() {
     let mut cases = tokio::task::JoinSet::new();
     let shared = std::sync::Arc::new(emulator);
     for row in ROWS.iter().filter(|row| row.on_emulator) {
-        let only_requested = row.story.iter().any(|(_, step)| *step == Step::LoseAllButRotateSecret);
+        let only_requested = row
+            .story
+            .iter()
+            .any(|(_, step)| *step == Step::LoseAllButRotateSecret);
         for delivery in DELIVERIES {
             if !only_requested || delivery.families.contains(&Family::CloudTrail) {
                 let emulator = shared.clone();
-                cases.spawn(async move { Case::new(&emulator, row, delivery).await.check(row).await });
+                cases.spawn(
+                    async move { Case::new(&emulator, row, delivery).await.check(row).await },
+                );
             }
         }
     }
@@ -79,15 +100,38 @@ impl Case {
         let (secret, other) = (format!("{cluster}/db"), format!("{cluster}/mail"));
         let secret = (secret.clone(), account.make_secret(&secret).await);
         let other = (other.clone(), account.make_secret(&other).await);
-        account.make_service_in(&cluster, "api", container(&format!("{}:password::", secret.1)), 1, None).await;
+        account
+            .make_service_in(
+                &cluster,
+                "api",
+                container(&format!("{}:password::", secret.1)),
+                1,
+                None,
+            )
+            .await;
         let function = Function::start(emulator, &[SETTLE, ("REDEPLOY_CLUSTERS", &cluster)]).await;
         let name = format!("{} ({}), {}", row.id, row.says, delivery.name);
         let (pending, events) = (String::new(), Vec::new());
-        Self { name, cluster, account, function, delivery, secret, other, pending, events, redeploys: 0 }
+        Self {
+            name,
+            cluster,
+            account,
+            function,
+            delivery,
+            secret,
+            other,
+            pending,
+            events,
+            redeploys: 0,
+        }
     }
 
     async fn check(mut self, row: &Row) {
-        assert!(row.services == 1 && row.ends.is_none(), "{}: it is told by its redeploys alone", self.name);
+        assert!(
+            row.services == 1 && row.ends.is_none(),
+            "{}: it is told by its redeploys alone",
+            self.name
+        );
         for (seconds, step) in row.story {
             if *seconds >= LONG {
                 self.deliver().await;
@@ -124,10 +168,15 @@ impl Case {
         match step {
             Step::RequestRotation => {
                 self.pending = format!("{:08x}-0000-4000-8000-000000000000", fastrand::u32(..));
-                let event = self.call("rotate-secret-by-name", json!({"clientRequestToken": self.pending}));
+                let event = self.call(
+                    "rotate-secret-by-name",
+                    json!({"clientRequestToken": self.pending}),
+                );
                 self.events.push((Some(Family::CloudTrail), event));
             }
-            Step::BeginRotation => self.pending = format!("{:08x}-0000-4000-8000-000000000000", fastrand::u32(..)),
+            Step::BeginRotation => {
+                self.pending = format!("{:08x}-0000-4000-8000-000000000000", fastrand::u32(..))
+            }
             Step::StorePending => self.account.put_pending_as(&name, &self.pending).await,
             Step::FinishRotation => {
                 let pending = self.pending.clone();
@@ -137,7 +186,9 @@ impl Case {
                 event["detail"]["additionalEventData"]["SecretId"] = json!(arn);
                 self.events.push((Some(Family::CloudTrail), event));
             }
-            Step::FailRotation => self.events.push((Some(Family::CloudTrail), sample("rotation-failed"))),
+            Step::FailRotation => self
+                .events
+                .push((Some(Family::CloudTrail), sample("rotation-failed"))),
             Step::PutValue => {
                 self.account.put_value(&name).await;
                 let event = self.call("put-secret-value-by-name", json!({}));
@@ -161,11 +212,16 @@ impl Case {
             Step::ScaleToZero => self.account.scale_to_zero(&self.cluster, "api").await,
             Step::Deploy => self.account.deploy(&self.cluster, "api").await,
             Step::LoseAllButRotateSecret => {
-                self.events.retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
+                self.events
+                    .retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
             }
             Step::LoseEvents => self.events.clear(),
             Step::Sweep => self.events.push((None, json!({"action": "sweep"}))),
-            Step::RollBack | Step::Throttle(_) | Step::Fail(_) | Step::LoseAnswer | Step::Kill(_) => {
+            Step::RollBack
+            | Step::Throttle(_)
+            | Step::Fail(_)
+            | Step::LoseAnswer
+            | Step::Kill(_) => {
                 panic!("{}: no emulator can do {step:?}", self.name);
             }
         }
@@ -188,7 +244,9 @@ impl Case {
         event["detail"]["eventTime"] = now();
         event["detail"]["responseElements"] = json!({"arn": self.secret.1, "name": self.secret.0});
         event["detail"]["requestParameters"]["secretId"] = json!(self.secret.0);
-        let parameters = event["detail"]["requestParameters"].as_object_mut().unwrap();
+        let parameters = event["detail"]["requestParameters"]
+            .as_object_mut()
+            .unwrap();
         parameters.extend(request.as_object().unwrap().clone());
         event
     }

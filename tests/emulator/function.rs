@@ -83,17 +83,31 @@ impl Function {
         tokio::spawn(async move {
             let mut read = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = read.next_line().await {
-                logged.lock().unwrap().push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}")));
+                logged
+                    .lock()
+                    .unwrap()
+                    .push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}")));
             }
         });
-        Self { process, payloads, answers, lines }
+        Self {
+            process,
+            payloads,
+            answers,
+            lines,
+        }
     }
 
     /// Starts a function that stops by itself; gives its exit code and what it logged.
     pub(crate) async fn fail_to_start(vars: &[(&str, &str)]) -> (Option<i32>, String) {
         let command = command(free_port().await, vars).output();
-        let output = timeout(Duration::from_secs(20), command).await.unwrap().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        let output = timeout(Duration::from_secs(20), command)
+            .await
+            .unwrap()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
     }
 
     pub(crate) async fn invoke(&mut self, payload: &Value) -> Answer {
@@ -103,7 +117,10 @@ impl Function {
     pub(crate) async fn invoke_bytes(&mut self, payload: Vec<u8>) -> Answer {
         self.payloads.send(payload).await.unwrap();
         let answer = timeout(Duration::from_mins(10), self.answers.recv()).await;
-        assert!(self.process.try_wait().unwrap().is_none(), "the function stopped");
+        assert!(
+            self.process.try_wait().unwrap().is_none(),
+            "the function stopped"
+        );
         answer.unwrap().unwrap()
     }
 
@@ -114,13 +131,21 @@ impl Function {
 
     /// Hands over a payload of which nobody waits for the answer.
     pub(crate) async fn send(&self, payload: &Value) {
-        self.payloads.send(payload.to_string().into_bytes()).await.unwrap();
+        self.payloads
+            .send(payload.to_string().into_bytes())
+            .await
+            .unwrap();
     }
 
     /// The most memory that the process ever had resident, in kB.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap()))
+                .unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
         peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -138,12 +163,21 @@ async fn runtime_api(listener: TcpListener, next: Receiver<Vec<u8>>, done: Sende
     }
 }
 
-async fn serve(stream: TcpStream, next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>>>, done: Sender<Answer>) {
+async fn serve(
+    stream: TcpStream,
+    next: Arc<tokio::sync::Mutex<Receiver<Vec<u8>>>>,
+    done: Sender<Answer>,
+) {
     let mut stream = BufReader::new(stream);
     while let Some(Request { path, body, .. }) = request(&mut stream).await {
         let answer = if path.ends_with("/invocation/next") {
-            let Some(payload) = next.lock().await.recv().await else { return };
-            let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_mins(15);
+            let Some(payload) = next.lock().await.recv().await else {
+                return;
+            };
+            let deadline = SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                + Duration::from_mins(15);
             let head = format!(
                 "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n\
                  lambda-runtime-deadline-ms: {}\r\nlambda-runtime-invoked-function-arn: arn\r\ncontent-length: {}\r\n\r\n",
@@ -179,7 +213,8 @@ pub(crate) struct Request {
 
 /// Reads one request.
 pub(crate) async fn request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
-    let (mut path, mut operation, mut authorization, mut length) = (String::new(), String::new(), String::new(), 0);
+    let (mut path, mut operation, mut authorization, mut length) =
+        (String::new(), String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -191,15 +226,27 @@ pub(crate) async fn request(stream: &mut BufReader<TcpStream>) -> Option<Request
         }
         match line.split_once(": ") {
             None => path = line.split(' ').nth(1)?.to_owned(),
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.clone_into(&mut authorization),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().ok()?
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                value.clone_into(&mut authorization)
+            }
             Some((name, value)) if name.eq_ignore_ascii_case("x-amz-target") => {
                 operation = value.rsplit('.').next()?.to_owned();
             }
-            Some((name, _)) => assert!(!name.eq_ignore_ascii_case("transfer-encoding"), "bodies have a length"),
+            Some((name, _)) => assert!(
+                !name.eq_ignore_ascii_case("transfer-encoding"),
+                "bodies have a length"
+            ),
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Request { path, operation, authorization, body })
+    Some(Request {
+        path,
+        operation,
+        authorization,
+        body,
+    })
 }

@@ -1,8 +1,8 @@
 //! Payloads: every sample, and every way in which one can be malformed.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
-use redeploy_core::event::{Hint, parse, sqs_batch};
-use redeploy_core::report::{Failure, Outcome};
+use redeploy_core::event::{Intent, parse, sqs_batch};
+use redeploy_core::report::{ErrorType, Outcome};
 use redeploy_on_rotation::handler::read;
 use serde_json::{Value, json};
 
@@ -40,7 +40,10 @@ fn every_sample_of_an_event_is_one_to_others_too() {
 /// Puts a value at a path such as `detail.labelUpdated`, or takes it out.
 fn with(mut payload: Value, path: &str, value: Option<Value>) -> Value {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let parent = parent.split('.').filter(|name| !name.is_empty()).fold(&mut payload, |at, name| &mut at[name]);
+    let parent = parent
+        .split('.')
+        .filter(|name| !name.is_empty())
+        .fold(&mut payload, |at, name| &mut at[name]);
     match value {
         Some(value) => parent[name] = value,
         None => drop(parent.as_object_mut().unwrap().remove(name)),
@@ -52,13 +55,25 @@ fn with(mut payload: Value, path: &str, value: Option<Value>) -> Value {
 fn a_needed_field_that_is_missing_or_of_another_type_is_named() {
     for (name, path, field) in [
         ("secret-label-updated", "detail", "detail"),
-        ("secret-label-updated", "detail.labelUpdated", "detail.labelUpdated"),
+        (
+            "secret-label-updated",
+            "detail.labelUpdated",
+            "detail.labelUpdated",
+        ),
         ("secret-label-updated", "resources", "resources"),
         ("secret-label-updated", "time", "time"),
-        ("rotation-succeeded", "detail.additionalEventData", "detail.additionalEventData"),
+        (
+            "rotation-succeeded",
+            "detail.additionalEventData",
+            "detail.additionalEventData",
+        ),
         ("rotation-succeeded", "detail.eventName", "detail.eventName"),
         ("rotate-secret-by-name", "detail", "detail"),
-        ("parameter-change-update", "detail.operation", "detail.operation"),
+        (
+            "parameter-change-update",
+            "detail.operation",
+            "detail.operation",
+        ),
         ("deployment-failed", "resources", "resources"),
         ("deployment-failed", "detail.eventName", "detail.eventName"),
         ("parameter-change-update", "resources", "resources"),
@@ -67,7 +82,10 @@ fn a_needed_field_that_is_missing_or_of_another_type_is_named() {
     ] {
         for value in [None, Some(Value::Null), Some(json!(7)), Some(json!(true))] {
             let error = parse(&with(sample(name), path, value.clone())).unwrap_err();
-            assert!(error.field.starts_with(field), "{name} with {path}={value:?}: {error}");
+            assert!(
+                error.field.starts_with(field),
+                "{name} with {path}={value:?}: {error}"
+            );
             assert!(error.to_string().contains(&error.field));
         }
     }
@@ -79,7 +97,10 @@ fn the_secret_of_a_call_is_found_under_every_spelling() {
         let mut event = sample("rotate-secret-by-name");
         event["detail"]["responseElements"] = Value::Null;
         event["detail"]["requestParameters"]["secretId"] = Value::Null;
-        event["detail"].as_object_mut().unwrap().extend(detail.as_object().unwrap().clone());
+        event["detail"]
+            .as_object_mut()
+            .unwrap()
+            .extend(detail.as_object().unwrap().clone());
         event["detail"]["requestParameters"]["clientRequestToken"] = json!("v");
         event
     };
@@ -93,7 +114,7 @@ fn the_secret_of_a_call_is_found_under_every_spelling() {
         json!({"requestParameters": {"secretId": "a"}}),
     ] {
         match parse(&event(detail.clone())).unwrap().hint {
-            Hint::Secret(hint) => assert_eq!(hint.secret_id, "a", "{detail}"),
+            Intent::Secret(hint) => assert_eq!(hint.secret_id, "a", "{detail}"),
             other => panic!("{detail}: {other:?}"),
         }
     }
@@ -101,20 +122,40 @@ fn the_secret_of_a_call_is_found_under_every_spelling() {
     assert_eq!(nowhere.field, "detail.requestParameters.secretId");
     let mut resources = event(json!({}));
     resources["resources"] = json!(["a"]);
-    assert!(matches!(parse(&resources).unwrap().hint, Hint::Secret(hint) if hint.secret_id == "a"));
+    assert!(
+        matches!(parse(&resources).unwrap().hint, Intent::Secret(hint) if hint.secret_id == "a")
+    );
 }
 
 #[test]
 fn a_call_that_moved_nothing_is_ignored() {
-    let put = |stages: Value| with(sample("put-secret-value"), "detail.requestParameters.versionStages", Some(stages));
-    let stage = |path: &str, value: Value| with(sample("update-secret-version-stage"), path, Some(value));
-    let ignored = |payload: &Value| matches!(parse(payload).unwrap().hint, Hint::Ignored { .. });
+    let put = |stages: Value| {
+        with(
+            sample("put-secret-value"),
+            "detail.requestParameters.versionStages",
+            Some(stages),
+        )
+    };
+    let stage =
+        |path: &str, value: Value| with(sample("update-secret-version-stage"), path, Some(value));
+    let ignored = |payload: &Value| matches!(parse(payload).unwrap().hint, Intent::Ignored { .. });
     assert!(ignored(&put(json!(["AWSPENDING"]))));
     assert!(!ignored(&put(json!(["AWSPENDING", "AWSCURRENT"]))));
-    assert!(ignored(&stage("detail.requestParameters.moveToVersionId", Value::Null)));
-    assert!(ignored(&stage("detail.requestParameters.versionStage", json!("AWSPENDING"))));
-    let to = sample("update-secret-version-stage")["detail"]["requestParameters"]["moveToVersionId"].clone();
-    assert!(ignored(&stage("detail.requestParameters.removeFromVersionId", to)));
+    assert!(ignored(&stage(
+        "detail.requestParameters.moveToVersionId",
+        Value::Null
+    )));
+    assert!(ignored(&stage(
+        "detail.requestParameters.versionStage",
+        json!("AWSPENDING")
+    )));
+    let to =
+        sample("update-secret-version-stage")["detail"]["requestParameters"]["moveToVersionId"]
+            .clone();
+    assert!(ignored(&stage(
+        "detail.requestParameters.removeFromVersionId",
+        to
+    )));
     assert!(ignored(&stage("detail.errorCode", json!("AccessDenied"))));
 }
 
@@ -139,7 +180,10 @@ fn no_payload_panics_and_what_is_unknown_is_ignored() {
     ] {
         assert!(sqs_batch(&payload).unwrap().is_none());
         let hint = parse(&payload).unwrap().hint;
-        assert!(matches!(hint, Hint::Ignored { warning: false, .. }), "{hint:?}");
+        assert!(
+            matches!(hint, Intent::Ignored { warning: false, .. }),
+            "{hint:?}"
+        );
     }
     let mut event = sample("rotate-secret-by-name");
     event["detail"]["responseElements"] = Value::Null;
@@ -153,9 +197,13 @@ fn no_payload_panics_and_what_is_unknown_is_ignored() {
 
 #[test]
 fn an_sqs_record_without_an_id_is_named() {
-    let error = sqs_batch(&json!({"Records": [{"messageId": "a", "body": "{}"}, {"body": "{}"}]})).unwrap_err();
+    let error = sqs_batch(&json!({"Records": [{"messageId": "a", "body": "{}"}, {"body": "{}"}]}))
+        .unwrap_err();
     assert_eq!(error.field, "Records[1].messageId");
-    assert_eq!(sqs_batch(&json!({"Records": []})).unwrap(), Some(Vec::new()));
+    assert_eq!(
+        sqs_batch(&json!({"Records": []})).unwrap(),
+        Some(Vec::new())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +213,7 @@ async fn an_invalid_event_fails_and_the_next_one_is_handled() {
     let config = config(&[]);
     let invalid = with(sample("secret-label-updated"), "detail.labelUpdated", None);
     let report = invoke(&aws, &wire, &config, &invalid).await;
-    assert_eq!(report.failure, Some(Failure::InvalidEvent));
+    assert_eq!(report.failure, Some(ErrorType::InvalidEvent));
     assert!(report.error_message().contains("detail.labelUpdated"));
     let report = invoke(&aws, &wire, &config, &sample("secret-label-updated")).await;
     assert_eq!(report.outcome, Outcome::NothingToDo);
@@ -174,16 +222,28 @@ async fn an_invalid_event_fails_and_the_next_one_is_handled() {
 #[tokio::test(start_paused = true)]
 async fn an_event_from_the_future_is_refused_rather_than_waited_for() {
     let wire = Wire::new(World::new());
-    let future = with(sample("secret-label-updated"), "time", Some(json!("2126-11-23T00:00:00Z")));
+    let future = with(
+        sample("secret-label-updated"),
+        "time",
+        Some(json!("2126-11-23T00:00:00Z")),
+    );
     let report = invoke(&wire.clients(), &wire, &config(&[]), &future).await;
-    assert_eq!(report.failure, Some(Failure::InvalidEvent));
+    assert_eq!(report.failure, Some(ErrorType::InvalidEvent));
     assert!(report.reason.contains("`time`"), "{}", report.reason);
 }
 
 #[test]
 fn a_resource_that_is_no_secret_is_named() {
-    for resource in ["not an ARN", "arn:aws:s3:::bucket", "arn:aws:sqs:eu-west-1:123456789012:queue"] {
-        let event = with(sample("secret-label-updated"), "resources", Some(json!([resource])));
+    for resource in [
+        "not an ARN",
+        "arn:aws:s3:::bucket",
+        "arn:aws:sqs:eu-west-1:123456789012:queue",
+    ] {
+        let event = with(
+            sample("secret-label-updated"),
+            "resources",
+            Some(json!([resource])),
+        );
         assert_eq!(parse(&event).unwrap_err().field, "resources[0]");
     }
 }
@@ -192,7 +252,11 @@ fn a_resource_that_is_no_secret_is_named() {
 fn json_that_cannot_be_read_fails_and_what_is_no_json_is_ignored() {
     let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
     for text in ["{\"x\": 1e999}", "{\"name\": \"\\ud800\"}", &deep] {
-        assert_eq!(read(text).unwrap_err().failure, Some(Failure::InvalidEvent), "{text}");
+        assert_eq!(
+            read(text).unwrap_err().failure,
+            Some(ErrorType::InvalidEvent),
+            "{text}"
+        );
     }
     for text in ["", "not JSON", "{\"a\": "] {
         assert_eq!(read(text).unwrap_err().outcome, Outcome::Ignored, "{text}");
@@ -202,23 +266,41 @@ fn json_that_cannot_be_read_fails_and_what_is_no_json_is_ignored() {
 /// The table of `events/README.md`: file, trigger, outcome in an account without secrets and services.
 #[tokio::test(start_paused = true)]
 async fn every_sample_does_what_its_readme_promises() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/README.md")).unwrap();
-    let rows = readme.lines().filter(|line| line.starts_with("| `") && line.contains(".json`"));
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/README.md")).unwrap();
+    let rows = readme
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains(".json`"));
     let mut documented = Vec::new();
     for row in rows {
-        let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let cells: Vec<_> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
         let (file, trigger, outcome) = (cells[1], cells[2], cells[3]);
         documented.push(file.to_owned());
         if trigger == "batch" {
             continue;
         }
         let wire = Wire::new(World::new());
-        let report = invoke(&wire.clients(), &wire, &config(&[]), &sample(file.trim_end_matches(".json"))).await;
+        let report = invoke(
+            &wire.clients(),
+            &wire,
+            &config(&[]),
+            &sample(file.trim_end_matches(".json")),
+        )
+        .await;
         let report = serde_json::to_value(&report).unwrap();
-        assert_eq!((report["trigger"].as_str(), report["outcome"].as_str()), (Some(trigger), Some(outcome)), "{file}");
+        assert_eq!(
+            (report["trigger"].as_str(), report["outcome"].as_str()),
+            (Some(trigger), Some(outcome)),
+            "{file}"
+        );
     }
     let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/events")).unwrap();
-    let mut files: Vec<_> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut files: Vec<_> = directory
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     files.retain(|file| file.ends_with(".json"));
     files.sort();
     documented.sort();

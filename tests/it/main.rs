@@ -1,6 +1,10 @@
 //! Tests of the whole library against the simulated AWS.
 
-#![expect(clippy::unwrap_used, clippy::pedantic, reason = "a test may panic, and is brief")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::pedantic,
+    reason = "a test may panic, and is brief"
+)]
 
 #[path = "../conformance/mod.rs"]
 mod rows;

@@ -34,15 +34,25 @@ pub(crate) enum Order {
 
 /// Every way in which events can arrive.
 pub(crate) fn deliveries() -> Vec<Delivery> {
-    let families: [&'static [Family]; 3] =
-        [&[Family::Native], &[Family::CloudTrail], &[Family::Native, Family::CloudTrail]];
+    let families: [&'static [Family]; 3] = [
+        &[Family::Native],
+        &[Family::CloudTrail],
+        &[Family::Native, Family::CloudTrail],
+    ];
     let orders = [Order::Once, Order::Twice, Order::Shuffled];
-    families.into_iter().flat_map(|families| orders.map(|order| Delivery { families, order })).collect()
+    families
+        .into_iter()
+        .flat_map(|families| orders.map(|order| Delivery { families, order }))
+        .collect()
 }
 
 /// Settings by variable, as an operator would give them.
 pub(crate) fn config(vars: &[(&str, &str)]) -> Config {
-    Config::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+    Config::from_vars(
+        vars.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
+    .unwrap()
 }
 
 /// Hands one payload to the function.
@@ -69,17 +79,25 @@ fn happen(world: &mut World, step: Step) {
             world.move_label(name, "AWSCURRENT", &before);
         }
         Step::Describe => world.describe(name),
-        Step::ScaleToZero => world.services.values_mut().for_each(|service| service.tasks = 0),
+        Step::ScaleToZero => world
+            .services
+            .values_mut()
+            .for_each(|service| service.tasks = 0),
         Step::Deploy => services.iter().for_each(|service| {
-            let task_definition = world.services[service].deployments[0].task_definition.clone();
+            let task_definition = world.services[service].deployments[0]
+                .task_definition
+                .clone();
             world.deploy(service, &task_definition);
         }),
         Step::LoseAllButRotateSecret => {
-            world.events.retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
+            world
+                .events
+                .retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
         }
         Step::LoseEvents => world.events.clear(),
         Step::Sweep => {
-            let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+            let event =
+                json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
             world.events.push((Family::Schedule, event));
         }
         Step::RollBack => services.iter().for_each(|service| world.roll_back(service)),
@@ -120,7 +138,9 @@ pub(crate) async fn play(
     loop {
         let happened = std::mem::take(&mut wire.world().events);
         let always = [Family::Ecs, Family::Schedule];
-        for (family, event) in happened.into_iter().filter(|(f, _)| delivery.families.contains(f) || always.contains(f))
+        for (family, event) in happened
+            .into_iter()
+            .filter(|(f, _)| delivery.families.contains(f) || always.contains(f))
         {
             let delays = match delivery.order {
                 Order::Once => vec![1],
@@ -129,7 +149,10 @@ pub(crate) async fn play(
             };
             for delay in delays {
                 number += 1;
-                queue.insert((Instant::now() + Duration::from_secs(delay), number), (family, event.clone(), 1));
+                queue.insert(
+                    (Instant::now() + Duration::from_secs(delay), number),
+                    (family, event.clone(), 1),
+                );
             }
         }
         let finished = story.is_finished();
@@ -144,7 +167,11 @@ pub(crate) async fn play(
                 if report.is_none() {
                     aws = wire.clients();
                 }
-                if report.as_ref().is_none_or(|report| report.failure.is_some()) && attempt <= 2 {
+                if report
+                    .as_ref()
+                    .is_none_or(|report| report.failure.is_some())
+                    && attempt <= 2
+                {
                     let due = Instant::now() + Duration::from_secs(60 * attempt);
                     number += 1;
                     queue.insert((due, number), (family, event, attempt + 1));
@@ -165,7 +192,10 @@ async fn killed(wire: &Wire) {
     while wire.world().kill_after.is_some() {
         sleep(Duration::from_millis(1)).await;
         let mut world = wire.world();
-        if world.kill_after.is_some_and(|after| world.redeploys.len() >= after) {
+        if world
+            .kill_after
+            .is_some_and(|after| world.redeploys.len() >= after)
+        {
             world.kill_after = None;
             return;
         }

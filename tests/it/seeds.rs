@@ -13,12 +13,16 @@ use crate::story::Story;
 const CAUGHT_WITHIN: u64 = 1000;
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 /// Says something that the test harness does not hold back.
 fn say(text: &str) {
-    std::io::stdout().write_all(format!("{text}\n").as_bytes()).unwrap();
+    std::io::stdout()
+        .write_all(format!("{text}\n").as_bytes())
+        .unwrap();
 }
 
 /// The first seed whose story breaks a promise, and how, in its shortest form.
@@ -78,6 +82,10 @@ fn every_known_mistake_breaks_a_promise_soon() {
         let Some((seed, how)) = first_broken(0..CAUGHT_WITHIN, Some(bug)) else {
             panic!("{bug:?} was not caught within {CAUGHT_WITHIN} seeds");
         };
-        say(&format!("{bug:?} is caught after {} seeds: {}", seed + 1, how.lines().next().unwrap_or_default()));
+        say(&format!(
+            "{bug:?} is caught after {} seeds: {}",
+            seed + 1,
+            how.lines().next().unwrap_or_default()
+        ));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redeploy_core::config::Config;
-use redeploy_core::report::{Done, Report};
+use redeploy_core::report::{Report, ServiceAction};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
@@ -118,12 +118,18 @@ pub(crate) struct Story {
 impl Story {
     pub(crate) fn of(seed: u64, bug: Option<Bug>) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let services: Vec<_> = (0..random.usize(1..7)).map(|_| random.choice(Sort::DRAWN).unwrap()).collect();
-        let happenings = (0..random.usize(1..6)).map(|_| Happening::random(&mut random, services.len())).collect();
+        let services: Vec<_> = (0..random.usize(1..7))
+            .map(|_| random.choice(Sort::DRAWN).unwrap())
+            .collect();
+        let happenings = (0..random.usize(1..6))
+            .map(|_| Happening::random(&mut random, services.len()))
+            .collect();
         Self {
             seed,
             happenings,
-            lookup: random.choice(["scan", "scan,tags", "scan,tags,config"]).unwrap(),
+            lookup: random
+                .choice(["scan", "scan,tags", "scan,tags,config"])
+                .unwrap(),
             settle: random.choice(["1", "2", "10", "30"]).unwrap(),
             lost: random.f64() * random.f64(),
             trouble: random.f64() * random.f64() * 0.3,
@@ -142,7 +148,11 @@ impl Story {
     pub(crate) fn check(&self) -> Result<(), String> {
         // The jitter of the function's back-off comes from here.
         fastrand::seed(self.seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(self.play())
     }
 
@@ -150,7 +160,10 @@ impl Story {
     pub(crate) fn shortest(&self, mut broken: String) -> (Self, String) {
         let mut story = self.clone();
         loop {
-            let shorter = story.shorter().into_iter().find_map(|shorter| Some((shorter.check().err()?, shorter)));
+            let shorter = story
+                .shorter()
+                .into_iter()
+                .find_map(|shorter| Some((shorter.check().err()?, shorter)));
             match shorter {
                 Some((how, shorter)) => (broken, story) = (how, shorter),
                 None => return (story, broken),
@@ -173,16 +186,68 @@ impl Story {
         let mut shorter: Vec<_> = (0..self.happenings.len()).map(without_happening).collect();
         shorter.extend((0..self.services.len()).filter_map(without_service));
         let calmer = [
-            (self.trouble > 0.0, Self { trouble: 0.0, ..self.clone() }),
-            (self.killed > 0.0, Self { killed: 0.0, ..self.clone() }),
-            (self.lost > 0.0, Self { lost: 0.0, ..self.clone() }),
-            (self.used_by_others > 0.0, Self { used_by_others: 0.0, ..self.clone() }),
-            (!self.read_lag.is_zero(), Self { read_lag: Duration::ZERO, ..self.clone() }),
-            (!self.secret_lag.is_zero(), Self { secret_lag: Duration::ZERO, ..self.clone() }),
-            (!self.rollouts_take.is_zero(), Self { rollouts_take: Duration::ZERO, ..self.clone() }),
-            (self.page_size < 100, Self { page_size: 100, ..self.clone() }),
+            (
+                self.trouble > 0.0,
+                Self {
+                    trouble: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.killed > 0.0,
+                Self {
+                    killed: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.lost > 0.0,
+                Self {
+                    lost: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.used_by_others > 0.0,
+                Self {
+                    used_by_others: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                !self.read_lag.is_zero(),
+                Self {
+                    read_lag: Duration::ZERO,
+                    ..self.clone()
+                },
+            ),
+            (
+                !self.secret_lag.is_zero(),
+                Self {
+                    secret_lag: Duration::ZERO,
+                    ..self.clone()
+                },
+            ),
+            (
+                !self.rollouts_take.is_zero(),
+                Self {
+                    rollouts_take: Duration::ZERO,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.page_size < 100,
+                Self {
+                    page_size: 100,
+                    ..self.clone()
+                },
+            ),
         ];
-        shorter.extend(calmer.into_iter().filter_map(|(differs, story)| differs.then_some(story)));
+        shorter.extend(
+            calmer
+                .into_iter()
+                .filter_map(|(differs, story)| differs.then_some(story)),
+        );
         shorter
     }
 
@@ -216,18 +281,27 @@ impl Story {
             last = delivery.invoke(&json!({"action": "sweep"})).await;
         }
         account.told.append(&mut delivery.told);
-        let untold = delivery.untold.first().map(|arn| format!("that {arn} failed is in no report"));
-        untold.map_or_else(|| account.check(&last.unwrap()), Err).map_err(|broken| {
-            let redeploys = account.wire.world().redeploys.clone();
-            account.told.extend(redeploys.into_iter().map(|(at, arn)| (at, format!("{arn} gets a deployment"))));
-            account.told.sort();
-            let mut told = format!("{broken}\n");
-            let _ = writeln!(told, "  {self:?}");
-            for (at, what) in &account.told {
-                let _ = writeln!(told, "  {at} {what}");
-            }
-            told
-        })
+        let untold = delivery
+            .untold
+            .first()
+            .map(|arn| format!("that {arn} failed is in no report"));
+        untold
+            .map_or_else(|| account.check(&last.unwrap()), Err)
+            .map_err(|broken| {
+                let redeploys = account.wire.world().redeploys.clone();
+                account.told.extend(
+                    redeploys
+                        .into_iter()
+                        .map(|(at, arn)| (at, format!("{arn} gets a deployment"))),
+                );
+                account.told.sort();
+                let mut told = format!("{broken}\n");
+                let _ = writeln!(told, "  {self:?}");
+                for (at, what) in &account.told {
+                    let _ = writeln!(told, "  {at} {what}");
+                }
+                told
+            })
     }
 }
 
@@ -236,7 +310,10 @@ impl Happening {
         let service = random.usize(0..services);
         let takes = Duration::from_millis(random.u64(500..90_000));
         let what = match random.u8(0..20) {
-            0..=3 => What::Rotates { requested: random.bool(), takes },
+            0..=3 => What::Rotates {
+                requested: random.bool(),
+                takes,
+            },
             4..=7 => What::ValueIsStored,
             8..=9 => What::LabelIsMovedBack,
             10 => What::IsDescribedAnew,
@@ -248,7 +325,11 @@ impl Happening {
             _ => What::RotationFails,
         };
         let after = Duration::from_millis(random.u64(200..600_000));
-        Self { after, secret: random.choice(SECRETS).unwrap(), what }
+        Self {
+            after,
+            secret: random.choice(SECRETS).unwrap(),
+            what,
+        }
     }
 }
 
@@ -282,11 +363,18 @@ impl Account {
                 Sort::FollowsPrevious => vec![format!("{}::AWSPREVIOUS:", arns[1])],
                 Sort::ByName => vec![format!("/aws/reference/secretsmanager/{}", SECRETS[0])],
                 Sort::ByPartialArn => vec![arns[2][..arns[2].len() - 7].to_owned()],
-                Sort::Pinned => vec![format!("{}:::{}", arns[0], world.version(SECRETS[0], "AWSCURRENT"))],
+                Sort::Pinned => vec![format!(
+                    "{}:::{}",
+                    arns[0],
+                    world.version(SECRETS[0], "AWSCURRENT")
+                )],
                 Sort::FollowsParameter => vec![PARAMETER.to_owned()],
                 Sort::Unrelated | Sort::Tagged | Sort::Mapped => vec!["/app/other".to_owned()],
             };
-            let secrets: Vec<_> = value_from.iter().map(|from| json!({"name": "S", "valueFrom": from})).collect();
+            let secrets: Vec<_> = value_from
+                .iter()
+                .map(|from| json!({"name": "S", "valueFrom": from}))
+                .collect();
             let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
             let arn = world.make_service_of(&format!("api-{number}"), definition);
             world.services.get_mut(&arn).unwrap().takes = story.rollouts_take;
@@ -307,7 +395,9 @@ impl Account {
         };
         let services = story.services.iter().enumerate().map(make).collect();
         for name in [PARAMETER, "/app/other"] {
-            world.parameters.insert(name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+            world
+                .parameters
+                .insert(name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
         }
         world.dice = fastrand::Rng::with_seed(story.seed ^ 0xd1ce);
         world.trouble = story.trouble;
@@ -318,7 +408,14 @@ impl Account {
         world.page_size = story.page_size;
         let wire = Wire::with_bug(world, story.bug);
         let settle = Duration::from_secs(story.settle.parse().unwrap());
-        Self { wire, settle, services, lookup: story.lookup, moves: Vec::new(), told: Vec::new() }
+        Self {
+            wire,
+            settle,
+            services,
+            lookup: story.lookup,
+            moves: Vec::new(),
+            told: Vec::new(),
+        }
     }
 
     fn tell(&mut self, what: impl Into<String>) {
@@ -326,13 +423,22 @@ impl Account {
         self.told.push((now, what.into()));
     }
 
-    async fn happen(&mut self, Happening { secret: name, what, .. }: Happening) {
+    async fn happen(
+        &mut self,
+        Happening {
+            secret: name, what, ..
+        }: Happening,
+    ) {
         match what {
             What::Rotates { requested, takes } => {
                 self.tell(format!("{name} rotates"));
                 let version = {
                     let mut world = self.wire.world();
-                    if requested { world.request_rotation(name) } else { world.begin_scheduled_rotation(name) }
+                    if requested {
+                        world.request_rotation(name)
+                    } else {
+                        world.begin_scheduled_rotation(name)
+                    }
                 };
                 self.wire.world().store_pending(name, &version);
                 sleep(takes).await;
@@ -349,7 +455,12 @@ impl Account {
                 self.tell(format!("a rotation of {name} fails"));
                 sleep(Duration::from_secs(5)).await;
                 let mut world = self.wire.world();
-                world.secrets.get_mut(name).unwrap().labels.remove("AWSPENDING");
+                world
+                    .secrets
+                    .get_mut(name)
+                    .unwrap()
+                    .labels
+                    .remove("AWSPENDING");
                 world.fail_rotation(name);
             }
             What::ValueIsStored => {
@@ -357,7 +468,10 @@ impl Account {
                 self.moved(name);
             }
             What::LabelIsMovedBack => {
-                let back = self.wire.world().secrets[name].labels.get("AWSPREVIOUS").cloned();
+                let back = self.wire.world().secrets[name]
+                    .labels
+                    .get("AWSPREVIOUS")
+                    .cloned();
                 if let Some(back) = back {
                     self.wire.world().move_label(name, "AWSCURRENT", &back);
                     self.moved(name);
@@ -372,7 +486,8 @@ impl Account {
                 self.tell(format!("{name} is described anew"));
             }
             What::SweepComes => {
-                let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+                let event =
+                    json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
                 self.wire.world().events.push((Family::Schedule, event));
             }
             What::CiDeploys(number) => {
@@ -396,7 +511,9 @@ impl Account {
                 self.tell(format!("{arn} is deleted"));
                 let mut world = self.wire.world();
                 world.services.remove(&arn);
-                world.tasks.retain(|_, task| task.group != format!("service:api-{number}"));
+                world
+                    .tasks
+                    .retain(|_, task| task.group != format!("service:api-{number}"));
             }
         }
     }
@@ -411,23 +528,40 @@ impl Account {
     fn check(&self, last: &Report) -> Result<(), String> {
         let world = self.wire.world();
         for (arn, sort) in &self.services {
-            let moves: Vec<_> = self.moves.iter().filter(|(_, name)| sort.follows(name, self.lookup)).collect();
-            let redeploys: Vec<_> = world.redeploys.iter().filter(|(_, service)| service == arn).collect();
+            let moves: Vec<_> = self
+                .moves
+                .iter()
+                .filter(|(_, name)| sort.follows(name, self.lookup))
+                .collect();
+            let redeploys: Vec<_> = world
+                .redeploys
+                .iter()
+                .filter(|(_, service)| service == arn)
+                .collect();
             for (number, (at, _)) in redeploys.iter().enumerate() {
-                let before = moves.iter().filter(|(moved, _)| moved < at && sort != &Sort::External).count();
+                let before = moves
+                    .iter()
+                    .filter(|(moved, _)| moved < at && sort != &Sort::External)
+                    .count();
                 if before <= number {
                     let nth = number + 1;
-                    return Err(format!("{arn} ({sort:?}) got deployment {nth} at {at}, after {before} changes"));
+                    return Err(format!(
+                        "{arn} ({sort:?}) got deployment {nth} at {at}, after {before} changes"
+                    ));
                 }
             }
             for (number, (at, _)) in redeploys.iter().enumerate() {
-                let before = number.checked_sub(1).map_or(Timestamp::MIN, |before| redeploys[before].0);
+                let before = number
+                    .checked_sub(1)
+                    .map_or(Timestamp::MIN, |before| redeploys[before].0);
                 let asks = |moved: Timestamp| {
                     let is_new = moved.saturating_add(FRESH_AFTER).unwrap() > before;
                     is_new && moved.saturating_add(self.settle).unwrap() <= *at
                 };
                 if !moves.iter().any(|(moved, _)| asks(*moved)) {
-                    return Err(format!("{arn} ({sort:?}) got a deployment at {at}, before a change had settled"));
+                    return Err(format!(
+                        "{arn} ({sort:?}) got a deployment at {at}, before a change had settled"
+                    ));
                 }
             }
             // Nor may the deployment that one change did not need be spent on another.
@@ -440,22 +574,36 @@ impl Account {
                     return Err(format!("{arn} ({sort:?}) got {what}"));
                 }
             }
-            let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else { continue };
-            let reported = serde_json::to_value(last.services.iter().find(|service| service.service == *arn)).unwrap();
-            let said = |action: &str, reason: &str| reported["action"] == action && reported["reason"] == reason;
+            let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else {
+                continue;
+            };
+            let reported =
+                serde_json::to_value(last.services.iter().find(|service| service.service == *arn))
+                    .unwrap();
+            let said = |action: &str, reason: &str| {
+                reported["action"] == action && reported["reason"] == reason
+            };
             // Its protected task is older than the version, so it cannot have read it.
-            let current = world.secrets[SECRETS[0]].versions[&world.version(SECRETS[0], "AWSCURRENT")];
-            let is_outlived = *sort == Sort::Protected && current > world.began_at.saturating_add(BEFORE_ANY).unwrap();
+            let current =
+                world.secrets[SECRETS[0]].versions[&world.version(SECRETS[0], "AWSCURRENT")];
+            let is_outlived = *sort == Sort::Protected
+                && current > world.began_at.saturating_add(BEFORE_ANY).unwrap();
             if is_outlived && !said("blocked", "stale-tasks") && reported["reason"] != "unknown" {
-                return Err(format!("{arn} has a task from before {current}, and the last report says {reported}"));
+                return Err(format!(
+                    "{arn} has a task from before {current}, and the last report says {reported}"
+                ));
             }
             let newest = &service.deployments[0];
             let is_ours = redeploys.iter().any(|(at, _)| *at == newest.created_at);
             let lag = if is_ours { VALUE_LAG } else { Duration::ZERO };
-            let stale = moves.iter().rfind(|(moved, _)| moved.saturating_add(lag).unwrap() >= newest.created_at);
+            let stale = moves
+                .iter()
+                .rfind(|(moved, _)| moved.saturating_add(lag).unwrap() >= newest.created_at);
             let Some((moved, name)) = stale else {
                 let is_ordinary = !matches!(sort, Sort::Protected | Sort::Broken);
-                if is_ordinary && (reported["action"] == "blocked" || reported["action"] == "failed") {
+                if is_ordinary
+                    && (reported["action"] == "blocked" || reported["action"] == "failed")
+                {
                     return Err(format!(
                         "{arn} ({sort:?}) is newer than all changes, and the last report says {reported}"
                     ));
@@ -477,10 +625,15 @@ impl Account {
             }
         }
         if let Some(interrupted) = world.interrupted.first() {
-            return Err(format!("{interrupted}, in stages and under way, was cut off"));
+            return Err(format!(
+                "{interrupted}, in stages and under way, was cut off"
+            ));
         }
         if world.quotas.refused > 0 {
-            return Err(format!("{} calls of the sweeps were more than AWS allows", world.quotas.refused));
+            return Err(format!(
+                "{} calls of the sweeps were more than AWS allows",
+                world.quotas.refused
+            ));
         }
         Ok(())
     }
@@ -496,7 +649,10 @@ fn protect_a_task(world: &mut World, number: usize, service: &str) {
         task_definition: deployment.task_definition.clone(),
         started_at: deployment.created_at,
     };
-    world.tasks.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"), task);
+    world.tasks.insert(
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"),
+        task,
+    );
 }
 
 impl Sort {
@@ -570,10 +726,19 @@ struct Delivery {
 
 impl Delivery {
     fn new(story: &Story, wire: Wire, random: fastrand::Rng) -> Self {
-        let mapped = story.services.iter().enumerate().filter(|(_, sort)| **sort == Sort::Mapped);
-        let mapped: Vec<_> = mapped.map(|(number, _)| format!("prod/api-{number}")).collect();
+        let mapped = story
+            .services
+            .iter()
+            .enumerate()
+            .filter(|(_, sort)| **sort == Sort::Mapped);
+        let mapped: Vec<_> = mapped
+            .map(|(number, _)| format!("prod/api-{number}"))
+            .collect();
         let mapping = json!([{"secret": SECRETS[0], "services": mapped}]).to_string();
-        let mut variables = vec![("REDEPLOY_LOOKUP", story.lookup), ("REDEPLOY_SETTLE_SECONDS", story.settle)];
+        let mut variables = vec![
+            ("REDEPLOY_LOOKUP", story.lookup),
+            ("REDEPLOY_SETTLE_SECONDS", story.settle),
+        ];
         if story.lookup.contains("config") {
             variables.push(("REDEPLOY_MAPPING", &mapping));
         }
@@ -605,20 +770,37 @@ impl Delivery {
             for (_, payload) in events {
                 while self.random.f64() >= self.lost {
                     let due = Instant::now() + Duration::from_millis(self.random.u64(100..90_000));
-                    self.parcels.push(Parcel { due, payload: payload.clone(), attempt: 1 });
+                    self.parcels.push(Parcel {
+                        due,
+                        payload: payload.clone(),
+                        attempt: 1,
+                    });
                     if self.random.f64() < 0.7 {
                         break;
                     }
                 }
             }
-            self.parcels.sort_by_key(|parcel| std::cmp::Reverse(parcel.due));
+            self.parcels
+                .sort_by_key(|parcel| std::cmp::Reverse(parcel.due));
             match self.parcels.last().map(|parcel| parcel.due) {
                 Some(due) if due <= Instant::now() => {
-                    let Some(Parcel { payload, attempt, .. }) = self.parcels.pop() else { return };
-                    let failed = self.invoke(&payload).await.is_none_or(|report| report.failure.is_some());
+                    let Some(Parcel {
+                        payload, attempt, ..
+                    }) = self.parcels.pop()
+                    else {
+                        return;
+                    };
+                    let failed = self
+                        .invoke(&payload)
+                        .await
+                        .is_none_or(|report| report.failure.is_some());
                     if failed && attempt <= 2 {
                         let due = Instant::now() + Duration::from_secs(60 * attempt);
-                        self.parcels.push(Parcel { due, payload, attempt: attempt + 1 });
+                        self.parcels.push(Parcel {
+                            due,
+                            payload,
+                            attempt: attempt + 1,
+                        });
                     }
                 }
                 None if self.closing.get() && self.wire.world().events.is_empty() => return,
@@ -635,12 +817,21 @@ impl Delivery {
         self.wire.begin();
         let began = self.wire.world().now();
         // The bug of a function that waits for nothing.
-        let ahead = Duration::from_secs(if self.bug == Some(Bug::NoSettle) { 60 } else { 0 });
+        let ahead = Duration::from_secs(if self.bug == Some(Bug::NoSettle) {
+            60
+        } else {
+            0
+        });
         let now = began.saturating_add(ahead).unwrap();
-        let clock = Clock::new(now, Some(now.saturating_add(Duration::from_mins(15)).unwrap()));
+        let clock = Clock::new(
+            now,
+            Some(now.saturating_add(Duration::from_mins(15)).unwrap()),
+        );
         let handled = handle(&self.aws, &self.config, payload, &clock);
         let report = if self.random.f64() < self.killed && !self.sweeping {
-            timeout(Duration::from_millis(self.random.u64(1..20_000)), handled).await.ok()
+            timeout(Duration::from_millis(self.random.u64(1..20_000)), handled)
+                .await
+                .ok()
         } else {
             Some(handled.await)
         };
@@ -648,20 +839,23 @@ impl Delivery {
             sleep(READS_CATCH_UP).await;
             self.aws = self.wire.clients();
         }
-        let what = payload["detail"]["eventName"].as_str().or(payload["detail-type"].as_str());
+        let what = payload["detail"]["eventName"]
+            .as_str()
+            .or(payload["detail-type"].as_str());
         if let Some(report) = &report {
             let denied = std::mem::take(&mut self.wire.world().denied);
             let is_told = |arn: &String| {
                 report.failure.is_some()
-                    && report
-                        .services
-                        .iter()
-                        .any(|s| s.service == *arn && s.action == Done::Failed && s.error.is_some())
+                    && report.services.iter().any(|s| {
+                        s.service == *arn && s.action == ServiceAction::Failed && s.error.is_some()
+                    })
             };
-            self.untold.extend(denied.into_iter().filter(|arn| !is_told(arn)));
+            self.untold
+                .extend(denied.into_iter().filter(|arn| !is_told(arn)));
         }
         let came_to = report.as_ref().map_or("killed", |report| &report.reason);
-        self.told.push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
+        self.told
+            .push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
         report
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redeploy_core::config::VARIABLES;
-use redeploy_core::event::Kind;
+use redeploy_core::event::TriggerKind;
 use redeploy_core::report::{LogContext, Outcome, Report};
 use serde_json::Value;
 
@@ -19,7 +19,9 @@ fn read(path: &str) -> String {
 
 /// Every source file of the three packages, with its text up to its tests.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut directories: Vec<_> = ["core/src", "src", "cli/src"].map(|source| root().join(source)).into();
+    let mut directories: Vec<_> = ["core/src", "src", "cli/src"]
+        .map(|source| root().join(source))
+        .into();
     let mut sources = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
@@ -40,19 +42,40 @@ fn sources() -> Vec<(PathBuf, String)> {
 #[test]
 fn only_the_aws_module_names_the_sdk() {
     for (path, code) in sources() {
-        let names_sdk = ["aws_sdk_", "aws_config", "aws_smithy"].iter().any(|name| code.contains(name));
-        assert!(!names_sdk || path.starts_with("src/aws") || path.starts_with("cli/src/desk"), "{}", path.display());
+        let names_sdk = ["aws_sdk_", "aws_config", "aws_smithy"]
+            .iter()
+            .any(|name| code.contains(name));
+        assert!(
+            !names_sdk || path.starts_with("src/aws") || path.starts_with("cli/src/desk"),
+            "{}",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn the_pure_code_does_no_io_and_reads_no_clock_and_no_environment() {
     let is_pure = |(path, _): &(PathBuf, String)| {
-        path.starts_with("core/src") || (path.starts_with("cli/src/doctor") && !path.ends_with("command.rs"))
+        path.starts_with("core/src")
+            || (path.starts_with("cli/src/doctor") && !path.ends_with("command.rs"))
     };
     for (path, code) in sources().into_iter().filter(is_pure) {
-        let impure = ["std::env", "std::fs", "std::net", "std::io", "std::time::Instant", "SystemTime", "::now()"];
-        for word in impure.into_iter().chain(["tokio", "async ", "println!", "tracing", "redeploy_on_rotation::"]) {
+        let impure = [
+            "std::env",
+            "std::fs",
+            "std::net",
+            "std::io",
+            "std::time::Instant",
+            "SystemTime",
+            "::now()",
+        ];
+        for word in impure.into_iter().chain([
+            "tokio",
+            "async ",
+            "println!",
+            "tracing",
+            "redeploy_on_rotation::",
+        ]) {
             assert!(!code.contains(word), "{} names {word}", path.display());
         }
     }
@@ -63,8 +86,11 @@ fn no_code_path_can_read_a_value() {
     const CALLS: [&str; 3] = ["get_secret_value", "get_parameter", ".decrypt("];
     for (path, code) in sources() {
         // The doctor is pure and can call nothing; it names, in the words of IAM, the permissions that a task needs.
-        let in_words =
-            if path.starts_with("cli/src/doctor") { [].as_slice() } else { &["getsecretvalue", "getparameter"] };
+        let in_words = if path.starts_with("cli/src/doctor") {
+            [].as_slice()
+        } else {
+            &["getsecretvalue", "getparameter"]
+        };
         let code = code.to_lowercase();
         for call in CALLS.iter().chain(in_words) {
             assert!(!code.contains(call), "{} names {call}", path.display());
@@ -87,8 +113,13 @@ fn every_variable_is_in_the_readme() {
 }
 
 /// The clients of `src/aws` by their fields, and what their actions begin with.
-const CLIENTS: [(&str, &str); 5] =
-    [("ecs", "ecs"), ("secrets", "secretsmanager"), ("tagging", "tag"), ("cloudtrail", "cloudtrail"), ("ssm", "ssm")];
+const CLIENTS: [(&str, &str); 5] = [
+    ("ecs", "ecs"),
+    ("secrets", "secretsmanager"),
+    ("tagging", "tag"),
+    ("cloudtrail", "cloudtrail"),
+    ("ssm", "ssm"),
+];
 
 /// What a role needs without any call of ours: for the log, the destinations and the traces.
 const PLUMBING: [&str; 6] = [
@@ -106,10 +137,15 @@ fn operations(code: &str) -> Vec<String> {
     let mut operations = Vec::new();
     for (client, service) in CLIENTS {
         let field = format!("self.{client}.");
-        let calls = code.split(&field).skip(1).filter_map(|rest| Some(rest.split_once("()")?.0));
+        let calls = code
+            .split(&field)
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once("()")?.0));
         // A client also says how it is configured, which is no call.
         for name in calls.filter(|name| *name != "config") {
-            let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            let words = name
+                .split('_')
+                .map(|word| word[..1].to_uppercase() + &word[1..]);
             operations.push(format!("{service}:{}", words.collect::<String>()));
         }
     }
@@ -119,32 +155,50 @@ fn operations(code: &str) -> Vec<String> {
 /// The actions that a text names between such marks.
 fn actions(text: &str, mark: char) -> BTreeSet<String> {
     let is_action = |text: &&str| {
-        let name = text.split_once(':').map_or("", |(service, name)| if service.is_empty() { "" } else { name });
-        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphabetic())
+        let name = text.split_once(':').map_or(
+            "",
+            |(service, name)| if service.is_empty() { "" } else { name },
+        );
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().all(|c| c.is_ascii_alphabetic())
     };
-    text.split(mark).filter(is_action).map(str::to_owned).collect()
+    text.split(mark)
+        .filter(is_action)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What stands between two texts.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("there is no {start:?}"));
-    rest.split_once(end).unwrap_or_else(|| panic!("there is no {end:?} after {start:?}")).0
+    let (_, rest) = text
+        .split_once(start)
+        .unwrap_or_else(|| panic!("there is no {start:?}"));
+    rest.split_once(end)
+        .unwrap_or_else(|| panic!("there is no {end:?} after {start:?}"))
+        .0
 }
 
 /// The actions that the role's statements of this effect name, whatever they are.
 fn statements(effect: &str) -> Vec<String> {
     let iam = read("infra/iam.tf");
     let lines = between(&iam, "  statements = [\n", "\n  ]\n").lines();
-    let statements: Vec<_> = lines.filter(|line| !line.trim_start().starts_with('#')).collect();
+    let statements: Vec<_> = lines
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect();
     let mut actions = Vec::new();
     for statement in statements.join("\n").split("Sid ").skip(1) {
         let value = |key: &str| {
             let values: Vec<_> = statement.split(&format!(" {key} ")).skip(1).collect();
-            let [value] = values.as_slice() else { panic!("not one {key} in {statement}") };
+            let [value] = values.as_slice() else {
+                panic!("not one {key} in {statement}")
+            };
             value.trim_start().trim_start_matches("= ").to_owned()
         };
         let list = between(&value("Action"), "[", "]").to_owned();
-        assert!(value("Action").starts_with('['), "the actions are no list of texts in {statement}");
+        assert!(
+            value("Action").starts_with('['),
+            "the actions are no list of texts in {statement}"
+        );
         if value("Effect").starts_with(&format!("\"{effect}\"")) {
             actions.extend(list.split('"').skip(1).step_by(2).map(str::to_owned));
         }
@@ -163,13 +217,26 @@ fn every_call_names_its_action() {
     for (path, code) in sources().into_iter().filter(is_of_the_function) {
         let called = operations(&code);
         // A call by another way than a field of `self` would not be seen here.
-        let sent = code.split_whitespace().collect::<String>().matches(".send()").count();
+        let sent = code
+            .split_whitespace()
+            .collect::<String>()
+            .matches(".send()")
+            .count();
         assert_eq!(called.len(), sent, "{}: {called:?}", path.display());
-        assert_eq!(BTreeSet::from_iter(called), actions(&code, '"'), "{}", path.display());
+        assert_eq!(
+            BTreeSet::from_iter(called),
+            actions(&code, '"'),
+            "{}",
+            path.display()
+        );
         for function in code.split("fn ") {
             let labels = actions(function, '"');
             for action in operations(function) {
-                assert!(labels.contains(&action), "{}: {action} is called by another name", path.display());
+                assert!(
+                    labels.contains(&action),
+                    "{}: {action} is called by another name",
+                    path.display()
+                );
             }
         }
     }
@@ -179,13 +246,21 @@ fn every_call_names_its_action() {
 fn every_call_of_the_desk_is_in_its_table() {
     let readme = read("README.md");
     let of_the_function: BTreeSet<_> = readme.lines().flat_map(|line| actions(line, '`')).collect();
-    let desk = sources().into_iter().filter(|(path, _)| path.starts_with("cli/src/desk"));
+    let desk = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("cli/src/desk"));
     let called: BTreeSet<_> = desk.flat_map(|(_, code)| actions(&code, '"')).collect();
     let page = read("docs/cli.md");
     let table = between(&page, "\n## Permissions\n", "A denied action");
-    let named: BTreeSet<_> =
-        table.lines().filter(|line| line.starts_with("| `")).flat_map(|line| actions(line, '`')).collect();
-    assert_eq!(named, called.difference(&of_the_function).cloned().collect());
+    let named: BTreeSet<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| actions(line, '`'))
+        .collect();
+    assert_eq!(
+        named,
+        called.difference(&of_the_function).cloned().collect()
+    );
 }
 
 #[test]
@@ -193,27 +268,50 @@ fn every_operation_has_its_permission_and_none_is_for_nothing() {
     let aws = sources().into_iter().filter(is_of_the_function);
     let called: BTreeSet<_> = aws.flat_map(|(_, code)| operations(&code)).collect();
     let readme = read("README.md");
-    let named = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    assert_eq!(named.flat_map(|name| actions(name, '`')).collect::<BTreeSet<_>>(), called);
+    let named = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(
+        named
+            .flat_map(|name| actions(name, '`'))
+            .collect::<BTreeSet<_>>(),
+        called
+    );
 
     let allowed = statements("Allow");
-    let mut needed: Vec<_> = called.into_iter().chain(PLUMBING.map(str::to_owned)).collect();
+    let mut needed: Vec<_> = called
+        .into_iter()
+        .chain(PLUMBING.map(str::to_owned))
+        .collect();
     needed.sort_unstable();
     assert_eq!(allowed, needed);
     let readme = read("infra/README.md");
     let permissions = between(&readme, "\n## Permissions\n", "\n## ");
-    let table = permissions.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let table = permissions
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let table: BTreeSet<_> = table.flat_map(|cell| actions(cell, '`')).collect();
     assert_eq!(Vec::from_iter(table), allowed);
-    let denied = permissions.lines().find(|line| line.starts_with("Denied")).unwrap();
+    let denied = permissions
+        .lines()
+        .find(|line| line.starts_with("Denied"))
+        .unwrap();
     assert_eq!(Vec::from_iter(actions(denied, '`')), statements("Deny"));
 }
 
 #[test]
 fn the_role_has_no_other_permissions() {
-    let module = ["events", "iam", "main", "observability"].map(|name| read(&format!("infra/{name}.tf"))).concat();
+    let module = ["events", "iam", "main", "observability"]
+        .map(|name| read(&format!("infra/{name}.tf")))
+        .concat();
     assert_eq!(module.matches("\"aws_iam_role_policy\"").count(), 1);
-    for other in ["NotAction", "aws_iam_policy", "policy_attachment", "managed_policy", "inline_policy"] {
+    for other in [
+        "NotAction",
+        "aws_iam_policy",
+        "policy_attachment",
+        "managed_policy",
+        "inline_policy",
+    ] {
         assert!(!module.contains(other), "{other}");
     }
 }
@@ -224,7 +322,10 @@ fn blocks(kind: &str, file: &str) -> Vec<(String, String)> {
     let start = format!("\n{kind} \"");
     let block = |block: &str| {
         let (name, body) = block.split_once("\" {\n").unwrap();
-        (name.to_owned(), body.split("\n}\n").next().unwrap().to_owned())
+        (
+            name.to_owned(),
+            body.split("\n}\n").next().unwrap().to_owned(),
+        )
     };
     let mut blocks: Vec<_> = text.split(&start).skip(1).map(block).collect();
     blocks.sort_unstable();
@@ -233,7 +334,10 @@ fn blocks(kind: &str, file: &str) -> Vec<(String, String)> {
 
 /// What a block says of a name, on one line, or nothing.
 fn argument(block: &str, name: &str) -> Option<String> {
-    let is_it = |line: &&str| line.split_once('=').is_some_and(|(key, _)| key.trim() == name && key.starts_with("  "));
+    let is_it = |line: &&str| {
+        line.split_once('=')
+            .is_some_and(|(key, _)| key.trim() == name && key.starts_with("  "))
+    };
     let mut lines = block.lines().skip_while(|line| !is_it(line));
     let mut value = lines.next()?.split_once('=')?.1.trim().to_owned();
     let inner: Vec<_> = lines
@@ -249,7 +353,12 @@ fn argument(block: &str, name: &str) -> Option<String> {
 
 #[test]
 fn the_modules_tables_say_what_its_files_say() {
-    let text = |block: &str| argument(block, "description").unwrap().trim_matches('"').to_owned();
+    let text = |block: &str| {
+        argument(block, "description")
+            .unwrap()
+            .trim_matches('"')
+            .to_owned()
+    };
     let variables = blocks("variable", "infra/variables.tf");
     assert!(variables.len() <= 20);
     let input = |(name, block): &(String, String)| {
@@ -257,7 +366,10 @@ fn the_modules_tables_say_what_its_files_say() {
         let required = if default.is_none() { "yes" } else { "no" };
         let default = default.map_or("n/a".to_owned(), |default| format!("`{default}`"));
         let kind = argument(block, "type").unwrap();
-        format!("| `{name}` | {} | `{kind}` | {default} | {required} |\n", text(block))
+        format!(
+            "| `{name}` | {} | `{kind}` | {default} | {required} |\n",
+            text(block)
+        )
     };
     let outputs = blocks("output", "infra/outputs.tf");
     let output = |(name, block): &(String, String)| format!("| `{name}` | {} |\n", text(block));
@@ -265,47 +377,91 @@ fn the_modules_tables_say_what_its_files_say() {
     let outputs: String = outputs.iter().map(output).collect();
     let readme = read("infra/README.md");
     for (heading, rows) in [("Inputs", inputs), ("Outputs", outputs)] {
-        let table = between(&readme, &format!("\n## {heading}\n\n"), "\n\n").lines().skip(2);
-        assert!(table.eq(rows.lines()), "the rows of {heading} in infra/README.md must be:\n{rows}");
+        let table = between(&readme, &format!("\n## {heading}\n\n"), "\n\n")
+            .lines()
+            .skip(2);
+        assert!(
+            table.eq(rows.lines()),
+            "the rows of {heading} in infra/README.md must be:\n{rows}"
+        );
     }
 }
 
 #[test]
 fn the_readmes_name_the_patterns_that_there_are() {
     let patterns = fs::read_dir(root().join("infra/patterns")).unwrap();
-    let patterns: BTreeSet<_> = patterns.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let patterns: BTreeSet<_> = patterns
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     let matched = read("events/README.md");
-    let matched = matched.lines().filter(|line| line.contains(".json` |")).map(|line| line.split('|').nth(4).unwrap());
-    let matched = matched.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(|name| format!("{name}.json")));
+    let matched = matched
+        .lines()
+        .filter(|line| line.contains(".json` |"))
+        .map(|line| line.split('|').nth(4).unwrap());
+    let matched = matched.flat_map(|cell| {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|name| format!("{name}.json"))
+    });
     assert_eq!(matched.collect::<BTreeSet<_>>(), patterns);
 
     let readme = read("README.md");
-    let rule: Value = serde_json::from_str(between(&readme, "event bus:\n\n```json\n", "```")).unwrap();
-    assert_eq!(rule, serde_json::from_str::<Value>(&read("infra/patterns/secret-label-updated.json")).unwrap());
+    let rule: Value =
+        serde_json::from_str(between(&readme, "event bus:\n\n```json\n", "```")).unwrap();
+    assert_eq!(
+        rule,
+        serde_json::from_str::<Value>(&read("infra/patterns/secret-label-updated.json")).unwrap()
+    );
 }
 
 #[test]
 fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
-    let report = Report::new(Kind::Sweep, Outcome::NothingToDo, "");
-    let context =
-        LogContext { timestamp: jiff::Timestamp::UNIX_EPOCH, request_id: "", function_name: "", duration_ms: 0 };
+    let report = Report::new(TriggerKind::Sweep, Outcome::NothingToDo, "");
+    let context = LogContext {
+        timestamp: jiff::Timestamp::UNIX_EPOCH,
+        request_id: "",
+        function_name: "",
+        duration_ms: 0,
+    };
     let line: Value = serde_json::from_str(&report.log_line(&context)).unwrap();
     let emitted = &line["_aws"]["CloudWatchMetrics"][0];
-    let emitted: Vec<_> = emitted["Metrics"].as_array().unwrap().iter().map(|metric| &metric["Name"]).collect();
+    let emitted: Vec<_> = emitted["Metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|metric| &metric["Name"])
+        .collect();
     let dashboard: Value = serde_json::from_str(&read("infra/dashboard.json")).unwrap();
     let widgets = dashboard["widgets"].as_array().unwrap().iter();
-    let metrics: Vec<_> = widgets.filter_map(|widget| widget["properties"]["metrics"].as_array()).flatten().collect();
+    let metrics: Vec<_> = widgets
+        .filter_map(|widget| widget["properties"]["metrics"].as_array())
+        .flatten()
+        .collect();
     for metric in &metrics {
-        assert_eq!((&metric[0], &metric[2]), (&"RedeployOnRotation".into(), &"FunctionName".into()));
-        assert!(emitted.contains(&&metric[1]) && line[metric[1].as_str().unwrap()].is_number(), "{metric}");
+        assert_eq!(
+            (&metric[0], &metric[2]),
+            (&"RedeployOnRotation".into(), &"FunctionName".into())
+        );
+        assert!(
+            emitted.contains(&&metric[1]) && line[metric[1].as_str().unwrap()].is_number(),
+            "{metric}"
+        );
     }
     assert!(metrics.len() >= emitted.len());
     let query = between(&read("infra/dashboard.json"), "SOURCE", "limit").replace('\\', "");
-    let named: Vec<_> = query.split("/\"").skip(1).map(|key| key.split('"').next().unwrap()).collect();
+    let named: Vec<_> = query
+        .split("/\"")
+        .skip(1)
+        .map(|key| key.split('"').next().unwrap())
+        .collect();
     assert_eq!(named, ["trigger", "outcome", "reason", "rotations"]);
     assert!(named.iter().all(|key| line.get(*key).is_some()), "{line}");
     let observability = read("infra/observability.tf");
-    let alarms: Vec<_> = observability.split("\"RedeployOnRotation\"\n").skip(1).collect();
+    let alarms: Vec<_> = observability
+        .split("\"RedeployOnRotation\"\n")
+        .skip(1)
+        .collect();
     assert!(alarms.len() >= 2);
     for alarm in alarms {
         let metric = alarm.split('"').nth(1).unwrap();

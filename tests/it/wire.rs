@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redeploy_core::event::sqs_batch;
-use redeploy_core::report::{Done, Failure, Outcome, Report};
+use redeploy_core::report::{ErrorType, Outcome, Report, ServiceAction};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle_batch;
@@ -27,9 +27,19 @@ async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
 
 fn actions(report: &Report) -> Vec<(String, String, String)> {
     let report = serde_json::to_value(report).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
     let services = report["services"].as_array().unwrap().iter();
-    services.map(|s| (text(&s["service"]), text(&s["action"]), text(&s["reason"]))).collect()
+    services
+        .map(|s| (text(&s["service"]), text(&s["action"]), text(&s["reason"])))
+        .collect()
 }
 
 fn row(service: &str, action: &str, reason: &str) -> (String, String, String) {
@@ -52,7 +62,12 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
         let world = wire.world();
         assert_eq!(world.redeploys.len(), 234);
         assert_eq!(world.calls_of("ListServices").len(), 3);
-        assert!(world.calls_of("ListServices").iter().all(|body| body["maxResults"] == 100));
+        assert!(
+            world
+                .calls_of("ListServices")
+                .iter()
+                .all(|body| body["maxResults"] == 100)
+        );
         assert_eq!(world.calls_of("DescribeServices").len(), 24);
         assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
     }
@@ -69,7 +84,14 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
     let (wire, event) = changed(|world, secret| {
         for number in 0..25 {
             let service = world.make_service(&format!("api-{number}"), "/unrelated");
-            world.tag(&service, if number % 2 == 0 { "prod/db other" } else { secret });
+            world.tag(
+                &service,
+                if number % 2 == 0 {
+                    "prod/db other"
+                } else {
+                    secret
+                },
+            );
         }
         let other = world.make_service("other", secret);
         world.tag(&other, "prod/other");
@@ -78,7 +100,13 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
         world.make_service("untagged", secret);
     })
     .await;
-    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", "tags")]), &event).await;
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_LOOKUP", "tags")]),
+        &event,
+    )
+    .await;
     let world = wire.world();
     assert_eq!(world.redeploys.len(), 25, "{report:#?}");
     assert_eq!(world.calls.len(), 1 + 3 + 25);
@@ -96,15 +124,30 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
         world.make_service("other", "/unrelated");
     })
     .await;
-    let vars = [("REDEPLOY_LOOKUP", "config"), ("REDEPLOY_MAPPING", &mapping.to_string())];
+    let vars = [
+        ("REDEPLOY_LOOKUP", "config"),
+        ("REDEPLOY_MAPPING", &mapping.to_string()),
+    ];
     let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-    assert_eq!(report.failure, Some(Failure::PartialFailure));
-    let mut failed: Vec<_> = report.services.iter().filter(|s| s.action == Done::Failed).collect();
+    assert_eq!(report.failure, Some(ErrorType::PartialFailure));
+    let mut failed: Vec<_> = report
+        .services
+        .iter()
+        .filter(|s| s.action == ServiceAction::Failed)
+        .collect();
     failed.sort_by_key(|service| &service.service);
-    assert_eq!(failed.iter().map(|s| s.service.as_str()).collect::<Vec<_>>(), ["nowhere/api", "prod/gone"]);
+    assert_eq!(
+        failed
+            .iter()
+            .map(|s| s.service.as_str())
+            .collect::<Vec<_>>(),
+        ["nowhere/api", "prod/gone"]
+    );
     assert!(
-        failed.iter().all(|s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING")
-            && s.secrets[0].ends_with("secret:prod/db-Ab12Cd"))
+        failed
+            .iter()
+            .all(|s| s.error.as_ref().unwrap().contains("REDEPLOY_MAPPING")
+                && s.secrets[0].ends_with("secret:prod/db-Ab12Cd"))
     );
     assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
     assert_eq!(wire.world().redeploys.len(), 1);
@@ -112,7 +155,9 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn several_lookups_count_together_and_no_service_twice() {
-    let mapping = json!([{"secret": "prod/db", "services": ["prod/by-mapping", "prod/by-definition"]}]).to_string();
+    let mapping =
+        json!([{"secret": "prod/db", "services": ["prod/by-mapping", "prod/by-definition"]}])
+            .to_string();
     let (wire, event) = changed(|world, secret| {
         world.make_service("by-definition", secret);
         let tagged = world.make_service("by-tag", "/unrelated");
@@ -121,9 +166,13 @@ async fn several_lookups_count_together_and_no_service_twice() {
         world.make_service("by-nothing", "/unrelated");
     })
     .await;
-    let vars = [("REDEPLOY_LOOKUP", "scan,tags,config"), ("REDEPLOY_MAPPING", &mapping)];
+    let vars = [
+        ("REDEPLOY_LOOKUP", "scan,tags,config"),
+        ("REDEPLOY_MAPPING", &mapping),
+    ];
     let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-    let expected = ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
+    let expected =
+        ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
     assert_eq!(actions(&report), expected);
     assert_eq!(wire.world().redeploys.len(), 3);
     assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
@@ -151,11 +200,16 @@ async fn every_place_of_a_task_definition_is_read() {
     })
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    let mut expected: Vec<_> =
-        ["by-log", "by-second", "by-volume", "unfinished"].map(|name| row(name, "redeployed", "stale")).into();
+    let mut expected: Vec<_> = ["by-log", "by-second", "by-volume", "unfinished"]
+        .map(|name| row(name, "redeployed", "stale"))
+        .into();
     expected.push(row("by-pull", "skipped", "image-pull-only"));
     assert_eq!(actions(&report), expected);
-    assert!(report.warnings[0].contains("task-definition/broken:1"), "{:?}", report.warnings);
+    assert!(
+        report.warnings[0].contains("task-definition/broken:1"),
+        "{:?}",
+        report.warnings
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,26 +242,52 @@ async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocati
 #[tokio::test(start_paused = true)]
 async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
     let (wire, event) = changed(|world, secret| {
-        world.clusters.push(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/gone"));
+        world
+            .clusters
+            .push(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/gone"));
         world.make_service("api", secret);
         let deleted = world.make_service("deleted", secret);
         world.tag(&deleted, "prod/db");
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("ServiceNotFoundException")]);
+    wire.world().fail_next(
+        "UpdateService",
+        &[Fault::Refused("ServiceNotFoundException")],
+    );
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, None, "{report:#?}");
-    assert!(report.warnings[0].contains("cluster/gone"), "{:?}", report.warnings);
-    assert!(actions(&report).iter().any(|(_, action, reason)| action == "skipped" && reason == "not-active"));
+    assert!(
+        report.warnings[0].contains("cluster/gone"),
+        "{:?}",
+        report.warnings
+    );
+    assert!(
+        actions(&report)
+            .iter()
+            .any(|(_, action, reason)| action == "skipped" && reason == "not-active")
+    );
     assert_eq!(wire.world().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_the_configuration_names_and_that_does_not_exist_fails_after_the_rest_is_done() {
+async fn a_cluster_that_the_configuration_names_and_that_does_not_exist_fails_after_the_rest_is_done()
+ {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_CLUSTERS", "prod,prdo")]), &event).await;
-    assert_eq!(report.failure, Some(Failure::PartialFailure));
-    assert_eq!(actions(&report), [row("prdo", "failed", "not-found"), row("api", "redeployed", "stale")]);
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_CLUSTERS", "prod,prdo")]),
+        &event,
+    )
+    .await;
+    assert_eq!(report.failure, Some(ErrorType::PartialFailure));
+    assert_eq!(
+        actions(&report),
+        [
+            row("prdo", "failed", "not-found"),
+            row("api", "redeployed", "stale")
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,15 +299,26 @@ async fn only_the_clusters_in_scope_are_touched() {
             let other = world.make_service("other", secret);
             let mut other = world.services.remove(&other).unwrap();
             other.cluster = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/stage");
-            other.tags.insert("redeploy-on-rotation".to_owned(), "prod/db".to_owned());
+            other
+                .tags
+                .insert("redeploy-on-rotation".to_owned(), "prod/db".to_owned());
             world.clusters.push(other.cluster.clone());
-            world.services.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/stage/other"), other);
+            world.services.insert(
+                format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/stage/other"),
+                other,
+            );
         })
         .await;
         let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_CLUSTERS", CLUSTER)];
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
         assert_eq!(wire.world().redeploys.len(), 1, "{lookup}");
-        invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", lookup)]), &event).await;
+        invoke(
+            &wire.clients(),
+            &wire,
+            &config(&[("REDEPLOY_LOOKUP", lookup)]),
+            &event,
+        )
+        .await;
         assert_eq!(wire.world().redeploys.len(), 2, "{lookup}");
     }
 }
@@ -240,14 +331,18 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
         }
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    wire.world()
+        .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Failed);
-    assert_eq!(report.failure, Some(Failure::PartialFailure));
+    assert_eq!(report.failure, Some(ErrorType::PartialFailure));
     assert_eq!(wire.world().redeploys.len(), 2);
     let failed = &report.services[0];
-    assert_eq!(failed.action, Done::Failed);
-    assert!(failed.error.as_ref().unwrap().contains("ecs:UpdateService"), "{failed:?}");
+    assert_eq!(failed.action, ServiceAction::Failed);
+    assert!(
+        failed.error.as_ref().unwrap().contains("ecs:UpdateService"),
+        "{failed:?}"
+    );
     assert!(report.error_message().contains(&failed.service));
     // The retry touches only what is left.
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
@@ -260,25 +355,46 @@ async fn a_task_definition_that_cannot_be_read_fails_its_services_only() {
     let (wire, event) = changed(|world, secret| {
         world.make_service("api", secret);
         world.make_service("unreadable", secret);
-        world.task_definitions.retain(|arn, _| !arn.contains("unreadable"));
+        world
+            .task_definitions
+            .retain(|arn, _| !arn.contains("unreadable"));
     })
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    assert_eq!(actions(&report), [row("unreadable", "failed", "lookup-failed"), row("api", "redeployed", "stale")]);
+    assert_eq!(
+        actions(&report),
+        [
+            row("unreadable", "failed", "lookup-failed"),
+            row("api", "redeployed", "stale")
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn throttled_reads_are_repeated_and_a_lookup_throttled_for_good_fails_as_such() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    for operation in ["ListClusters", "ListServices", "DescribeServices", "DescribeTaskDefinition"] {
-        wire.world().fail_next(operation, &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost]);
+    for operation in [
+        "ListClusters",
+        "ListServices",
+        "DescribeServices",
+        "DescribeTaskDefinition",
+    ] {
+        wire.world().fail_next(
+            operation,
+            &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost],
+        );
     }
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
-    wire.world().fail_next("ListClusters", &[Fault::Throttled; 20]);
+    wire.world()
+        .fail_next("ListClusters", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    assert_eq!(report.failure, Some(Failure::Throttled));
-    assert!(report.reason.contains("ecs:ListClusters"), "{}", report.reason);
+    assert_eq!(report.failure, Some(ErrorType::Throttled));
+    assert!(
+        report.reason.contains("ecs:ListClusters"),
+        "{}",
+        report.reason
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,7 +439,13 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
         service.deployments[0].primary = true;
         service.history.clear();
     });
-    let report = invoke(&aws, &wire, &config(&[("REDEPLOY_DRY_RUN", "true")]), &event).await;
+    let report = invoke(
+        &aws,
+        &wire,
+        &config(&[("REDEPLOY_DRY_RUN", "true")]),
+        &event,
+    )
+    .await;
     assert_eq!(actions(&report), [row("api", "planned", "stale")]);
 }
 
@@ -353,8 +475,14 @@ async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
     wire.world().request_rotation("prod/db");
     let (_, event) = wire.world().events.remove(0);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    assert_eq!(report.failure, Some(Failure::RotationPending));
-    let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_ON_PENDING", "ignore")]), &event).await;
+    assert_eq!(report.failure, Some(ErrorType::RotationPending));
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[("REDEPLOY_ON_PENDING", "ignore")]),
+        &event,
+    )
+    .await;
     assert_eq!(report.outcome, Outcome::Ignored);
     assert!(wire.world().redeploys.is_empty());
 }
@@ -363,16 +491,21 @@ async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
 async fn an_invocation_that_ends_before_the_change_settled_says_so() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     let now = wire.world().now();
-    let clock = Clock::new(now, Some(now.saturating_add(Duration::from_secs(3)).unwrap()));
-    let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
-    assert_eq!(report.failure, Some(Failure::TimeLeft));
+    let clock = Clock::new(
+        now,
+        Some(now.saturating_add(Duration::from_secs(3)).unwrap()),
+    );
+    let report =
+        redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
+    assert_eq!(report.failure, Some(ErrorType::TimeLeft));
     assert!(wire.world().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let record = |id: &str, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
+    let record =
+        |id: &str, body: Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
     let mut broken = event.clone();
     broken["detail"]["labelUpdated"] = Value::Null;
     let batch = json!({"Records": [
@@ -386,9 +519,18 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     let clock = Clock::new(wire.world().now(), None);
     let aws: Aws = wire.clients();
     let mut outcomes = Vec::new();
-    let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| outcomes.push(report.outcome)).await;
+    let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| {
+        outcomes.push(report.outcome)
+    })
+    .await;
     assert_eq!(failed, ["broken", "bodiless"]);
-    let expected = [Outcome::Redeployed, Outcome::Failed, Outcome::NothingToDo, Outcome::Ignored, Outcome::Failed];
+    let expected = [
+        Outcome::Redeployed,
+        Outcome::Failed,
+        Outcome::NothingToDo,
+        Outcome::Ignored,
+        Outcome::Failed,
+    ];
     assert_eq!(outcomes, expected);
     assert_eq!(wire.world().redeploys.len(), 1);
 }
@@ -405,7 +547,12 @@ async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_s
         world.finish_rotation("prod/db", &version);
         let wire = Wire::new(world);
         let (aws, config) = (wire.clients(), config(&[("REDEPLOY_SETTLE_SECONDS", "1")]));
-        let events: Vec<_> = wire.world().events.drain(..).map(|(_, event)| event).collect();
+        let events: Vec<_> = wire
+            .world()
+            .events
+            .drain(..)
+            .map(|(_, event)| event)
+            .collect();
         assert_eq!(events.len(), 3);
         for event in events.iter().skip(first).chain(&events).chain(&events) {
             invoke(&aws, &wire, &config, event).await;
@@ -416,8 +563,10 @@ async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_s
 
 #[tokio::test(start_paused = true)]
 async fn a_json_key_with_a_space_is_a_key_like_any_other() {
-    let (wire, event) =
-        changed(|world, secret| drop(world.make_service("api", &format!("{secret}:db password::")))).await;
+    let (wire, event) = changed(|world, secret| {
+        drop(world.make_service("api", &format!("{secret}:db password::")))
+    })
+    .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
 }
@@ -445,13 +594,16 @@ async fn a_request_attempted_again_touches_only_what_is_left() {
         }
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    wire.world()
+        .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let request = json!({"action": "redeploy", "secret": "prod/db"});
     let asked_at = wire.world().now();
-    for failure in [Some(Failure::PartialFailure), None] {
+    for failure in [Some(ErrorType::PartialFailure), None] {
         let mut clock = Clock::new(wire.world().now(), None);
         clock.asked_at = asked_at;
-        let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock).await;
+        let report =
+            redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock)
+                .await;
         assert_eq!(report.failure, failure);
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
@@ -474,7 +626,10 @@ async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret(
     let aws = wire.clients();
     let sweep = json!({"action": "sweep"});
     let report = invoke(&aws, &wire, &config(&[]), &sweep).await;
-    assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 120));
+    assert_eq!(
+        (report.outcome, report.services.len()),
+        (Outcome::NothingToDo, 120)
+    );
     // One more for the tasks outside services: their number alone tells that there are none.
     assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
     invoke(&aws, &wire, &config(&[]), &sweep).await;
@@ -494,12 +649,25 @@ async fn a_sweep_follows_parameters_tags_and_mappings() {
     .await;
     let now = wire.world().now();
     wire.world().parameters.insert("/app/limit".to_owned(), now);
-    wire.world().parameters.insert("/app/other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+    wire.world().parameters.insert(
+        "/app/other".to_owned(),
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    );
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let vars = [("REDEPLOY_LOOKUP", "scan,tags,config"), ("REDEPLOY_MAPPING", &mapping)];
-    let report = invoke(&wire.clients(), &wire, &config(&vars), &json!({"action": "sweep"})).await;
-    let mut expected: Vec<_> =
-        ["by-mapping", "by-parameter", "by-tag"].map(|name| row(name, "redeployed", "stale")).into();
+    let vars = [
+        ("REDEPLOY_LOOKUP", "scan,tags,config"),
+        ("REDEPLOY_MAPPING", &mapping),
+    ];
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&vars),
+        &json!({"action": "sweep"}),
+    )
+    .await;
+    let mut expected: Vec<_> = ["by-mapping", "by-parameter", "by-tag"]
+        .map(|name| row(name, "redeployed", "stale"))
+        .into();
     expected.push(row("other", "skipped", "already-fresh"));
     assert_eq!(actions(&report), expected, "{report:#?}");
 }
@@ -526,10 +694,19 @@ async fn a_deployment_that_ends_has_its_service_examined_and_no_other() {
 async fn without_the_history_a_service_that_was_touched_before_is_not_touched_again() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("AccessDeniedException")]);
+    wire.world().fail_next(
+        "ListServiceDeployments",
+        &[Fault::Refused("AccessDeniedException")],
+    );
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
-    assert!(report.services[0].error.as_ref().unwrap().contains("ecs:ListServiceDeployments"));
+    assert!(
+        report.services[0]
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("ecs:ListServiceDeployments")
+    );
     assert!(wire.world().redeploys.is_empty());
 }
 
@@ -539,10 +716,15 @@ fn old_task(world: &mut World, number: u32, group: &str, started_by: &str, task_
         cluster: CLUSTER.to_owned(),
         group: group.to_owned(),
         started_by: started_by.to_owned(),
-        task_definition: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{task_definition}:1"),
+        task_definition: format!(
+            "arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{task_definition}:1"
+        ),
         started_at: world.now(),
     };
-    world.tasks.insert(format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"), task);
+    world.tasks.insert(
+        format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{number}"),
+        task,
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -579,7 +761,13 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     wire.world().tasks.clear();
     wire.world().calls.clear();
     let report = invoke(&aws, &wire, &config, &sweep).await;
-    assert!(report.services.iter().all(|service| service.action == Done::Skipped), "{report:#?}");
+    assert!(
+        report
+            .services
+            .iter()
+            .all(|service| service.action == ServiceAction::Skipped),
+        "{report:#?}"
+    );
     assert!(wire.world().calls_of("ListTasks").is_empty());
 }
 
@@ -609,23 +797,37 @@ async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_swe
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     let sweep = json!({"action": "sweep"});
-    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    wire.world()
+        .fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
     assert_eq!(report.failure, None);
-    assert!(report.services[0].error.as_ref().unwrap().contains("secretsmanager:DescribeSecret"));
+    assert!(
+        report.services[0]
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("secretsmanager:DescribeSecret")
+    );
     // What was not answered may be answered to the next attempt.
-    wire.world().fail_next("DescribeSecret", &[Fault::Throttled; 20]);
+    wire.world()
+        .fail_next("DescribeSecret", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
-    assert_eq!(report.failure, Some(Failure::PartialFailure));
+    assert_eq!(report.failure, Some(ErrorType::PartialFailure));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_waits_until_a_change_of_this_moment_has_settled() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     let began = tokio::time::Instant::now();
-    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[]),
+        &json!({"action": "sweep"}),
+    )
+    .await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
     assert!(began.elapsed() >= Duration::from_secs(10));
     let world = wire.world();
@@ -641,7 +843,10 @@ async fn a_deployment_event_of_a_service_that_no_lookup_could_find_is_left_alone
     })
     .await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let vars = [("REDEPLOY_LOOKUP", "config"), ("REDEPLOY_MAPPING", &mapping)];
+    let vars = [
+        ("REDEPLOY_LOOKUP", "config"),
+        ("REDEPLOY_MAPPING", &mapping),
+    ];
     for (name, calls) in [("other", 0), ("mapped", 1)] {
         let event = json!({
             "source": "aws.ecs", "detail-type": "ECS Deployment State Change",
@@ -649,7 +854,11 @@ async fn a_deployment_event_of_a_service_that_no_lookup_could_find_is_left_alone
             "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"},
         });
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-        assert_eq!(wire.world().calls_of("DescribeServices").len(), calls, "{name}");
+        assert_eq!(
+            wire.world().calls_of("DescribeServices").len(),
+            calls,
+            "{name}"
+        );
     }
     assert_eq!(wire.world().redeploys.len(), 1);
 }
@@ -663,30 +872,48 @@ async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
     wire.world().finish_rotation("prod/db", &version);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let (aws, config) = (wire.clients(), config(&[]));
-    assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::Redeployed);
+    assert_eq!(
+        invoke(&aws, &wire, &config, &event).await.outcome,
+        Outcome::Redeployed
+    );
     // Tagged, so that LastChangedDate is later than the new deployment.
     wire.world().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::NothingToDo);
+    assert_eq!(
+        invoke(&aws, &wire, &config, &event).await.outcome,
+        Outcome::NothingToDo
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
     let mut world = World::new();
     world.quotas.unlimited = true;
-    let secrets: Vec<_> = (0..200).map(|number| world.make_secret(&format!("prod/{number}"))).collect();
+    let secrets: Vec<_> = (0..200)
+        .map(|number| world.make_secret(&format!("prod/{number}")))
+        .collect();
     tokio::time::sleep(Duration::from_mins(10)).await;
     for number in 0..1000 {
         let service = world.make_service(&format!("api-{number}"), &secrets[number % 200]);
         // 600 revisions: the services from 600 on share those of others.
-        let shared = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/api-{}:1", number % 600);
+        let shared = format!(
+            "arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/api-{}:1",
+            number % 600
+        );
         world.services.get_mut(&service).unwrap().deployments[0].task_definition = shared;
     }
     let wire = Wire::new(world);
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let (aws, config, sweep) = (wire.clients_with(1.0), config(&[]), json!({"action": "sweep"}));
+    let (aws, config, sweep) = (
+        wire.clients_with(1.0),
+        config(&[]),
+        json!({"action": "sweep"}),
+    );
     let report = invoke(&aws, &wire, &config, &sweep).await;
-    assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 1000));
+    assert_eq!(
+        (report.outcome, report.services.len()),
+        (Outcome::NothingToDo, 1000)
+    );
     let cold = wire.world().calls.len();
     assert!(cold <= 10 + 100 + 600 + 2 + 200, "{cold} calls");
     wire.world().calls.clear();
@@ -698,8 +925,17 @@ async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
 async fn an_endpoint_without_the_history_of_deployments_is_no_obstacle() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("UnknownOperationException"); 8]);
-    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    wire.world().fail_next(
+        "ListServiceDeployments",
+        &[Fault::Refused("UnknownOperationException"); 8],
+    );
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[]),
+        &json!({"action": "sweep"}),
+    )
+    .await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
 }
 
@@ -707,21 +943,36 @@ async fn an_endpoint_without_the_history_of_deployments_is_no_obstacle() {
 async fn what_could_not_be_dated_is_not_hidden_by_what_was() {
     let (wire, _) = changed(|world, secret| {
         let other = world.make_secret("prod/mail");
-        let secrets = json!([{"name": "A", "valueFrom": secret}, {"name": "B", "valueFrom": other}]);
-        world.make_service_of("api", json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]}));
+        let secrets =
+            json!([{"name": "A", "valueFrom": secret}, {"name": "B", "valueFrom": other}]);
+        world.make_service_of(
+            "api",
+            json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]}),
+        );
     })
     .await;
     let (aws, config, sweep) = (wire.clients(), config(&[]), json!({"action": "sweep"}));
     tokio::time::sleep(Duration::from_mins(10)).await;
-    assert_eq!(invoke(&aws, &wire, &config, &sweep).await.outcome, Outcome::Redeployed);
+    assert_eq!(
+        invoke(&aws, &wire, &config, &sweep).await.outcome,
+        Outcome::Redeployed
+    );
     tokio::time::sleep(Duration::from_mins(10)).await;
     wire.world().put_value("prod/mail");
     tokio::time::sleep(Duration::from_mins(10)).await;
     // One of the two secrets has an answer, by which the service is fresh.
-    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    wire.world()
+        .fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&aws, &wire, &config, &sweep).await;
-    let dated = report.rotations.iter().any(|rotation| rotation.secret.contains("prod/mail"));
-    let expected = if dated { row("api", "redeployed", "stale") } else { row("api", "skipped", "unknown") };
+    let dated = report
+        .rotations
+        .iter()
+        .any(|rotation| rotation.secret.contains("prod/mail"));
+    let expected = if dated {
+        row("api", "redeployed", "stale")
+    } else {
+        row("api", "skipped", "unknown")
+    };
     assert_eq!(actions(&report), [expected], "{report:#?}");
 }
 
@@ -732,9 +983,13 @@ async fn a_failure_without_a_name_is_not_taken_for_an_endpoint_without_a_memory(
     tokio::time::sleep(Duration::from_mins(10)).await;
     let api = wire.world().services.keys().next().unwrap().clone();
     wire.world().roll_back(&api);
-    for (times, expected) in [(3, row("api", "blocked", "rolled-back")), (20, row("api", "failed", "lookup-failed"))] {
+    for (times, expected) in [
+        (3, row("api", "blocked", "rolled-back")),
+        (20, row("api", "failed", "lookup-failed")),
+    ] {
         wire.world().faults.clear();
-        wire.world().fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
+        wire.world()
+            .fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
         let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
         assert_eq!(actions(&report), [expected]);
     }
@@ -761,16 +1016,28 @@ async fn a_sweep_finds_a_parameter_whose_only_slash_is_the_first() {
         world.make_service("by-arn", &by_arn);
         world.make_service("by-name", "/Oncall");
         world.make_service("other", "Other");
-        world.parameters.insert("Other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+        world
+            .parameters
+            .insert("Other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
     })
     .await;
     wire.world().put_parameter("/Oncall");
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[]),
+        &json!({"action": "sweep"}),
+    )
+    .await;
     let redeployed = |name| row(name, "redeployed", "stale");
     assert_eq!(
         actions(&report),
-        [redeployed("by-arn"), redeployed("by-name"), row("other", "skipped", "already-fresh")]
+        [
+            redeployed("by-arn"),
+            redeployed("by-name"),
+            row("other", "skipped", "already-fresh")
+        ]
     );
 }
 
@@ -786,7 +1053,14 @@ async fn a_sweep_right_after_a_change_says_what_it_cannot_know() {
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
     wire.world().describe("prod/db");
-    wire.world().fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
-    let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
+    wire.world()
+        .fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
+    let report = invoke(
+        &wire.clients(),
+        &wire,
+        &config(&[]),
+        &json!({"action": "sweep"}),
+    )
+    .await;
     assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
 }

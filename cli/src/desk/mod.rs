@@ -77,22 +77,42 @@ impl Desk {
         }
         let sdk = loader.load().await;
         if sdk.endpoint_url() == Some("") {
-            return Err(Unconnected::Refused("the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL".to_owned()));
+            return Err(Unconnected::Refused(
+                "the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL".to_owned(),
+            ));
         }
         let region = sdk.region().ok_or(Unconnected::NoRegion)?.to_string();
         let Some(credentials) = sdk.credentials_provider() else {
-            return Err(Unconnected::SignedOut("there are no credentials".to_owned()));
+            return Err(Unconnected::SignedOut(
+                "there are no credentials".to_owned(),
+            ));
         };
         if let Err(error) = credentials.provide_credentials().await {
             let why = causes(&error);
             // The last resort of the chain is an instance's own role; that there is none explains nothing.
             let nothing = why.contains("IMDS") || why.contains("no providers in chain");
-            let why = if nothing { "neither environment nor profile gives credentials".to_owned() } else { why };
+            let why = if nothing {
+                "neither environment nor profile gives credentials".to_owned()
+            } else {
+                why
+            };
             return Err(Unconnected::SignedOut(why));
         }
-        let aws = Aws::new(&sdk, if is_on_loopback(sdk.endpoint_url()) { UNPACED } else { rate_share });
+        let aws = Aws::new(
+            &sdk,
+            if is_on_loopback(sdk.endpoint_url()) {
+                UNPACED
+            } else {
+                rate_share
+            },
+        );
         let account = account(&sdk, &region).await?;
-        Ok(Self { aws, region, account, sdk })
+        Ok(Self {
+            aws,
+            region,
+            account,
+            sdk,
+        })
     }
 }
 
@@ -100,8 +120,12 @@ impl Desk {
 const UNPACED: f64 = 1e6;
 
 fn is_on_loopback(endpoint: Option<&str>) -> bool {
-    let host = endpoint.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
-    ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == *name || host.starts_with(&format!("{name}:")))
+    let host = endpoint
+        .and_then(|url| url.split_once("://"))
+        .map_or("", |(_, rest)| rest);
+    ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|name| host == *name || host.starts_with(&format!("{name}:")))
 }
 
 /// The account of whoever is signed in. Where STS refuses to say, as where an endpoint's policy leaves it out, the other
@@ -116,7 +140,10 @@ async fn account(sdk: &SdkConfig, region: &str) -> Result<String, Unconnected> {
     let account = match client.get_caller_identity().send().await {
         Ok(answer) => answer.account,
         Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
-            return Err(Unconnected::Unreachable { region: region.to_owned(), why: causes(&error) });
+            return Err(Unconnected::Unreachable {
+                region: region.to_owned(),
+                why: causes(&error),
+            });
         }
         Err(SdkError::ServiceError(refused)) if is_signed_out(refused.err().code()) => {
             let error = AwsError::new(ACTION, &SdkError::ServiceError(refused));
@@ -129,7 +156,12 @@ async fn account(sdk: &SdkConfig, region: &str) -> Result<String, Unconnected> {
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
 fn is_signed_out(code: Option<&str>) -> bool {
-    let codes =
-        ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClient", "IncompleteSignature"];
+    let codes = [
+        "ExpiredToken",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClient",
+        "IncompleteSignature",
+    ];
     code.is_some_and(|code| codes.iter().any(|known| code.contains(known)))
 }

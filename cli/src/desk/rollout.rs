@@ -39,19 +39,43 @@ pub enum Stage {
 /// # Errors
 /// When the call fails, or the service is gone.
 pub async fn rolling(aws: &Aws, service: &Service, deployment: &str) -> Result<Rolling, AwsError> {
-    let call = aws.ecs.describe_services().cluster(&service.cluster).services(&service.arn);
+    let call = aws
+        .ecs
+        .describe_services()
+        .cluster(&service.cluster)
+        .services(&service.arn);
     let call = async || call.clone().send().await;
-    let answer = aws.read(Category::ServiceRead, "ecs:DescribeServices", call).await?;
-    let gone = || AwsError::not_made("ecs:DescribeServices", &std::io::Error::other("the service is gone"));
-    let service = answer.services.unwrap_or_default().into_iter().next().ok_or_else(gone)?;
+    let answer = aws
+        .read(Category::ServiceRead, "ecs:DescribeServices", call)
+        .await?;
+    let gone = || {
+        AwsError::not_made(
+            "ecs:DescribeServices",
+            &std::io::Error::other("the service is gone"),
+        )
+    };
+    let service = answer
+        .services
+        .unwrap_or_default()
+        .into_iter()
+        .next()
+        .ok_or_else(gone)?;
     let deployments = service.deployments();
-    let ours = deployments.iter().find(|known| known.id() == Some(deployment));
+    let ours = deployments
+        .iter()
+        .find(|known| known.id() == Some(deployment));
     let new = ours.map_or(0, |ours| ours.running_count);
-    let old: i32 = deployments.iter().map(|known| known.running_count).sum::<i32>() - new;
+    let old: i32 = deployments
+        .iter()
+        .map(|known| known.running_count)
+        .sum::<i32>()
+        - new;
     let is_primary = ours.is_some_and(|ours| ours.status() == Some("PRIMARY"));
     let stage = match ours.and_then(|ours| ours.rollout_state()) {
         Some(DeploymentRolloutState::Failed) => {
-            let why = ours.and_then(|ours| ours.rollout_state_reason()).unwrap_or("it failed");
+            let why = ours
+                .and_then(|ours| ours.rollout_state_reason())
+                .unwrap_or("it failed");
             Stage::Failed(why.to_owned())
         }
         _ if !is_primary => Stage::Displaced,
@@ -61,5 +85,11 @@ pub async fn rolling(aws: &Aws, service: &Service, deployment: &str) -> Result<R
         _ => Stage::UnderWay,
     };
     let failed = ours.map_or(0, |ours| ours.failed_tasks);
-    Ok(Rolling { stage, desired: service.desired_count, new, failed, old })
+    Ok(Rolling {
+        stage,
+        desired: service.desired_count,
+        new,
+        failed,
+        old,
+    })
 }

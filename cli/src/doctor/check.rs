@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::reason::{Cause, Translation, arn_in, missing_json_key, translate};
 use super::{
-    Check, Decision, Facts, Finding, Known, Member, Mention, Network, Place, Platform, Secret, StoppedTask,
-    TaskDefinition, Verdict, names_to_try, place, split_suffix,
+    Check, Decision, Facts, Finding, Known, Member, Mention, Network, Place, Platform, Secret,
+    StoppedTask, TaskDefinition, Verdict, names_to_try, place, split_suffix,
 };
 use redeploy_core::arn::Arn;
 use redeploy_core::secret::{AWSCURRENT, InvalidReference, Named, Reference};
@@ -56,7 +56,10 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
 
 /// Examines a secret by itself, where no service names it.
 #[must_use]
-pub fn examine_secret(named: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>>) -> Vec<Finding> {
+pub fn examine_secret(
+    named: &Place,
+    secrets: &BTreeMap<Place, Known<Option<Secret>>>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(secret) = secret(named, secrets, &mut findings) {
         findings.push(version(&secret.arn, secret, "", ""));
@@ -70,7 +73,12 @@ pub fn examine_secret(named: &Place, secrets: &BTreeMap<Place, Known<Option<Secr
 #[must_use]
 pub fn needs(facts: &Facts) -> BTreeSet<Need> {
     let reads = reads(facts);
-    let full = reads.iter().filter_map(|(need, read)| Some(Need { action: need.action, resource: read.full.clone()? }));
+    let full = reads.iter().filter_map(|(need, read)| {
+        Some(Need {
+            action: need.action,
+            resource: read.full.clone()?,
+        })
+    });
     full.chain(reads.keys().cloned()).collect()
 }
 
@@ -85,9 +93,13 @@ struct Read<'a> {
 
 fn reads(facts: &Facts) -> BTreeMap<Need, Read<'_>> {
     let mut reads = BTreeMap::<Need, Read>::new();
-    let Ok(definition) = &facts.task_definition else { return reads };
+    let Ok(definition) = &facts.task_definition else {
+        return reads;
+    };
     for mention in &definition.mentions {
-        let Ok(reference) = mention.reference() else { continue };
+        let Ok(reference) = mention.reference() else {
+            continue;
+        };
         let (place, named) = place(&reference, &facts.home);
         let mut add = |action, resource: String, full| {
             let read = reads.entry(Need { action, resource }).or_default();
@@ -97,15 +109,24 @@ fn reads(facts: &Facts) -> BTreeMap<Need, Read<'_>> {
         match named {
             Named::Parameter { name, .. } => {
                 add(READ_PARAMETER, parameter_arn(facts, &place.0, &name), None);
-                let parameter = facts.parameters.get(&place).and_then(|known| known.as_ref().ok()?.as_ref());
+                let parameter = facts
+                    .parameters
+                    .get(&place)
+                    .and_then(|known| known.as_ref().ok()?.as_ref());
                 let key = parameter.and_then(|parameter| parameter.key.as_deref());
-                let home = Arn { region: place.0.clone(), ..ssm_arn(facts) };
+                let home = Arn {
+                    region: place.0.clone(),
+                    ..ssm_arn(facts)
+                };
                 if let Some(key) = key.and_then(|key| key_arn(key, &home)) {
                     add(DECRYPT, key, None);
                 }
             }
             Named::Secret { id, .. } => {
-                let secret = facts.secrets.get(&place).and_then(|known| known.as_ref().ok()?.as_ref());
+                let secret = facts
+                    .secrets
+                    .get(&place)
+                    .and_then(|known| known.as_ref().ok()?.as_ref());
                 if matches!(reference, Reference::Parameter(_)) {
                     let name = format!("/aws/reference/secretsmanager/{id}");
                     add(READ_PARAMETER, parameter_arn(facts, &place.0, &name), None);
@@ -116,7 +137,8 @@ fn reads(facts: &Facts) -> BTreeMap<Need, Read<'_>> {
                 } else if let Some(full) = full {
                     add(READ_SECRET, full, None);
                 }
-                if let Some(key) = secret.and_then(|secret| key_arn(secret.key.as_deref()?, &Arn::parse(&secret.arn)?))
+                if let Some(key) = secret
+                    .and_then(|secret| key_arn(secret.key.as_deref()?, &Arn::parse(&secret.arn)?))
                 {
                     add(DECRYPT, key, None);
                 }
@@ -138,7 +160,12 @@ fn ssm_arn(facts: &Facts) -> Arn {
 
 fn parameter_arn(facts: &Facts, region: &str, name: &str) -> String {
     let resource = format!("parameter/{}", name.trim_start_matches('/'));
-    Arn { region: region.to_owned(), resource, ..ssm_arn(facts) }.to_string()
+    Arn {
+        region: region.to_owned(),
+        resource,
+        ..ssm_arn(facts)
+    }
+    .to_string()
 }
 
 /// The ARN of a key that is named by ARN or id; `None` for an alias, which only KMS can resolve.
@@ -149,7 +176,14 @@ fn key_arn(key: &str, at: &Arn) -> Option<String> {
         true => Some(key.to_owned()),
         false => {
             let resource = format!("key/{key}");
-            Some(Arn { service: "kms".to_owned(), resource, ..at.clone() }.to_string())
+            Some(
+                Arn {
+                    service: "kms".to_owned(),
+                    resource,
+                    ..at.clone()
+                }
+                .to_string(),
+            )
         }
     }
 }
@@ -168,10 +202,18 @@ fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
             Some(translation) => {
                 let old = task.at.zip(since).is_some_and(|(at, since)| at < since);
                 let about = about(&task.reason);
-                groups.entry((old, translation.cause, about, task.code.clone())).or_default().push(task);
+                groups
+                    .entry((old, translation.cause, about, task.code.clone()))
+                    .or_default()
+                    .push(task);
             }
             None if task.code == "TaskFailedToStart" => {
-                let group = (false, Cause::Image, Some(task.reason.clone()), String::new());
+                let group = (
+                    false,
+                    Cause::Image,
+                    Some(task.reason.clone()),
+                    String::new(),
+                );
                 groups.entry(group).or_default().push(task);
             }
             None => exited += usize::from(task.code == "EssentialContainerExited"),
@@ -180,49 +222,99 @@ fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
     for ((old, cause, ..), mut group) in groups {
         group.sort_by_key(|task| task.at);
         let Some(last) = group.last() else { continue };
-        let when = last.at.map_or_else(String::new, |at| format!(", the last at {at}"));
-        let of = if old { " of before the present deployment" } else { "" };
-        let evidence = format!("{} stopped{of}{when}: {}", count(group.len(), "task"), last.reason);
+        let when = last
+            .at
+            .map_or_else(String::new, |at| format!(", the last at {at}"));
+        let of = if old {
+            " of before the present deployment"
+        } else {
+            ""
+        };
+        let evidence = format!(
+            "{} stopped{of}{when}: {}",
+            count(group.len(), "task"),
+            last.reason
+        );
         let task = last.arn.rsplit('/').next().unwrap_or_default();
-        findings.push(match translate(&last.reason).filter(|translation| translation.cause == cause) {
-            Some(translation) => {
-                let verdict = if old { Verdict::Warning } else { Verdict::Fault };
-                translated(verdict, task, translation, &evidence)
-            }
-            None => Finding {
-                fix: Some("Look the text up in AWS's list of stopped task errors.".to_owned()),
-                ..finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
+        findings.push(
+            match translate(&last.reason).filter(|translation| translation.cause == cause) {
+                Some(translation) => {
+                    let verdict = if old {
+                        Verdict::Warning
+                    } else {
+                        Verdict::Fault
+                    };
+                    translated(verdict, task, translation, &evidence)
+                }
+                None => Finding {
+                    fix: Some("Look the text up in AWS's list of stopped task errors.".to_owned()),
+                    ..finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
+                },
             },
-        });
+        );
     }
     // What the service says is the same thing again where its tasks are still shown.
-    let said: BTreeSet<_> = tasks.iter().filter_map(|task| Some(translate(&task.reason)?.cause)).collect();
+    let said: BTreeSet<_> = tasks
+        .iter()
+        .filter_map(|task| Some(translate(&task.reason)?.cause))
+        .collect();
     let mut repeated = BTreeSet::new();
     for (at, message) in facts.messages.iter().rev() {
-        let Some(translation) = translate(message) else { continue };
+        let Some(translation) = translate(message) else {
+            continue;
+        };
         if !said.contains(&translation.cause) && repeated.insert(translation.cause) {
             let evidence = format!("the service said at {at}: {message}");
-            findings.push(translated(Verdict::Fault, &facts.service, translation, &evidence));
+            findings.push(translated(
+                Verdict::Fault,
+                &facts.service,
+                translation,
+                &evidence,
+            ));
         }
     }
     if exited > 0 {
-        let evidence =
-            format!("{} ended because the application did; ECS had given it its values", count(exited, "task"));
+        let evidence = format!(
+            "{} ended because the application did; ECS had given it its values",
+            count(exited, "task")
+        );
         findings.push(Finding {
-            fix: Some("Look at its log: refused credentials there mean that the value is old or wrong.".to_owned()),
-            ..finding(Check::StoppedTasks, Verdict::Warning, &facts.service, evidence)
+            fix: Some(
+                "Look at its log: refused credentials there mean that the value is old or wrong."
+                    .to_owned(),
+            ),
+            ..finding(
+                Check::StoppedTasks,
+                Verdict::Warning,
+                &facts.service,
+                evidence,
+            )
         });
     }
     if findings.is_empty() {
-        findings.push(ok(Check::StoppedTasks, &facts.service, "no task of the last hour failed to start"));
+        findings.push(ok(
+            Check::StoppedTasks,
+            &facts.service,
+            "no task of the last hour failed to start",
+        ));
     }
     findings
 }
 
-fn translated(verdict: Verdict, subject: &str, translation: Translation, evidence: &str) -> Finding {
+fn translated(
+    verdict: Verdict,
+    subject: &str,
+    translation: Translation,
+    evidence: &str,
+) -> Finding {
     Finding {
         fix: Some(translation.fix.to_owned()),
-        ..finding(Check::StoppedTasks, verdict, subject, format!("{} {}", translation.meaning, capital(evidence)))
+        ..finding(
+            Check::StoppedTasks,
+            verdict,
+            subject,
+            format!("{} {}", translation.meaning, capital(evidence)),
+        )
     }
 }
 
@@ -245,7 +337,9 @@ fn references(definition: &TaskDefinition) -> Vec<Finding> {
                 "Put all three colons behind the secret, such as `:password::` for a JSON key alone."
             }
             (_, Member::Volume) => "Name the secret or parameter by its ARN.",
-            (_, Member::Registry) => "Name a secret by its ARN, or by its name if it is in the same Region.",
+            (_, Member::Registry) => {
+                "Name a secret by its ARN, or by its name if it is in the same Region."
+            }
             _ => "Name a secret by its ARN, or a parameter by its name or ARN.",
         };
         findings.push(Finding {
@@ -259,7 +353,10 @@ fn references(definition: &TaskDefinition) -> Vec<Finding> {
         });
     }
     if readable > 0 {
-        let evidence = format!("{readable} of {} have a form that ECS reads", definition.mentions.len());
+        let evidence = format!(
+            "{readable} of {} have a form that ECS reads",
+            definition.mentions.len()
+        );
         findings.push(ok(Check::Reference, &definition.arn, &evidence));
     }
     findings
@@ -270,8 +367,19 @@ fn secrets(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen = BTreeMap::new();
     for mention in &definition.mentions {
-        let Ok(reference) = mention.reference() else { continue };
-        let (place, Named::Secret { id, key, stage, version: id_of_version }) = place(&reference, &facts.home) else {
+        let Ok(reference) = mention.reference() else {
+            continue;
+        };
+        let (
+            place,
+            Named::Secret {
+                id,
+                key,
+                stage,
+                version: id_of_version,
+            },
+        ) = place(&reference, &facts.home)
+        else {
             continue;
         };
         let found = *seen.entry(place.clone()).or_insert_with(|| {
@@ -313,7 +421,12 @@ fn secret<'a>(
                         "aws secretsmanager restore-secret --region {region} --secret-id {}",
                         quoted(&secret.arn)
                     )],
-                    ..finding(Check::Secret, Verdict::Fault, id, format!("it is scheduled for deletion since {at}"))
+                    ..finding(
+                        Check::Secret,
+                        Verdict::Fault,
+                        id,
+                        format!("it is scheduled for deletion since {at}"),
+                    )
                 },
                 None => ok(Check::Secret, id, &format!("it exists in {region}")),
             });
@@ -325,7 +438,13 @@ fn secret<'a>(
 /// A secret that its reference does not find: perhaps its name does.
 fn missing_secret(place: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>>) -> Finding {
     let (region, id) = place;
-    let by_name = |name: &String| secrets.get(&(region.clone(), name.clone()))?.as_ref().ok()?.as_ref();
+    let by_name = |name: &String| {
+        secrets
+            .get(&(region.clone(), name.clone()))?
+            .as_ref()
+            .ok()?
+            .as_ref()
+    };
     let names = names_to_try(id);
     let found = names.iter().find_map(by_name);
     let (check, evidence) = match found {
@@ -339,9 +458,15 @@ fn missing_secret(place: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>
         ),
         Some(secret) => (
             Check::Secret,
-            format!("there is none with this suffix: {} was made anew, and is {} now", secret.name, secret.arn),
+            format!(
+                "there is none with this suffix: {} was made anew, and is {} now",
+                secret.name, secret.arn
+            ),
         ),
-        None => (Check::Secret, format!("there is no such secret in {region}")),
+        None => (
+            Check::Secret,
+            format!("there is no such secret in {region}"),
+        ),
     };
     let fix = match found {
         Some(secret) => format!("Put {} into the task definition.", secret.arn),
@@ -349,9 +474,15 @@ fn missing_secret(place: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>
     };
     let commands = match found {
         Some(_) => Vec::new(),
-        None => vec![format!("aws secretsmanager list-secrets --region {region} --query 'SecretList[].ARN'")],
+        None => vec![format!(
+            "aws secretsmanager list-secrets --region {region} --query 'SecretList[].ARN'"
+        )],
     };
-    Finding { fix: Some(fix), commands, ..finding(check, Verdict::Fault, id, evidence) }
+    Finding {
+        fix: Some(fix),
+        commands,
+        ..finding(check, Verdict::Fault, id, evidence)
+    }
 }
 
 fn partial_arn(id: &str, secret: &Secret) -> Option<Finding> {
@@ -376,7 +507,10 @@ fn partial_arn(id: &str, secret: &Secret) -> Option<Finding> {
         None => ok(
             Check::PartialArn,
             id,
-            &format!("it means {}; IAM is asked about the partial form, see `permission`", secret.arn),
+            &format!(
+                "it means {}; IAM is asked about the partial form, see `permission`",
+                secret.arn
+            ),
         ),
     })
 }
@@ -385,7 +519,11 @@ fn partial_arn(id: &str, secret: &Secret) -> Option<Finding> {
 fn version(at: &str, secret: &Secret, stage: &str, version: &str) -> Finding {
     let label = if stage.is_empty() { AWSCURRENT } else { stage };
     let labels: Vec<_> = secret.labels.keys().map(String::as_str).collect();
-    let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
+    let labels = if labels.is_empty() {
+        "none".to_owned()
+    } else {
+        labels.join(", ")
+    };
     let fault = |evidence: String, fix: &str| Finding {
         fix: Some(fix.to_owned()),
         ..finding(Check::Version, Verdict::Fault, at, evidence)
@@ -394,9 +532,10 @@ fn version(at: &str, secret: &Secret, stage: &str, version: &str) -> Finding {
     if version.is_empty() {
         return match on {
             Some(on) => ok(Check::Version, at, &format!("{label} is on version {on}")),
-            None if label == AWSCURRENT => {
-                fault("the secret has no version with AWSCURRENT: it has no value".to_owned(), "Store a value in it.")
-            }
+            None if label == AWSCURRENT => fault(
+                "the secret has no version with AWSCURRENT: it has no value".to_owned(),
+                "Store a value in it.",
+            ),
             None => fault(
                 format!("no version has the label {label}; there is {labels}"),
                 "Name one of these, or put the label on a version.",
@@ -411,30 +550,42 @@ fn version(at: &str, secret: &Secret, stage: &str, version: &str) -> Finding {
     }
     let known = secret.labels.values().any(|labelled| labelled == version);
     match &secret.versions {
-        _ if known => {
-            ok(Check::Version, at, &format!("version {version} exists; it is pinned, so no rotation reaches it"))
-        }
+        _ if known => ok(
+            Check::Version,
+            at,
+            &format!("version {version} exists; it is pinned, so no rotation reaches it"),
+        ),
         Ok(versions) if versions.contains(version) => Finding {
             fix: Some("Name a version with a label, or none.".to_owned()),
             ..finding(
                 Check::Version,
                 Verdict::Warning,
                 at,
-                format!("version {version} exists, but has no label any more, so Secrets Manager may delete it"),
+                format!(
+                    "version {version} exists, but has no label any more, so Secrets Manager may delete it"
+                ),
             )
         },
-        Ok(_) => fault(format!("there is no version {version}"), "Name one that exists, or none for the current one."),
+        Ok(_) => fault(
+            format!("there is no version {version}"),
+            "Name one that exists, or none for the current one.",
+        ),
         Err(why) => cannot_tell(Check::Version, at, why),
     }
 }
 
 /// A JSON key is inside the value, so only a task that failed can tell.
 fn json_key(facts: &Facts, mention: &Mention, id: &str, key: &str) -> Finding {
-    let reasons = facts.stopped.iter().flatten().map(|task| task.reason.as_str());
+    let reasons = facts
+        .stopped
+        .iter()
+        .flatten()
+        .map(|task| task.reason.as_str());
     let reasons = reasons.chain(facts.messages.iter().map(|(_, message)| message.as_str()));
     let is_this = |arn: &str| arn.starts_with(id);
-    let missing =
-        |text: &&str| missing_json_key(text) == Some(key) && arn_in(text, "secretsmanager").is_none_or(is_this);
+    let missing = |text: &&str| {
+        missing_json_key(text) == Some(key) && arn_in(text, "secretsmanager").is_none_or(is_this)
+    };
     let command = format!(
         "aws secretsmanager get-secret-value --secret-id {} --query SecretString --output text | jq keys",
         quoted(id)
@@ -445,11 +596,15 @@ fn json_key(facts: &Facts, mention: &Mention, id: &str, key: &str) -> Finding {
             ..cannot_tell(
                 Check::JsonKey,
                 &mention.at,
-                &format!("whether the value has the key {key:?} shows only to who reads it, which this does not"),
+                &format!(
+                    "whether the value has the key {key:?} shows only to who reads it, which this does not"
+                ),
             )
         },
         _ => Finding {
-            fix: Some(format!("Put the key {key:?} into the secret's value, or correct the reference.")),
+            fix: Some(format!(
+                "Put the key {key:?} into the secret's value, or correct the reference."
+            )),
             commands: vec![command],
             ..finding(
                 Check::JsonKey,
@@ -496,7 +651,10 @@ fn execution_role(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
             format!(" It names the task role {role}, which the application has once it runs; ECS does not read secrets with it.")
         });
         return vec![Finding {
-            fix: Some("Set executionRoleArn to a role that may read what the task definition names.".to_owned()),
+            fix: Some(
+                "Set executionRoleArn to a role that may read what the task definition names."
+                    .to_owned(),
+            ),
             ..finding(
                 Check::ExecutionRole,
                 Verdict::Fault,
@@ -512,7 +670,12 @@ fn execution_role(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
         Some(Ok(None)) => {
             return vec![Finding {
                 fix: Some("Make the role, or name one that exists.".to_owned()),
-                ..finding(Check::ExecutionRole, Verdict::Fault, role, "there is no such role".to_owned())
+                ..finding(
+                    Check::ExecutionRole,
+                    Verdict::Fault,
+                    role,
+                    "there is no such role".to_owned(),
+                )
             }];
         }
         Some(Ok(Some(found))) => {
@@ -521,7 +684,11 @@ fn execution_role(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
         }
     }
     let reads = reads(facts);
-    findings.extend(reads.iter().filter_map(|(need, read)| permission(facts, definition, role, need, read)));
+    findings.extend(
+        reads
+            .iter()
+            .filter_map(|(need, read)| permission(facts, definition, role, need, read)),
+    );
     findings.extend(unresolved_keys(facts, definition));
     findings
 }
@@ -538,7 +705,9 @@ fn trust(role: &str, policy: &str) -> Finding {
     };
     let statements = one_or_many(&policy["Statement"]);
     let has = |values: &Value, wanted: &[&str]| {
-        one_or_many(values).iter().any(|value| value.as_str().is_some_and(|value| wanted.contains(&value)))
+        one_or_many(values)
+            .iter()
+            .any(|value| value.as_str().is_some_and(|value| wanted.contains(&value)))
     };
     let is_for_ecs = |statement: &&Value| {
         let principal = &statement["Principal"];
@@ -547,21 +716,36 @@ fn trust(role: &str, policy: &str) -> Finding {
     };
     let for_ecs: Vec<_> = statements.iter().filter(is_for_ecs).collect();
     let fault = |evidence: String| Finding {
-        fix: Some(format!("Allow sts:AssumeRole to the service {ECS_TASKS} in its trust policy.")),
+        fix: Some(format!(
+            "Allow sts:AssumeRole to the service {ECS_TASKS} in its trust policy."
+        )),
         commands: vec![format!(
             "aws iam update-assume-role-policy --role-name {} --policy-document {}",
             role.rsplit('/').next().unwrap_or(role),
-            quoted(&policy_that_allows("sts:AssumeRole", "Principal", &json!({"Service": ECS_TASKS})))
+            quoted(&policy_that_allows(
+                "sts:AssumeRole",
+                "Principal",
+                &json!({"Service": ECS_TASKS})
+            ))
         )],
         ..finding(Check::Trust, Verdict::Fault, role, evidence)
     };
     let allows = |statement: &&Value| statement["Effect"] == "Allow";
-    let is_conditional = |statement: &Value| statement["Condition"].as_object().is_some_and(|c| !c.is_empty());
+    let is_conditional = |statement: &Value| {
+        statement["Condition"]
+            .as_object()
+            .is_some_and(|c| !c.is_empty())
+    };
     match for_ecs.iter().copied().find(allows) {
-        _ if for_ecs.iter().any(|statement| !allows(statement) && !is_conditional(statement)) => {
+        _ if for_ecs
+            .iter()
+            .any(|statement| !allows(statement) && !is_conditional(statement)) =>
+        {
             fault(format!("its trust policy denies it to {ECS_TASKS}"))
         }
-        None => fault(format!("its trust policy does not name {ECS_TASKS}, so ECS cannot take it on")),
+        None => fault(format!(
+            "its trust policy does not name {ECS_TASKS}, so ECS cannot take it on"
+        )),
         Some(statement) if is_conditional(statement) => cannot_tell(
             Check::Trust,
             role,
@@ -575,52 +759,115 @@ fn trust(role: &str, policy: &str) -> Finding {
 }
 
 /// Whether the execution role may do what one reading needs.
-fn permission(facts: &Facts, definition: &TaskDefinition, role: &str, need: &Need, read: &Read<'_>) -> Option<Finding> {
+fn permission(
+    facts: &Facts,
+    definition: &TaskDefinition,
+    role: &str,
+    need: &Need,
+    read: &Read<'_>,
+) -> Option<Finding> {
     let Need { action, resource } = need;
-    let check = if *action == DECRYPT { Check::Decrypt } else { Check::Permission };
+    let check = if *action == DECRYPT {
+        Check::Decrypt
+    } else {
+        Check::Permission
+    };
     let asked = |role: &str, resource: &str| {
-        facts.permissions.get(&(role.to_owned(), Need { action, resource: resource.to_owned() }))
+        facts.permissions.get(&(
+            role.to_owned(),
+            Need {
+                action,
+                resource: resource.to_owned(),
+            },
+        ))
     };
     let denied = match asked(role, resource)? {
         Err(why) => return Some(cannot_tell(check, resource, why)),
-        Ok(Decision::Allowed) => return Some(ok(check, resource, &format!("{role} is allowed {action}"))),
+        Ok(Decision::Allowed) => {
+            return Some(ok(check, resource, &format!("{role} is allowed {action}")));
+        }
         Ok(decision) => decision,
     };
     let at: Vec<_> = read.at.iter().copied().collect();
     let mut evidence = vec![match denied {
-        Decision::ExplicitDeny => format!("a policy denies {action} to {role}, for {}", at.join(", ")),
+        Decision::ExplicitDeny => {
+            format!("a policy denies {action} to {role}, for {}", at.join(", "))
+        }
         _ => format!("no policy of {role} allows {action}, for {}", at.join(", ")),
     }];
-    let allowed = |role: &str, resource: &str| matches!(asked(role, resource), Some(Ok(Decision::Allowed)));
+    let allowed =
+        |role: &str, resource: &str| matches!(asked(role, resource), Some(Ok(Decision::Allowed)));
     if let Some(full) = read.full.as_ref().filter(|full| allowed(role, full)) {
-        evidence.push(format!("it is allowed on the full ARN {full}, but IAM is asked about the partial one"));
+        evidence.push(format!(
+            "it is allowed on the full ARN {full}, but IAM is asked about the partial one"
+        ));
     }
-    if let Some(task_role) = definition.task_role.as_deref().filter(|other| *other != role && allowed(other, resource))
+    if let Some(task_role) = definition
+        .task_role
+        .as_deref()
+        .filter(|other| *other != role && allowed(other, resource))
     {
         evidence.push(format!(
             "the task role {task_role} is allowed it, but ECS reads with the execution role: the two were mistaken"
         ));
     }
-    evidence.extend((check == Check::Decrypt).then(|| "the key's own policy, not seen here, may allow it".to_owned()));
+    evidence.extend(
+        (check == Check::Decrypt)
+            .then(|| "the key's own policy, not seen here, may allow it".to_owned()),
+    );
     let (fix, commands) = match denied {
         Decision::ExplicitDeny => {
             ("Find the statement that denies it: in the role's policies, its permissions boundary or a service control policy.".to_owned(), Vec::new())
         }
         _ => (format!("Allow {action} on {resource} to the execution role."), vec![allow(role, action, resource)]),
     };
-    Some(Finding { fix: Some(fix), commands, ..finding(check, Verdict::Fault, resource, evidence.join("; ")) })
+    Some(Finding {
+        fix: Some(fix),
+        commands,
+        ..finding(check, Verdict::Fault, resource, evidence.join("; "))
+    })
 }
 
 /// A key that is named by an alias: which key that is, only KMS knows.
 fn unresolved_keys(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
     let (secrets, parameters) = Facts::places(&definition.mentions, &facts.home);
-    let of_secret = |place: &Place| facts.secrets.get(place)?.as_ref().ok()?.as_ref()?.key.clone();
-    let of_parameter = |place: &Place| facts.parameters.get(place)?.as_ref().ok()?.as_ref()?.key.clone();
-    let keys = secrets.iter().filter_map(of_secret).chain(parameters.iter().filter_map(of_parameter));
-    let aliases: BTreeSet<_> = keys.filter(|key| key_arn(key, &ssm_arn(facts)).is_none()).collect();
+    let of_secret = |place: &Place| {
+        facts
+            .secrets
+            .get(place)?
+            .as_ref()
+            .ok()?
+            .as_ref()?
+            .key
+            .clone()
+    };
+    let of_parameter = |place: &Place| {
+        facts
+            .parameters
+            .get(place)?
+            .as_ref()
+            .ok()?
+            .as_ref()?
+            .key
+            .clone()
+    };
+    let keys = secrets
+        .iter()
+        .filter_map(of_secret)
+        .chain(parameters.iter().filter_map(of_parameter));
+    let aliases: BTreeSet<_> = keys
+        .filter(|key| key_arn(key, &ssm_arn(facts)).is_none())
+        .collect();
     let finding = |alias: String| Finding {
-        commands: vec![format!("aws kms describe-key --key-id {} --query KeyMetadata.Arn", quoted(&alias))],
-        ..cannot_tell(Check::Decrypt, &alias, "it is an alias, and which key that is was not asked")
+        commands: vec![format!(
+            "aws kms describe-key --key-id {} --query KeyMetadata.Arn",
+            quoted(&alias)
+        )],
+        ..cannot_tell(
+            Check::Decrypt,
+            &alias,
+            "it is an alias, and which key that is was not asked",
+        )
     };
     aliases.into_iter().map(finding).collect()
 }
@@ -629,28 +876,59 @@ fn unresolved_keys(facts: &Facts, definition: &TaskDefinition) -> Vec<Finding> {
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html>).
 fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Option<Finding> {
     let (mut named, mut in_part) = (false, false);
-    for reference in definition.mentions.iter().filter_map(|mention| mention.reference().ok()) {
-        if let (Reference::Secret(_), Named::Secret { key, stage, version, .. }) = (&reference, reference.named()) {
+    for reference in definition
+        .mentions
+        .iter()
+        .filter_map(|mention| mention.reference().ok())
+    {
+        if let (
+            Reference::Secret(_),
+            Named::Secret {
+                key,
+                stage,
+                version,
+                ..
+            },
+        ) = (&reference, reference.named())
+        {
             named = true;
             in_part |= !(key.is_empty() && stage.is_empty() && version.is_empty());
         }
     }
-    let what = if in_part { "a JSON key, label or version" } else { "a secret" };
+    let what = if in_part {
+        "a JSON key, label or version"
+    } else {
+        "a secret"
+    };
     let check = Check::PlatformVersion;
     let cluster = facts.service.rsplit('/').nth(1).unwrap_or_default();
     match &facts.platform {
         _ if !named => None,
-        Platform::Fargate { version, windows: false } => {
+        Platform::Fargate {
+            version,
+            windows: false,
+        } => {
             let needed = if in_part { [1, 4, 0] } else { [1, 3, 0] };
-            let numbers: Vec<u32> = version.split('.').filter_map(|number| number.parse().ok()).collect();
+            let numbers: Vec<u32> = version
+                .split('.')
+                .filter_map(|number| number.parse().ok())
+                .collect();
             Some(match numbers[..] {
-                _ if version.is_empty() || version == "LATEST" => {
-                    ok(check, &facts.service, &format!("Fargate LATEST reads {what}"))
-                }
-                [..] if numbers.len() != 3 => {
-                    cannot_tell(check, &facts.service, &format!("the platform version {version:?} is not known here"))
-                }
-                _ if numbers[..] >= needed[..] => ok(check, &facts.service, &format!("Fargate {version} reads {what}")),
+                _ if version.is_empty() || version == "LATEST" => ok(
+                    check,
+                    &facts.service,
+                    &format!("Fargate LATEST reads {what}"),
+                ),
+                [..] if numbers.len() != 3 => cannot_tell(
+                    check,
+                    &facts.service,
+                    &format!("the platform version {version:?} is not known here"),
+                ),
+                _ if numbers[..] >= needed[..] => ok(
+                    check,
+                    &facts.service,
+                    &format!("Fargate {version} reads {what}"),
+                ),
                 _ => Finding {
                     fix: Some("Update the service to the platform version LATEST.".to_owned()),
                     commands: vec![format!(
@@ -670,9 +948,14 @@ fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Option<Findin
                 },
             })
         }
-        Platform::Fargate { version, windows: true } => {
-            Some(ok(check, &facts.service, &format!("Fargate for Windows {version} reads {what}")))
-        }
+        Platform::Fargate {
+            version,
+            windows: true,
+        } => Some(ok(
+            check,
+            &facts.service,
+            &format!("Fargate for Windows {version} reads {what}"),
+        )),
         Platform::Instances => Some(Finding {
             commands: vec![format!(
                 "aws ecs describe-container-instances --region {0} --cluster {cluster} --container-instances $(aws ecs \
@@ -683,7 +966,10 @@ fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Option<Findin
             ..cannot_tell(
                 check,
                 &facts.service,
-                &format!("the agent of its instances reads {what} from {}", if in_part { "1.37.0" } else { "1.22.0" }),
+                &format!(
+                    "the agent of its instances reads {what} from {}",
+                    if in_part { "1.37.0" } else { "1.22.0" }
+                ),
             )
         }),
     }
@@ -692,10 +978,19 @@ fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Option<Findin
 /// The way from the task to the service that keeps its values.
 fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     let check = Check::Network;
-    let reasons = facts.stopped.iter().flatten().map(|task| task.reason.as_str());
+    let reasons = facts
+        .stopped
+        .iter()
+        .flatten()
+        .map(|task| task.reason.as_str());
     let reasons = reasons.chain(facts.messages.iter().map(|(_, message)| message.as_str()));
-    let causes: Vec<_> = reasons.filter_map(|text| Some(translate(text)?.cause)).collect();
-    let failed = causes.iter().filter(|cause| **cause == Cause::Network).count();
+    let causes: Vec<_> = reasons
+        .filter_map(|text| Some(translate(text)?.cause))
+        .collect();
+    let failed = causes
+        .iter()
+        .filter(|cause| **cause == Cause::Network)
+        .count();
     if failed == 0 && causes.iter().any(|cause| cause.is_an_answer()) {
         return ok(
             check,
@@ -708,9 +1003,11 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     let Some(network) = &facts.network else {
         let evidence = "its tasks use the network of their container instance";
         return match (failed, running) {
-            (0, 1..) => {
-                ok(check, &facts.service, &format!("{evidence}; of this deployment {running} run, so there is a way"))
-            }
+            (0, 1..) => ok(
+                check,
+                &facts.service,
+                &format!("{evidence}; of this deployment {running} run, so there is a way"),
+            ),
             (0, _) => cannot_tell(check, &facts.service, evidence),
             _ => finding(
                 check,
@@ -724,7 +1021,10 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     let setting = format!(
         "its tasks start {ip} a public IP in {} with {}",
         list(&network.subnets, "no subnet"),
-        list(&network.security_groups, "the default security group of the VPC")
+        list(
+            &network.security_groups,
+            "the default security group of the VPC"
+        )
     );
     let fix = if network.public_ip {
         "The default route of the subnets must lead to an internet gateway (igw-…), and the security group must let \
@@ -744,14 +1044,30 @@ fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
             );
         }
         (0, _) => format!("{setting}; whether a way to AWS leads from there, EC2 knows"),
-        (failed, _) => format!("{setting}, and {} for want of a way to AWS", count_failed(failed)),
+        (failed, _) => format!(
+            "{setting}, and {} for want of a way to AWS",
+            count_failed(failed)
+        ),
     };
-    let verdict = if failed == 0 { Verdict::CannotTell } else { Verdict::Fault };
-    Finding { fix: Some(fix.to_owned()), commands, ..finding(check, verdict, &facts.service, evidence) }
+    let verdict = if failed == 0 {
+        Verdict::CannotTell
+    } else {
+        Verdict::Fault
+    };
+    Finding {
+        fix: Some(fix.to_owned()),
+        commands,
+        ..finding(check, verdict, &facts.service, evidence)
+    }
 }
 
 /// The questions to EC2 that settle whether there is a way.
-fn network_commands(facts: &Facts, network: &Network, secrets: bool, parameters: bool) -> Vec<String> {
+fn network_commands(
+    facts: &Facts,
+    network: &Network,
+    secrets: bool,
+    parameters: bool,
+) -> Vec<String> {
     let region = &facts.home.region;
     let ask = |what: &str| format!("aws ec2 describe-{what} --region {region} --output yaml");
     let mut commands = Vec::new();
@@ -766,9 +1082,15 @@ fn network_commands(facts: &Facts, network: &Network, secrets: bool, parameters:
             network.subnets.join(" ")
         )));
     }
-    let services = [(secrets, "secretsmanager"), (parameters, "ssm"), (true, "kms")];
+    let services = [
+        (secrets, "secretsmanager"),
+        (parameters, "ssm"),
+        (true, "kms"),
+    ];
     let services = services.iter().filter(|(wanted, _)| *wanted);
-    let services: Vec<_> = services.map(|(_, name)| format!("com.amazonaws.{region}.{name}")).collect();
+    let services: Vec<_> = services
+        .map(|(_, name)| format!("com.amazonaws.{region}.{name}"))
+        .collect();
     commands.push(ask(&format!(
         "vpc-endpoints --filters Name=service-name,Values={} --query \
          'VpcEndpoints[].[VpcId,ServiceName,State,PrivateDnsEnabled,SubnetIds,Groups[].GroupId]'",
@@ -789,7 +1111,14 @@ fn worst_first(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn finding(check: Check, verdict: Verdict, subject: &str, evidence: String) -> Finding {
-    Finding { check, verdict, subject: subject.to_owned(), evidence, fix: None, commands: Vec::new() }
+    Finding {
+        check,
+        verdict,
+        subject: subject.to_owned(),
+        evidence,
+        fix: None,
+        commands: Vec::new(),
+    }
 }
 
 fn ok(check: Check, subject: &str, evidence: &str) -> Finding {
@@ -812,7 +1141,9 @@ fn allow(role: &str, action: &str, resource: &str) -> String {
 
 /// A policy that allows an action on a resource or to a principal, in the order in which people write it.
 fn policy_that_allows(action: &str, member: &str, value: &Value) -> String {
-    format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","{member}":{value}}}]}}"#)
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","{member}":{value}}}]}}"#
+    )
 }
 
 /// A word as a shell reads it back, whatever is in it.
@@ -834,10 +1165,16 @@ fn count_failed(n: usize) -> String {
 }
 
 fn list(ids: &[String], none: &str) -> String {
-    if ids.is_empty() { none.to_owned() } else { ids.join(", ") }
+    if ids.is_empty() {
+        none.to_owned()
+    } else {
+        ids.join(", ")
+    }
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }

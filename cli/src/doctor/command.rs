@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::args::{Doctor, Format, Global};
 use crate::connection;
-use crate::output::{Error, Exit, print, print_json, print_table, short, spinner, table, warn, word};
+use crate::output::{
+    Error, Exit, print, print_json, print_table, short, spinner, table, warn, word,
+};
 
 /// What was found, as `--output json` prints it.
 #[derive(Debug, Serialize)]
@@ -43,9 +45,16 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
     let services = match (service, &args.secret) {
         (Some(service), _) => vec![service],
         (None, Some(secret)) => {
-            let inventory = desk.aws.inventory(&config, Scope::All).await.map_err(|error| failed(&error))?;
+            let inventory = desk
+                .aws
+                .inventory(&config, Scope::All)
+                .await
+                .map_err(|error| failed(&error))?;
             let services = Gatherer::services_of(&inventory, secret);
-            let unread = inventory.unexamined.iter().map(|unread| format!("{}: {}", unread.name, unread.error));
+            let unread = inventory
+                .unexamined
+                .iter()
+                .map(|unread| format!("{}: {}", unread.name, unread.error));
             warnings.extend(unread.chain(inventory.warnings));
             services
         }
@@ -56,33 +65,63 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
         waiting.set_message(format!("examining {}/{}", service.cluster, service.service));
         let facts = gatherer.service(service, args.secret.as_deref()).await;
         let facts = facts.map_err(|error| failed(&error))?;
-        examined.push(Examined { findings: examine(&facts), name: facts.service });
+        examined.push(Examined {
+            findings: examine(&facts),
+            name: facts.service,
+        });
     }
     if let (true, Some(secret)) = (examined.is_empty(), &args.secret) {
-        warnings.push(format!("no service in scope names {secret} in its task definition"));
+        warnings.push(format!(
+            "no service in scope names {secret} in its task definition"
+        ));
         let (place, secrets) = gatherer.secret(secret).await;
-        examined.push(Examined { findings: examine_secret(&place, &secrets), name: secret.clone() });
+        examined.push(Examined {
+            findings: examine_secret(&place, &secrets),
+            name: secret.clone(),
+        });
     }
     waiting.finish_and_clear();
     let findings = examined.iter().flat_map(|examined| &examined.findings);
-    let faults = findings.filter(|finding| finding.verdict == Verdict::Fault).count();
-    let diagnosis = Diagnosis { faults, examined, warnings };
+    let faults = findings
+        .filter(|finding| finding.verdict == Verdict::Fault)
+        .count();
+    let diagnosis = Diagnosis {
+        faults,
+        examined,
+        warnings,
+    };
     match args.output.format {
         Format::Json => print_json(&diagnosis)?,
         Format::Text => show(&diagnosis)?,
     }
-    Ok(if faults == 0 { Exit::Nothing } else { Exit::Something })
+    Ok(if faults == 0 {
+        Exit::Nothing
+    } else {
+        Exit::Something
+    })
 }
 
 /// `<cluster>/<service>`, or a service's ARN.
 fn service(text: &str) -> Result<MappedService, Error> {
-    let path = Arn::parse(text).filter(|arn| arn.service == "ecs").map(|arn| arn.resource);
-    let path = path.as_deref().and_then(|resource| resource.strip_prefix("service/")).unwrap_or(text);
+    let path = Arn::parse(text)
+        .filter(|arn| arn.service == "ecs")
+        .map(|arn| arn.resource);
+    let path = path
+        .as_deref()
+        .and_then(|resource| resource.strip_prefix("service/"))
+        .unwrap_or(text);
     match path.split_once('/') {
-        Some((cluster, service)) if !cluster.is_empty() && !service.is_empty() && !service.contains('/') => {
-            Ok(MappedService { cluster: cluster_name(cluster).to_owned(), service: service.to_owned() })
+        Some((cluster, service))
+            if !cluster.is_empty() && !service.is_empty() && !service.contains('/') =>
+        {
+            Ok(MappedService {
+                cluster: cluster_name(cluster).to_owned(),
+                service: service.to_owned(),
+            })
         }
-        _ => Err(Error::new(format!("{text:?} does not name a service: use <cluster>/<service>, or its ARN"))),
+        _ => Err(Error::new(format!(
+            "{text:?} does not name a service: use <cluster>/<service>, or its ARN"
+        ))),
     }
 }
 
@@ -93,19 +132,30 @@ fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
     }
     for Examined { name, findings } in &diagnosis.examined {
         print(&format!("{}\n", name.bold()))?;
-        let (well, others): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.verdict == Verdict::Ok);
+        let (well, others): (Vec<_>, Vec<_>) = findings
+            .iter()
+            .partition(|finding| finding.verdict == Verdict::Ok);
         for finding in others {
             show_in_full(finding)?;
         }
         if !well.is_empty() {
             let mut table = table(["OK", "OF", "EVIDENCE"]);
             for finding in well {
-                table.add_row([word(&finding.check), short(&finding.subject), finding.evidence.clone()]);
+                table.add_row([
+                    word(&finding.check),
+                    short(&finding.subject),
+                    finding.evidence.clone(),
+                ]);
             }
             print_table(table)?;
             print("")?;
         }
-        let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+        let count = |verdict| {
+            findings
+                .iter()
+                .filter(|finding| finding.verdict == verdict)
+                .count()
+        };
         print(&format!(
             "faults: {}, warnings: {}, cannot tell: {}, ok: {}",
             count(Verdict::Fault),
@@ -118,14 +168,24 @@ fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
 }
 
 fn show_in_full(finding: &Finding) -> Result<(), Error> {
-    let Finding { check, verdict, subject, evidence, fix, commands } = finding;
+    let Finding {
+        check,
+        verdict,
+        subject,
+        evidence,
+        fix,
+        commands,
+    } = finding;
     let verdict = match verdict {
         Verdict::Fault => "FAULT".red().bold().to_string(),
         Verdict::Warning => "WARNING".yellow().bold().to_string(),
         Verdict::CannotTell => "CANNOT TELL".cyan().bold().to_string(),
         Verdict::Ok => "OK".green().to_string(),
     };
-    print(&format!("{verdict} {} of {subject}\n  {evidence}", word(check)))?;
+    print(&format!(
+        "{verdict} {} of {subject}\n  {evidence}",
+        word(check)
+    ))?;
     if let Some(fix) = fix {
         print(&format!("  fix: {fix}"))?;
     }

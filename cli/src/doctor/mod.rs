@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use redeploy_core::arn::{Arn, Home};
+use redeploy_core::arn::{Arn, Location};
 use redeploy_core::secret::{InvalidReference, Named, Reference};
 
 pub use check::{Need, examine, examine_secret, needs};
@@ -93,7 +93,7 @@ pub struct Facts {
     /// The service's ARN.
     pub service: String,
     /// The account and Region of the service, where bare names are looked up.
-    pub home: Home,
+    pub home: Location,
     /// `aws`, `aws-cn`, …
     pub partition: String,
     /// Its PRIMARY deployment.
@@ -263,9 +263,12 @@ pub struct StoppedTask {
 impl Facts {
     /// The secrets and the parameters that have to be looked up for these mentions.
     #[must_use]
-    pub fn places(mentions: &[Mention], home: &Home) -> (BTreeSet<Place>, BTreeSet<Place>) {
+    pub fn places(mentions: &[Mention], home: &Location) -> (BTreeSet<Place>, BTreeSet<Place>) {
         let (mut secrets, mut parameters) = (BTreeSet::new(), BTreeSet::new());
-        for reference in mentions.iter().filter_map(|mention| mention.reference().ok()) {
+        for reference in mentions
+            .iter()
+            .filter_map(|mention| mention.reference().ok())
+        {
             match place(&reference, home) {
                 (place, Named::Secret { .. }) => secrets.insert(place),
                 (place, Named::Parameter { .. }) => parameters.insert(place),
@@ -276,7 +279,7 @@ impl Facts {
 }
 
 /// Where a reference of a service that lives at `home` is looked up.
-fn place<'a>(reference: &'a Reference, home: &Home) -> (Place, Named<'a>) {
+fn place<'a>(reference: &'a Reference, home: &Location) -> (Place, Named<'a>) {
     let region = reference.region().unwrap_or(&home.region).to_owned();
     let named = reference.named();
     let (Named::Secret { id: name, .. } | Named::Parameter { name, .. }) = &named;
@@ -285,10 +288,12 @@ fn place<'a>(reference: &'a Reference, home: &Home) -> (Place, Named<'a>) {
 
 /// The secret and the version id that a mention is pinned to.
 #[must_use]
-pub fn pinned(mention: &Mention, home: &Home) -> Option<(Place, String)> {
+pub fn pinned(mention: &Mention, home: &Location) -> Option<(Place, String)> {
     let reference = mention.reference().ok()?;
     match place(&reference, home) {
-        (place, Named::Secret { version, .. }) if !version.is_empty() => Some((place, version.to_owned())),
+        (place, Named::Secret { version, .. }) if !version.is_empty() => {
+            Some((place, version.to_owned()))
+        }
         _ => None,
     }
 }
@@ -297,7 +302,9 @@ pub fn pinned(mention: &Mention, home: &Home) -> Option<(Place, String)> {
 /// the hyphen and six characters that may be a suffix.
 #[must_use]
 pub fn names_to_try(id: &str) -> Vec<String> {
-    let Some(id) = Arn::parse(id).and_then(|arn| arn.resource.strip_prefix("secret:").map(str::to_owned)) else {
+    let Some(id) =
+        Arn::parse(id).and_then(|arn| arn.resource.strip_prefix("secret:").map(str::to_owned))
+    else {
         return Vec::new();
     };
     let without_suffix = split_suffix(&id).map(str::to_owned);
@@ -316,10 +323,21 @@ fn split_suffix(id: &str) -> Option<&str> {
 /// It is only for choosing what to look at, and the ARN of a secret that was made anew is among what is looked for.
 #[must_use]
 pub fn may_mean(mention: &Mention, secret: &str) -> bool {
-    let last = |id: &str| id.rsplit_once(":secret:").map_or(id, |(_, id)| id).to_owned();
-    let Ok(reference) = mention.reference() else { return mention.text.contains(secret) };
-    let Named::Secret { id, .. } = reference.named() else { return mention.text == secret };
+    let last = |id: &str| {
+        id.rsplit_once(":secret:")
+            .map_or(id, |(_, id)| id)
+            .to_owned()
+    };
+    let Ok(reference) = mention.reference() else {
+        return mention.text.contains(secret);
+    };
+    let Named::Secret { id, .. } = reference.named() else {
+        return mention.text == secret;
+    };
     let (id, asked) = (last(&id), last(secret));
     let (name, asked_name) = (split_suffix(&id), split_suffix(&asked));
-    id == asked || name == Some(&asked) || asked_name == Some(&id) || name.is_some() && name == asked_name
+    id == asked
+        || name == Some(&asked)
+        || asked_name == Some(&id)
+        || name.is_some() && name == asked_name
 }

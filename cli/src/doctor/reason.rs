@@ -104,7 +104,11 @@ pub fn translate(text: &str) -> Option<Translation> {
     let says = |words: &&str| words.split('&').all(|word| text.contains(word));
     let row = ROWS.iter().find(|(_, texts, ..)| texts.iter().any(says))?;
     let (cause, _, meaning, fix) = *row;
-    Some(Translation { cause, meaning, fix })
+    Some(Translation {
+        cause,
+        meaning,
+        fix,
+    })
 }
 
 /// The JSON key that a text says is missing.
@@ -121,7 +125,8 @@ pub fn missing_json_key(text: &str) -> Option<&str> {
 pub fn arn_in<'a>(text: &'a str, service: &str) -> Option<&'a str> {
     let words = text.split(|c: char| c.is_whitespace() || "'\"`,;()[]".contains(c));
     let arns = words.map(|word| word.trim_end_matches([':', '.']));
-    arns.into_iter().find(|word| word.starts_with("arn:") && word.split(':').nth(2) == Some(service))
+    arns.into_iter()
+        .find(|word| word.starts_with("arn:") && word.split(':').nth(2) == Some(service))
 }
 
 /// The most specific first: what wraps another error is at the end.
@@ -153,27 +158,40 @@ const ROWS: &[Row] = &[
     ),
     (
         Cause::Key,
-        &["access to kms is not allowed", "not authorized to perform: kms:decrypt"],
+        &[
+            "access to kms is not allowed",
+            "not authorized to perform: kms:decrypt",
+        ],
         "The execution role may not use the KMS key that encrypts the secret.",
         "Allow kms:Decrypt on the key, in the execution role's policy and, where the key policy does not leave it to \
          IAM or the key is another account's, in the key policy.",
     ),
     (
         Cause::OtherPolicy,
-        &["explicit deny", "resource-based policy", "no vpc endpoint policy allows"],
+        &[
+            "explicit deny",
+            "resource-based policy",
+            "no vpc endpoint policy allows",
+        ],
         "Another policy than the execution role's own refuses.",
         "Look at the service control policies, the secret's resource policy and the policy of the VPC endpoint: \
          the text says which of them.",
     ),
     (
         Cause::SecretPermission,
-        &["not authorized to perform: secretsmanager:getsecretvalue", "accessdenied&secretsmanager:getsecretvalue"],
+        &[
+            "not authorized to perform: secretsmanager:getsecretvalue",
+            "accessdenied&secretsmanager:getsecretvalue",
+        ],
         "The execution role may not read the secret.",
         "Allow secretsmanager:GetSecretValue on the ARN in the form in which the text has it.",
     ),
     (
         Cause::ParameterPermission,
-        &["not authorized to perform: ssm:getparameters", "accessdenied&ssm:getparameters"],
+        &[
+            "not authorized to perform: ssm:getparameters",
+            "accessdenied&ssm:getparameters",
+        ],
         "The execution role may not read the parameter.",
         "Allow ssm:GetParameters, with an s at its end, on the parameter's ARN.",
     ),
@@ -315,9 +333,13 @@ mod tests {
     fn check(cases: &[(String, Cause)]) {
         for (text, expected) in cases {
             for text in [text.clone(), text.to_uppercase()] {
-                let translation = translate(&text).unwrap_or_else(|| panic!("{text} is not translated"));
+                let translation =
+                    translate(&text).unwrap_or_else(|| panic!("{text} is not translated"));
                 assert_eq!(translation.cause, *expected, "{text}");
-                assert!(translation.meaning.ends_with('.') && translation.fix.ends_with('.'), "{text}");
+                assert!(
+                    translation.meaning.ends_with('.') && translation.fix.ends_with('.'),
+                    "{text}"
+                );
             }
         }
     }
@@ -499,6 +521,9 @@ mod tests {
         assert_eq!(arn_in(&text, "secretsmanager"), Some(SECRET));
         assert_eq!(arn_in(&text, "ssm"), None);
         assert_eq!(missing_json_key("ſ did not contain json key "), None);
-        assert_eq!(arn_in("with ARN 'arn:aws:ssm:a:1:parameter/b'.", "ssm"), Some("arn:aws:ssm:a:1:parameter/b"));
+        assert_eq!(
+            arn_in("with ARN 'arn:aws:ssm:a:1:parameter/b'.", "ssm"),
+            Some("arn:aws:ssm:a:1:parameter/b")
+        );
     }
 }

@@ -3,8 +3,8 @@
 mod pattern;
 
 use jiff::Timestamp;
-use redeploy_core::event::{self, Claim, Hint, Kind, SecretHint};
-use redeploy_core::report::RotationReport;
+use redeploy_core::event::{self, Claim, Intent, TriggerKind, UnconfirmedChange};
+use redeploy_core::report::ChangeReport;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,24 +15,42 @@ use crate::preview::second;
 
 /// The rules that the Terraform module makes, by name.
 const RULES: [(&str, &str); 6] = [
-    ("secret-label-updated", include_str!("../../../infra/patterns/secret-label-updated.json")),
-    ("rotation-succeeded", include_str!("../../../infra/patterns/rotation-succeeded.json")),
-    ("rotate-secret", include_str!("../../../infra/patterns/rotate-secret.json")),
-    ("rotation-failed", include_str!("../../../infra/patterns/rotation-failed.json")),
-    ("parameter-change", include_str!("../../../infra/patterns/parameter-change.json")),
-    ("deployment-state-change", include_str!("../../../infra/patterns/deployment-state-change.json")),
+    (
+        "secret-label-updated",
+        include_str!("../../../infra/patterns/secret-label-updated.json"),
+    ),
+    (
+        "rotation-succeeded",
+        include_str!("../../../infra/patterns/rotation-succeeded.json"),
+    ),
+    (
+        "rotate-secret",
+        include_str!("../../../infra/patterns/rotate-secret.json"),
+    ),
+    (
+        "rotation-failed",
+        include_str!("../../../infra/patterns/rotation-failed.json"),
+    ),
+    (
+        "parameter-change",
+        include_str!("../../../infra/patterns/parameter-change.json"),
+    ),
+    (
+        "deployment-state-change",
+        include_str!("../../../infra/patterns/deployment-state-change.json"),
+    ),
 ];
 
 /// The JSON form.
 #[derive(Debug, Serialize)]
 struct Document {
-    trigger: Kind,
+    trigger: TriggerKind,
     /// What the function would do, in a word.
     would: Would,
     /// The same in a sentence.
     reason: String,
     /// The changes that the event alone proves.
-    rotations: Vec<RotationReport>,
+    rotations: Vec<ChangeReport>,
     /// Our rules that would let the event through.
     rules: Vec<&'static str>,
 }
@@ -60,11 +78,17 @@ pub(crate) fn run(explain: &Explain) -> Result<Exit, Error> {
     let documents = match records(&payload)? {
         None => vec![document(&payload)?],
         Some(records) => {
-            let bodies = records.iter().map(|record| serde_json::from_str(record.body.unwrap_or_default()));
-            bodies.map(|body| document(&body.unwrap_or(Value::Null))).collect::<Result<_, _>>()?
+            let bodies = records
+                .iter()
+                .map(|record| serde_json::from_str(record.body.unwrap_or_default()));
+            bodies
+                .map(|body| document(&body.unwrap_or(Value::Null)))
+                .collect::<Result<_, _>>()?
         }
     };
-    let fails = documents.iter().any(|document| document.would == Would::Fail);
+    let fails = documents
+        .iter()
+        .any(|document| document.would == Would::Fail);
     match explain.output.format {
         Format::Json => match documents.as_slice() {
             [document] => print_json(document)?,
@@ -80,42 +104,95 @@ fn document(payload: &Value) -> Result<Document, Error> {
     let trigger = match event::parse(payload) {
         Ok(trigger) => trigger,
         Err(invalid) => {
-            let reason = format!("it would fail as InvalidEvent, so that the event is kept: {invalid}");
-            return Ok(Document { trigger: invalid.kind, would: Would::Fail, reason, rotations: Vec::new(), rules });
+            let reason =
+                format!("it would fail as InvalidEvent, so that the event is kept: {invalid}");
+            return Ok(Document {
+                trigger: invalid.kind,
+                would: Would::Fail,
+                reason,
+                rotations: Vec::new(),
+                rules,
+            });
         }
     };
     let mut rotations = Vec::new();
     let (would, reason) = match &trigger.hint {
-        Hint::Ignored { reason, warning: false } => (Would::Ignore, reason.clone()),
-        Hint::Ignored { reason, warning: true } => (Would::Ignore, format!("{reason}; reported as a warning")),
-        Hint::Rotation(rotation) => {
-            rotations.push(RotationReport::from(rotation));
-            (Would::Follow, follow(&rotation.subject.to_string(), rotation.subject.label(), rotation.at))
+        Intent::Ignored {
+            reason,
+            warning: false,
+        } => (Would::Ignore, reason.clone()),
+        Intent::Ignored {
+            reason,
+            warning: true,
+        } => (Would::Ignore, format!("{reason}; reported as a warning")),
+        Intent::Change(rotation) => {
+            rotations.push(ChangeReport::from(rotation));
+            (
+                Would::Follow,
+                follow(
+                    &rotation.subject.to_string(),
+                    rotation.subject.label(),
+                    rotation.at,
+                ),
+            )
         }
-        Hint::Secret(hint) => (Would::Ask, ask(hint)),
-        Hint::Request { secret, dry_run: true } => (Would::Plan, format!("show what a change of {secret} would touch")),
-        Hint::Request { secret, dry_run: false } => {
-            (Would::Ask, format!("look up {secret}, and redeploy what follows it as if it had changed now"))
-        }
-        Hint::Sweep => (Would::Examine, "examine every service in scope, and redeploy what is stale".to_owned()),
-        Hint::Service { arn } => (Would::Examine, format!("examine {}, and redeploy it if it is stale", short(arn))),
+        Intent::Secret(hint) => (Would::Ask, ask(hint)),
+        Intent::Request {
+            secret,
+            dry_run: true,
+        } => (
+            Would::Plan,
+            format!("show what a change of {secret} would touch"),
+        ),
+        Intent::Request {
+            secret,
+            dry_run: false,
+        } => (
+            Would::Ask,
+            format!("look up {secret}, and redeploy what follows it as if it had changed now"),
+        ),
+        Intent::Sweep => (
+            Would::Examine,
+            "examine every service in scope, and redeploy what is stale".to_owned(),
+        ),
+        Intent::Service { arn } => (
+            Would::Examine,
+            format!("examine {}, and redeploy it if it is stale", short(arn)),
+        ),
     };
-    Ok(Document { trigger: trigger.kind, would, reason, rotations, rules })
+    Ok(Document {
+        trigger: trigger.kind,
+        would,
+        reason,
+        rotations,
+        rules,
+    })
 }
 
 fn follow(arn: &str, label: Option<&str>, at: Timestamp) -> String {
-    let label = label.map(|label| format!("{label} of ")).unwrap_or_default();
-    format!("redeploy what follows {label}{} and was deployed before {}", short(arn), second(at))
+    let label = label
+        .map(|label| format!("{label} of "))
+        .unwrap_or_default();
+    format!(
+        "redeploy what follows {label}{} and was deployed before {}",
+        short(arn),
+        second(at)
+    )
 }
 
 /// What `DescribeSecret` is asked.
-fn ask(hint: &SecretHint) -> String {
+fn ask(hint: &UnconfirmedChange) -> String {
     let name = short(&hint.secret_id);
     match &hint.claim {
         Claim::Moved { labels, version } => {
             let labels = labels.join(", ");
-            let version = version.as_ref().map(|version| format!(" to version {version}")).unwrap_or_default();
-            format!("ask DescribeSecret of {name} whether {labels} moved{version}, and redeploy what follows it if so")
+            let version = version
+                .as_ref()
+                .map(|version| format!(" to version {version}"))
+                .unwrap_or_default();
+            format!(
+                "ask DescribeSecret of {name} whether {labels} moved{version}, and redeploy what follows it if so"
+            )
         }
         Claim::Stored(version) => {
             format!(
@@ -133,9 +210,14 @@ fn ask(hint: &SecretHint) -> String {
 fn rules(payload: &Value) -> Result<Vec<&'static str>, Error> {
     let mut matching = Vec::new();
     for (name, text) in RULES {
-        let pattern = serde_json::from_str(text).map_err(|error| Error::new(format!("the rule {name}: {error}")))?;
+        let pattern = serde_json::from_str(text)
+            .map_err(|error| Error::new(format!("the rule {name}: {error}")))?;
         let matches = pattern::matches(&pattern, payload);
-        if matches.ok_or_else(|| Error::new(format!("the rule {name} uses what this program cannot match")))? {
+        if matches.ok_or_else(|| {
+            Error::new(format!(
+                "the rule {name} uses what this program cannot match"
+            ))
+        })? {
             matching.push(name);
         }
     }
@@ -145,10 +227,12 @@ fn rules(payload: &Value) -> Result<Vec<&'static str>, Error> {
 impl Document {
     fn print(&self) -> Result<(), Error> {
         let rules = match self.rules.as_slice() {
-            [] if matches!(self.trigger, Kind::Request | Kind::Sweep) => {
+            [] if matches!(self.trigger, TriggerKind::Request | TriggerKind::Sweep) => {
                 "none; it is sent directly or on a schedule".to_owned()
             }
-            [] => "none; the Terraform module's rules would not let it reach the function".to_owned(),
+            [] => {
+                "none; the Terraform module's rules would not let it reach the function".to_owned()
+            }
             rules => rules.join(", "),
         };
         print(&format!("trigger  {}", word(&self.trigger)))?;
@@ -169,14 +253,22 @@ mod tests {
         let table = std::fs::read_to_string(root.join("events/README.md")).unwrap();
         let mut samples = 0;
         for row in table.lines().filter(|line| line.starts_with("| `")) {
-            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            let cells: Vec<_> = row
+                .split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect();
             let mut payload = read(&root.join("events").join(cells[1])).unwrap();
             // Every event on a bus has a source; one sample was published without.
             if payload.get("detail-type").is_some() && payload.get("source").is_none() {
                 payload["source"] = "aws.secretsmanager".into();
             }
             let rules = rules(&payload).unwrap().join(", ");
-            assert_eq!(if rules.is_empty() { "-" } else { &rules }, cells[4], "{}", cells[1]);
+            assert_eq!(
+                if rules.is_empty() { "-" } else { &rules },
+                cells[4],
+                "{}",
+                cells[1]
+            );
             samples += 1;
         }
         assert!(samples > 30, "{samples}");
@@ -185,7 +277,9 @@ mod tests {
     #[test]
     fn every_pattern_of_the_module_is_a_rule() {
         let patterns = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("infra/patterns");
-        let files = std::fs::read_dir(patterns).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let files = std::fs::read_dir(patterns)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap());
         let mut files: Vec<_> = files.collect();
         files.sort();
         let mut rules = RULES.map(|(name, _)| format!("{name}.json"));

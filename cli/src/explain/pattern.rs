@@ -33,12 +33,20 @@ fn any_of(alternatives: &[Value], value: Option<&Value>) -> Option<bool> {
                     value.is_some_and(|value| !value.is_object()) == exists.as_bool()?
                 }
                 (name, Value::Array(excluded)) if name == "anything-but" => {
-                    value.is_some_and(|value| elements(value).iter().any(|element| !excluded.contains(element)))
+                    value.is_some_and(|value| {
+                        elements(value)
+                            .iter()
+                            .any(|element| !excluded.contains(element))
+                    })
                 }
                 (name, excluded) if name == "anything-but" => {
                     let prefix = excluded.get("prefix")?.as_str()?;
-                    let is_excluded = |element: &Value| element.as_str().is_none_or(|text| text.starts_with(prefix));
-                    value.is_some_and(|value| elements(value).iter().any(|element| !is_excluded(element)))
+                    let is_excluded = |element: &Value| {
+                        element.as_str().is_none_or(|text| text.starts_with(prefix))
+                    };
+                    value.is_some_and(|value| {
+                        elements(value).iter().any(|element| !is_excluded(element))
+                    })
                 }
                 _ => return None,
             },
@@ -50,7 +58,9 @@ fn any_of(alternatives: &[Value], value: Option<&Value>) -> Option<bool> {
 
 /// The elements of an array, or the value itself.
 fn elements(value: &Value) -> &[Value] {
-    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+    value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -65,18 +75,58 @@ mod tests {
             (json!({"a": ["x"]}), json!({"a": "x"}), Some(true)),
             (json!({"a": ["x"]}), json!({"a": ["w", "x"]}), Some(true)),
             (json!({"a": ["x", "y"]}), json!({"a": "z"}), Some(false)),
-            (json!({"a": {"b": [true]}}), json!({"a": {"b": true}}), Some(true)),
+            (
+                json!({"a": {"b": [true]}}),
+                json!({"a": {"b": true}}),
+                Some(true),
+            ),
             (json!({"a": {"b": [true]}}), json!({"a": null}), Some(false)),
             (json!({"a": [{"exists": false}]}), json!({}), Some(true)),
-            (json!({"a": [{"exists": false}]}), json!({"a": null}), Some(false)),
-            (json!({"a": [{"exists": true}]}), json!({"a": {"b": 1}}), Some(false)),
-            (json!({"a": {"b": [{"exists": false}, true]}}), json!({"a": {"b": false}}), Some(false)),
-            (json!({"a": [{"anything-but": ["x"]}]}), json!({"a": "y"}), Some(true)),
-            (json!({"a": [{"anything-but": ["x"]}]}), json!({"a": "x"}), Some(false)),
-            (json!({"a": [{"anything-but": ["x"]}]}), json!({}), Some(false)),
-            (json!({"a": [{"anything-but": {"prefix": "x!"}}]}), json!({"a": "x!y"}), Some(false)),
-            (json!({"a": [{"anything-but": {"prefix": "x!"}}]}), json!({"a": "xy"}), Some(true)),
-            (json!({"a": [{"anything-but": {"suffix": "x"}}]}), json!({"a": "x"}), None),
+            (
+                json!({"a": [{"exists": false}]}),
+                json!({"a": null}),
+                Some(false),
+            ),
+            (
+                json!({"a": [{"exists": true}]}),
+                json!({"a": {"b": 1}}),
+                Some(false),
+            ),
+            (
+                json!({"a": {"b": [{"exists": false}, true]}}),
+                json!({"a": {"b": false}}),
+                Some(false),
+            ),
+            (
+                json!({"a": [{"anything-but": ["x"]}]}),
+                json!({"a": "y"}),
+                Some(true),
+            ),
+            (
+                json!({"a": [{"anything-but": ["x"]}]}),
+                json!({"a": "x"}),
+                Some(false),
+            ),
+            (
+                json!({"a": [{"anything-but": ["x"]}]}),
+                json!({}),
+                Some(false),
+            ),
+            (
+                json!({"a": [{"anything-but": {"prefix": "x!"}}]}),
+                json!({"a": "x!y"}),
+                Some(false),
+            ),
+            (
+                json!({"a": [{"anything-but": {"prefix": "x!"}}]}),
+                json!({"a": "xy"}),
+                Some(true),
+            ),
+            (
+                json!({"a": [{"anything-but": {"suffix": "x"}}]}),
+                json!({"a": "x"}),
+                None,
+            ),
             (json!({"a": [{"prefix": "x"}]}), json!({"a": "x"}), None),
         ];
         for (pattern, event, expected) in cases {

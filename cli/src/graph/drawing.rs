@@ -21,7 +21,9 @@ pub(super) fn mermaid(picture: &Picture) -> String {
         for node in column {
             let id = format!("n{}", ids.len());
             let name = node.name.replace('"', "#quot;");
-            let class = class(node).map(|class| format!(":::{class}")).unwrap_or_default();
+            let class = class(node)
+                .map(|class| format!(":::{class}"))
+                .unwrap_or_default();
             let _ = writeln!(text, "    {id}{open}\"{name}\"{close}{class}");
             ids.insert(&node.id, id);
         }
@@ -29,7 +31,11 @@ pub(super) fn mermaid(picture: &Picture) -> String {
     }
     for edge in &picture.edges {
         if let (Some(from), Some(to)) = (ids.get(&edge.from), ids.get(&edge.to)) {
-            let arrow = if edge.state == Some(State::Stale) { "-. stale .->" } else { "-->" };
+            let arrow = if edge.state == Some(State::Stale) {
+                "-. stale .->"
+            } else {
+                "-->"
+            };
             let _ = writeln!(text, "  {from} {arrow} {to}");
         }
     }
@@ -41,7 +47,8 @@ pub(super) fn mermaid(picture: &Picture) -> String {
 /// For Graphviz (<https://graphviz.org/doc/info/lang.html>).
 pub(super) fn dot(picture: &Picture) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut text = "digraph secrets {\n  rankdir=LR\n  node [shape=box fontname=\"sans-serif\"]\n".to_owned();
+    let mut text =
+        "digraph secrets {\n  rankdir=LR\n  node [shape=box fontname=\"sans-serif\"]\n".to_owned();
     for (title, column, _) in columns(picture) {
         let _ = writeln!(text, "  {{ rank=same // {title}");
         for node in column {
@@ -50,13 +57,27 @@ pub(super) fn dot(picture: &Picture) -> String {
                 Some(_) => " color=\"#9a6b00\" style=filled fillcolor=\"#fdf1d3\"",
                 None => "",
             };
-            let _ = writeln!(text, "    {} [label={}{color}]", quoted(&node.id), quoted(&node.name));
+            let _ = writeln!(
+                text,
+                "    {} [label={}{color}]",
+                quoted(&node.id),
+                quoted(&node.name)
+            );
         }
         text.push_str("  }\n");
     }
     for edge in &picture.edges {
-        let color = if edge.state == Some(State::Stale) { " [color=\"#b3261e\"]" } else { "" };
-        let _ = writeln!(text, "  {} -> {}{color}", quoted(&edge.from), quoted(&edge.to));
+        let color = if edge.state == Some(State::Stale) {
+            " [color=\"#b3261e\"]"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "  {} -> {}{color}",
+            quoted(&edge.from),
+            quoted(&edge.to)
+        );
     }
     text.push('}');
     text
