@@ -1,53 +1,20 @@
 //! One invocation, from the payload to the report.
 
+use redeploy_core::config::Config;
+use redeploy_core::event::{FieldProblem, InvalidEvent, SqsRecord, TriggerKind, parse};
+use redeploy_core::report::{ErrorType, Outcome, Report};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::act::{Actor, left};
 use crate::aws::Aws;
 use crate::clock::Clock;
-use crate::gather::gather;
-use redeploy_core::config::Config;
-use redeploy_core::event::{self, FieldProblem, Intent, InvalidEvent, TriggerKind};
-use redeploy_core::report::{ErrorType, Outcome, Report};
+use crate::run::run;
 
-/// Handles one event or request: parse, gather, plan, act, report.
+/// Handles one event or request.
 pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) -> Report {
-    let trigger = match event::parse(payload) {
-        Ok(trigger) => trigger,
-        Err(invalid) => return invalid.into(),
-    };
-    let kind = trigger.kind;
-    let dry_run = config.dry_run || matches!(trigger.hint, Intent::Request { dry_run: true, .. });
-    let mut world = match gather(aws, config, trigger, dry_run, clock).await {
-        Ok(world) => world,
-        Err(report) => return report,
-    };
-    let (rotations, warnings) = (
-        world.rotations.clone(),
-        std::mem::take(&mut world.inventory.warnings),
-    );
-    let services = Actor {
-        aws,
-        config,
-        clock,
-        dry_run,
-    }
-    .act(world)
-    .await;
-    let left = left(&services);
-    let report = Report::of_services(kind, &rotations, services, warnings);
-    if left == 0 {
-        return report;
-    }
-    let reason = format!(
-        "{}; {left} of these are left for the next attempt",
-        report.reason
-    );
-    Report {
-        reason,
-        failure: Some(ErrorType::TimeLeft),
-        ..report
+    match parse(payload) {
+        Ok(trigger) => run(aws, config, trigger, clock).await,
+        Err(invalid) => invalid.into(),
     }
 }
 
@@ -57,7 +24,7 @@ pub async fn handle(aws: &Aws, config: &Config, payload: &Value, clock: &Clock) 
 pub async fn handle_batch(
     aws: &Aws,
     config: &Config,
-    records: &[event::SqsRecord<'_>],
+    records: &[SqsRecord<'_>],
     clock: &Clock,
     mut done: impl FnMut(&Report),
 ) -> Vec<String> {
@@ -67,7 +34,10 @@ pub async fn handle_batch(
             Some(Ok(payload)) => {
                 // A message that comes back asks for what it asked for when it was sent.
                 let mut clock = *clock;
-                clock.asked_at = record.sent_at.unwrap_or(clock.asked_at).min(clock.asked_at);
+                clock.requested_at = record
+                    .sent_at
+                    .unwrap_or(clock.requested_at)
+                    .min(clock.requested_at);
                 handle(aws, config, &payload, &clock).await
             }
             Some(Err(report)) => report,

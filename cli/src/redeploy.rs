@@ -146,9 +146,7 @@ pub(crate) async fn run(redeploy: &Redeploy, global: &args::Global) -> Result<Ex
         (a.report.action, &a.report.service).cmp(&(b.report.action, &b.report.service))
     });
     let failed = preview.report.failure.is_some()
-        || entries
-            .iter()
-            .any(|entry| entry.rollout == Rollout::Failed);
+        || entries.iter().any(|entry| entry.rollout == Rollout::Failed);
     let (outcome, exit) = match (interrupted, failed) {
         (true, _) => ("interrupted", Exit::Interrupted),
         (false, true) => ("failed", Exit::Error),
@@ -534,9 +532,7 @@ fn print_entries(entries: &[Entry]) -> Result<(), Error> {
         let rollout = match entry.rollout {
             Rollout::Completed | Rollout::Superseded => Tone::Good,
             Rollout::Failed | Rollout::Blocked => Tone::Bad,
-            Rollout::Started | Rollout::NotStarted | Rollout::NotNeeded => {
-                Tone::Busy
-            }
+            Rollout::Started | Rollout::NotStarted | Rollout::NotNeeded => Tone::Busy,
         };
         let value = match entry.value {
             Value::New => Tone::Good,

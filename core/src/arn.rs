@@ -1,4 +1,4 @@
-//! The six fields of an Amazon Resource Name. Pure.
+//! Amazon Resource Names: their six fields, and those of secrets and parameters.
 
 use std::fmt;
 
@@ -21,8 +21,10 @@ pub struct Arn {
 }
 
 /// Where a bare name is to be looked up: a name means the resource of that name in one account and Region.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
+    /// The partition that the Region belongs to.
+    pub partition: String,
     /// The Region.
     pub region: String,
     /// The account.
@@ -59,8 +61,9 @@ impl Arn {
 
     /// The account and Region that the resource lives in.
     #[must_use]
-    pub fn home(&self) -> Location {
+    pub fn location(&self) -> Location {
         Location {
+            partition: self.partition.clone(),
             region: self.region.clone(),
             account: self.account.clone(),
         }
@@ -68,8 +71,8 @@ impl Arn {
 
     /// Whether the resource lives there.
     #[must_use]
-    pub fn is_at(&self, home: &Location) -> bool {
-        self.region == home.region && self.account == home.account
+    pub fn is_at(&self, location: &Location) -> bool {
+        self.region == location.region && self.account == location.account
     }
 }
 
@@ -83,6 +86,92 @@ impl fmt::Display for Arn {
             resource,
         } = self;
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+}
+
+/// The full ARN of a secret, as AWS itself wrote it.
+///
+/// Shape: `arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<six letters or digits>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretArn(pub(crate) Arn);
+
+impl SecretArn {
+    /// Reads a full ARN; `None` for anything else, a partial ARN included.
+    ///
+    /// The partial ARN of a secret whose name ends in a hyphen and six characters has the same shape and is accepted,
+    /// so the text must come from AWS and not from a person.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let arn = Arn::parse(text)?;
+        let id = secret_id(&arn)?;
+        (!id.contains(':') && has_suffix(id)).then_some(Self(arn))
+    }
+
+    /// The secret's name: the ARN's last field without the hyphen and six characters that AWS appended.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let id = secret_id(&self.0).unwrap_or_default();
+        &id[..id.len().saturating_sub(SUFFIX_LENGTH)]
+    }
+}
+
+/// A hyphen and six characters.
+pub(crate) const SUFFIX_LENGTH: usize = 7;
+
+/// Whether a secret's id ends as AWS ends them all, with a non-empty name before it.
+pub(crate) fn has_suffix(id: &str) -> bool {
+    let bytes = id.as_bytes();
+    bytes.len() > SUFFIX_LENGTH
+        && bytes[bytes.len() - SUFFIX_LENGTH] == b'-'
+        && bytes[bytes.len() - SUFFIX_LENGTH + 1..]
+            .iter()
+            .all(u8::is_ascii_alphanumeric)
+}
+
+/// The name in an id that ends as AWS ends them all.
+pub(crate) fn without_suffix(id: &str) -> Option<&str> {
+    has_suffix(id).then(|| &id[..id.len() - SUFFIX_LENGTH])
+}
+
+/// The part of a secret's ARN behind `secret:`, with whatever follows it.
+pub(crate) fn secret_id(arn: &Arn) -> Option<&str> {
+    let id = arn.resource.strip_prefix("secret:")?;
+    (arn.service == "secretsmanager" && !id.is_empty()).then_some(id)
+}
+
+/// The ARN of a Systems Manager parameter: `arn:<partition>:ssm:<region>:<account>:parameter/<name>`.
+///
+/// The leading slash of a hierarchical name and the slash of the ARN are one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterArn(pub(crate) Arn);
+
+impl ParameterArn {
+    /// Reads a parameter's ARN, without a version or label behind it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let arn = Arn::parse(text)?;
+        let name = parameter_name(&arn)?;
+        (!name.contains(':')).then_some(Self(arn))
+    }
+
+    /// The name without a leading slash.
+    pub(crate) fn bare_name(&self) -> &str {
+        parameter_name(&self.0).unwrap_or_default()
+    }
+}
+
+/// The part of a parameter's ARN behind `parameter/`.
+pub(crate) fn parameter_name(arn: &Arn) -> Option<&str> {
+    let name = arn
+        .resource
+        .strip_prefix("parameter/")?
+        .trim_start_matches('/');
+    (arn.service == "ssm" && !name.is_empty()).then_some(name)
+}
+
+impl fmt::Display for SecretArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -124,19 +213,20 @@ mod tests {
     #[test]
     fn a_home_is_both_account_and_region() {
         let arn = Arn::parse("arn:aws:ecs:eu-west-1:123456789012:cluster/prod").unwrap();
-        let home = Location {
+        let location = Location {
+            partition: "aws".to_owned(),
             region: "eu-west-1".to_owned(),
             account: "123456789012".to_owned(),
         };
-        assert_eq!(arn.home(), home);
-        assert!(arn.is_at(&home));
+        assert_eq!(arn.location(), location);
+        assert!(arn.is_at(&location));
         assert!(!arn.is_at(&Location {
             region: "eu-west-2".to_owned(),
-            ..home.clone()
+            ..location.clone()
         }));
         assert!(!arn.is_at(&Location {
             account: "210987654321".to_owned(),
-            ..home
+            ..location
         }));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::arn::Arn;
-use crate::secret::Reference;
+use crate::reference::Reference;
 
 /// The settings of one process.
 ///

@@ -3,9 +3,19 @@
 //! It has no SDK, no runtime, no clock and no environment among its dependencies.
 
 pub mod arn;
+pub mod change;
 pub mod config;
+pub mod confirm;
+pub mod decide;
+pub mod emf;
 pub mod event;
+pub mod fact;
+pub mod facts;
 pub mod plan;
+pub mod policy;
+pub mod reason;
+pub mod reference;
+mod relation;
 pub mod report;
-pub mod secret;
-pub mod service;
+pub mod trail;
+pub mod workload;

@@ -1,1067 +1,460 @@
-//! Which services to redeploy, and why each other one not: every decision of this program. Pure and total.
+//! What must be known, and what is decided by the facts so far. Pure and total.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::arn::Location;
-use crate::secret::{Change, Follows};
-use crate::service::{Controller, Deployment, RolloutState, Service, Task, Use};
+use crate::change::{Change, Source};
+use crate::confirm::Confirmation;
+use crate::decide::{Decision, Verdict, decide, is_fresh};
+use crate::fact::{Fact, Gap, GapKind};
+use crate::facts::{Existence, Facts, Followed, LastChange, Scope};
+use crate::policy::Policy;
+use crate::reason::{Action, Reason};
+use crate::relation::Relations;
+use crate::workload::{Platform, Use, Workload};
 
-/// What to do about one service that has to do with a changed secret.
+/// Something that must be known before it can be decided.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// Who follows what, by a look that began at this time or later.
+    Look {
+        /// The earliest time, UTC.
+        not_before: Timestamp,
+    },
+    /// What a service is, what it names and what runs.
+    Service(Arc<str>),
+    /// What `DescribeSecret` says to the claim of the event.
+    Secret,
+    /// When these last changed.
+    LastChanges(BTreeSet<Followed>),
+    /// Whether this is the full ARN of a secret.
+    FullArn(String),
+    /// When the version that carries the label was stored.
+    VersionStored(Source),
+    /// When these labels moved, by CloudTrail.
+    MoveTimes(BTreeSet<Source>),
+    /// The running tasks of a workload.
+    Tasks(Arc<str>),
+    /// Counts and deployments of a workload as they are now.
+    Describe(Arc<str>),
+    /// The same, right before it is acted on.
+    Refresh(Arc<str>),
+    /// The deployments of a workload that were created since then, right before it is acted on.
+    History {
+        /// Its ARN.
+        workload: Arc<str>,
+        /// The earliest creation, UTC.
+        since: Timestamp,
+    },
+    /// The task definition of a service revision.
+    TaskDefinitions(String),
+}
+
+/// What is to be asked, what to wait for, and what is decided.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// What to ask next.
+    pub questions: BTreeSet<Question>,
+    /// When all that is to be redeployed has settled, UTC, where that is to come.
+    pub wait_until: Option<Timestamp>,
+    /// The decisions by the facts so far.
+    pub decisions: Vec<Decision>,
+    /// Why there is nothing to decide, once that is known.
+    pub end: Option<End>,
+}
+
+/// Why an invocation ends without decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The service's ARN, or that of a task outside services.
-    pub service: String,
-    /// Why; the [`Action`] follows from it.
-    pub reason: Reason,
-    /// The ARNs of the changed secrets and parameters that the decision is about, sorted.
-    pub secrets: Vec<String>,
-    /// The upper bound of the last of their changes, UTC.
-    pub at: Timestamp,
+pub enum End {
+    /// Nothing changed.
+    Ignored(String),
+    /// The rotation is still under way, or AWS does not show it yet.
+    Pending(String),
+    /// A request names no secret.
+    NoSecret,
+    /// A request names no service in scope.
+    NoService,
+    /// Without this nothing can be found out.
+    Unavailable(Gap),
 }
 
-/// What happens to a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It gets one new deployment.
-    Redeploy,
-    /// Nothing is to be done.
-    Skip,
-    /// Something should be done, by a person or later.
-    Block,
-}
+/// A service whose turn comes later than this after it was read is read again first.
+const MAX_FACT_AGE: SignedDuration = SignedDuration::from_secs(5);
+/// A change of a moment ago may be followed by another. So long the last one is waited for.
+const MAX_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
+/// An answer that is older than its event is asked for again after this time.
+const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
+/// An order of rollout is carried on for this long by the events of deployments, then by sweeps.
+const CARRIED_ON_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// Why a service is treated as it is; in the order in which they are considered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// INACTIVE or DRAINING.
-    NotActive,
-    /// Tagged `ignore`.
-    OptedOut,
-    /// Names the secret only at version ids that never change.
-    PinnedVersion,
-    /// Uses the secret only to pull its image.
-    ImagePullOnly,
-    /// Desired, running and pending are all 0.
-    NothingRunning,
-    /// Deployed since the change, but tasks from before it still run; or a task outside services does.
-    StaleTasks,
-    /// Deployed since the change.
-    AlreadyFresh,
-    /// Deployed about when the change happened, and AWS cannot tell which came first.
-    Unknown,
-    /// `CODE_DEPLOY` and EXTERNAL cannot be forced.
-    UnsupportedController,
-    /// A deployment since the change failed or was rolled back, and none succeeded after it.
-    RolledBack,
-    /// A blue/green, canary or linear deployment begun before the change is under way; forcing would cancel it.
-    DeploymentInProgress,
-    /// Its tasks hold the old value.
-    Stale,
-}
-
-impl Reason {
-    /// What follows from it.
+impl Question {
+    /// Whether it is asked only when a service's turn comes: it is dear, or its answer does not
+    /// keep.
     #[must_use]
-    pub fn action(self) -> Action {
-        match self {
-            Self::NotActive
-            | Self::OptedOut
-            | Self::PinnedVersion
-            | Self::ImagePullOnly
-            | Self::NothingRunning
-            | Self::AlreadyFresh
-            | Self::Unknown => Action::Skip,
-            Self::StaleTasks
-            | Self::UnsupportedController
-            | Self::RolledBack
-            | Self::DeploymentInProgress => Action::Block,
-            Self::Stale => Action::Redeploy,
-        }
-    }
-}
-
-/// Decides about every service that has to do with one of the rotations; the others are left out.
-///
-/// The decisions stand in the order of the services.
-#[must_use]
-pub fn plan(rotations: &[Change], services: &[Service]) -> Vec<Decision> {
-    services
-        .iter()
-        .filter_map(|service| decide(rotations, service))
-        .collect()
-}
-
-/// The first moment at which a new deployment certainly reads the new value: the change was not later than `at`, and
-/// one second is for clocks that differ.
-#[must_use]
-pub fn fresh_from(at: Timestamp) -> Timestamp {
-    at.saturating_add(SignedDuration::from_secs(1))
-        .unwrap_or(Timestamp::MAX)
-}
-
-/// Finds the tasks outside services that certainly hold the old value of something that they follow.
-///
-/// A new deployment cannot replace them, so there is only one thing to say about them.
-#[must_use]
-pub fn plan_tasks(rotations: &[Change], tasks: &[Task]) -> Vec<Decision> {
-    let decide = |task: &Task| {
-        let follows =
-            |rotation: &&Change| relation(&task.uses, &task.home, rotation) == Relation::Follows;
-        let about = rotations
-            .iter()
-            .filter(follows)
-            .filter(|rotation| task.started_at < earliest(rotation));
-        decision(&task.arn, Reason::StaleTasks, &about.collect::<Vec<_>>())
-    };
-    tasks.iter().filter_map(decide).collect()
-}
-
-/// How a service or task stands to a rotation, the strongest of its uses.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Relation {
-    Unrelated,
-    ImagePullOnly,
-    Pinned,
-    Follows,
-}
-
-fn relation(uses: &[Use], home: &Location, rotation: &Change) -> Relation {
-    let each =
-        uses.iter().map(
-            |used| match (used, used.reference().follows(&rotation.subject, home)) {
-                (_, Follows::No) => Relation::Unrelated,
-                (Use::AtImagePull(_), _) => Relation::ImagePullOnly,
-                (Use::AtStart(_), Follows::Pinned) => Relation::Pinned,
-                (Use::AtStart(_), Follows::Yes) => Relation::Follows,
-            },
-        );
-    each.max().unwrap_or(Relation::Unrelated)
-}
-
-/// The first moment at which the change can have happened.
-fn earliest(rotation: &Change) -> Timestamp {
-    rotation.not_before.unwrap_or(rotation.at)
-}
-
-/// How old a service's tasks are beside a change.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Age {
-    Fresh,
-    Unknown,
-    Stale,
-}
-
-fn age(service: &Service, rotation: &Change) -> Age {
-    // Where the latest failed, the tasks are of the PRIMARY.
-    let known = [latest(service), service.primary()];
-    match known
-        .into_iter()
-        .flatten()
-        .find(|deployment| deployment.rollout != RolloutState::Failed)
-    {
-        Some(deployment) if deployment.created_at >= fresh_from(rotation.at) => Age::Fresh,
-        Some(deployment)
-            if rotation
-                .not_before
-                .is_some_and(|bound| deployment.created_at >= bound) =>
-        {
-            Age::Unknown
-        }
-        _ => Age::Stale,
-    }
-}
-
-/// The deployment whose tasks are to be the only ones: the PRIMARY, or a later one that so far only the history shows.
-///
-/// A deployment that was stopped is not it, and of it nothing is known.
-fn latest(service: &Service) -> Option<&Deployment> {
-    let history = service
-        .history
-        .iter()
-        .flatten()
-        .filter(|deployment| deployment.rollout != RolloutState::Unknown);
-    service
-        .primary()
-        .into_iter()
-        .chain(history)
-        .max_by_key(|d| (d.created_at, d.rollout != RolloutState::Failed))
-}
-
-/// Whether a service has the values of all these changes, whether it follows them or not.
-#[must_use]
-pub fn is_fresh(service: &Service, rotations: &[Change]) -> bool {
-    rotations
-        .iter()
-        .all(|rotation| age(service, rotation) == Age::Fresh)
-}
-
-fn decide(rotations: &[Change], service: &Service) -> Option<Decision> {
-    let related = |rotation| (relation(&service.uses, &service.home, rotation), rotation);
-    let relations: Vec<_> = rotations.iter().map(related).collect();
-    let strongest = relations
-        .iter()
-        .map(|(relation, _)| *relation)
-        .max()
-        .filter(|r| *r != Relation::Unrelated)?;
-    // Weaker relations say nothing beside a stronger one: one followed secret is enough for a new deployment.
-    // Of several followed secrets, those count for which the tasks are oldest.
-    let about = relations
-        .into_iter()
-        .filter(|(relation, _)| *relation == strongest);
-    let about: Vec<_> = about
-        .map(|(_, rotation)| (age(service, rotation), rotation))
-        .collect();
-    let oldest = about.iter().map(|(age, _)| *age).max()?;
-    let about: Vec<_> = about
-        .into_iter()
-        .filter(|(age, _)| *age == oldest)
-        .map(|(_, rotation)| rotation)
-        .collect();
-    // The latest change decides: what was deployed since then has all the values.
-    let reason = reason(
-        service,
-        strongest,
-        oldest,
-        about.iter().map(|rotation| earliest(rotation)).max()?,
-    );
-    if reason == Reason::AlreadyFresh {
-        let outlived = |rotation: &&&Change| {
-            service
-                .oldest_task
-                .is_some_and(|task| task < earliest(rotation))
-        };
-        let outlived: Vec<_> = about.iter().filter(outlived).copied().collect();
-        if let Some(decision) = decision(&service.arn, Reason::StaleTasks, &outlived) {
-            return Some(decision);
-        }
-    }
-    decision(&service.arn, reason, &about)
-}
-
-/// The decision about these rotations; `None` when there are none.
-fn decision(arn: &str, reason: Reason, about: &[&Change]) -> Option<Decision> {
-    let at = about.iter().map(|rotation| rotation.at).max()?;
-    let secrets: BTreeSet<_> = about
-        .iter()
-        .map(|rotation| rotation.subject.to_string())
-        .collect();
-    Some(Decision {
-        service: arn.to_owned(),
-        reason,
-        secrets: secrets.into_iter().collect(),
-        at,
-    })
-}
-
-/// The table of decisions: the first line that holds.
-fn reason(service: &Service, relation: Relation, age: Age, changed: Timestamp) -> Reason {
-    if !service.active {
-        Reason::NotActive
-    } else if service.opted_out {
-        Reason::OptedOut
-    } else if relation == Relation::Pinned {
-        Reason::PinnedVersion
-    } else if relation == Relation::ImagePullOnly {
-        Reason::ImagePullOnly
-    } else if !service.may_be_redeployed() {
-        Reason::NothingRunning
-    } else if age == Age::Fresh {
-        Reason::AlreadyFresh
-    } else if age == Age::Unknown {
-        Reason::Unknown
-    } else if service.controller != Controller::Ecs {
-        Reason::UnsupportedController
-    } else if gave_up_since(service, fresh_from(changed)) {
-        Reason::RolledBack
-    } else if service.staged && under_way_since_before(service, fresh_from(changed)) {
-        Reason::DeploymentInProgress
-    } else {
-        Reason::Stale
-    }
-}
-
-/// All that is known of the service's deployments.
-fn deployments(service: &Service) -> impl Iterator<Item = &Deployment> {
-    service
-        .deployments
-        .iter()
-        .chain(service.history.iter().flatten())
-}
-
-/// Whether a deployment created since `fresh_from` failed, and none created after it succeeded.
-fn gave_up_since(service: &Service, fresh_from: Timestamp) -> bool {
-    let last = |rollout| {
-        deployments(service)
-            .filter(|d| d.rollout == rollout)
-            .map(|d| d.created_at)
-            .max()
-    };
-    last(RolloutState::Failed)
-        .is_some_and(|failed| failed >= fresh_from && Some(failed) > last(RolloutState::Completed))
-}
-
-/// Whether a deployment created before `fresh_from` still replaces tasks.
-///
-/// ECS gives a staged deployment no `rolloutState` in some answers; then a second live deployment tells.
-fn under_way_since_before(service: &Service, fresh_from: Timestamp) -> bool {
-    deployments(service).any(|deployment| {
-        deployment.created_at < fresh_from
-            && match deployment.rollout {
-                RolloutState::InProgress => true,
-                RolloutState::Unknown => deployment.primary && service.deployments.len() > 1,
-                RolloutState::Completed | RolloutState::Failed => false,
-            }
-    })
-}
-
-/// Since when a service's earlier deployments must be known before it is redeployed; `None` when it is not to be
-/// redeployed, or when they are known.
-#[must_use]
-pub fn needs_history(rotations: &[Change], service: &Service) -> Option<Timestamp> {
-    let decision =
-        decide(rotations, service).filter(|decision| decision.reason == Reason::Stale)?;
-    let of_these = rotations
-        .iter()
-        .filter(|rotation| decision.secrets.contains(&rotation.subject.to_string()));
-    // A staged deployment that is under way may have begun at any time.
-    let since = if service.staged {
-        None
-    } else {
-        of_these.map(earliest).min()
-    };
-    service
-        .history
-        .is_none()
-        .then(|| since.map_or(Timestamp::UNIX_EPOCH, fresh_from))
-}
-
-/// Whether nothing can have been deployed, and rolled back, on account of a change that settled a moment ago.
-///
-/// A rollout that began when the change had settled cannot have failed in a shorter time.
-#[must_use]
-pub fn is_first_attempt(at: Timestamp, settle: SignedDuration, now: Timestamp) -> bool {
-    fresh_from(at)
-        .saturating_add(settle + SHORTEST_ROLL_BACK)
-        .is_ok_and(|earliest| now < earliest)
-}
-
-/// How long a deployment lives at least before it is rolled back.
-const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::arn::Location;
-    use crate::secret::{AWSCURRENT, Reference, SecretArn, Source};
-    use crate::service::Deployment;
-
-    const DB: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
-    const MAIL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/mail-Ef34Gh";
-
-    fn second(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn rotation(arn: &str, at: i64) -> Change {
-        let subject = Source::Secret {
-            arn: SecretArn::parse(arn).unwrap(),
-            label: AWSCURRENT.to_owned(),
-        };
-        Change {
-            subject,
-            version: None,
-            at: second(at),
-            not_before: None,
-        }
-    }
-
-    fn deployment(at: i64, primary: bool, rollout: RolloutState) -> Deployment {
-        Deployment {
-            id: format!("ecs-svc/{at}"),
-            created_at: second(at),
-            primary,
-            running: 2,
-            rollout,
-        }
-    }
-
-    /// A service of two tasks that follows `prod/db` and was deployed long ago.
-    fn service() -> Service {
-        Service {
-            arn: "arn:aws:ecs:eu-west-1:123456789012:service/prod/api".to_owned(),
-            cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
-            home: Location {
-                region: "eu-west-1".to_owned(),
-                account: "123456789012".to_owned(),
-            },
-            active: true,
-            opted_out: false,
-            desired: 2,
-            running: 2,
-            pending: 0,
-            controller: Controller::Ecs,
-            staged: false,
-            deployments: vec![deployment(10, true, RolloutState::Completed)],
-            history: None,
-            oldest_task: None,
-            uses: vec![Use::AtStart(Reference::parse(DB).unwrap())],
-        }
-    }
-
-    fn check(service: &Service, expected: Option<Reason>) {
-        let decisions = plan(&[rotation(DB, 100)], std::slice::from_ref(service));
-        assert_eq!(
-            decisions.first().map(|decision| decision.reason),
-            expected,
-            "{service:?}"
-        );
-    }
-
-    #[test]
-    fn a_service_deployed_before_the_change_is_stale() {
-        check(&service(), Some(Reason::Stale));
-        for at in [99, 100] {
-            check(
-                &Service {
-                    deployments: vec![deployment(at, true, RolloutState::Completed)],
-                    ..service()
-                },
-                Some(Reason::Stale),
-            );
-        }
-        check(
-            &Service {
-                deployments: Vec::new(),
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-    }
-
-    #[test]
-    fn a_service_deployed_a_second_after_the_change_is_fresh() {
-        for rollout in [
-            RolloutState::Completed,
-            RolloutState::InProgress,
-            RolloutState::Unknown,
-        ] {
-            let deployments = vec![
-                deployment(101, true, rollout),
-                deployment(10, false, RolloutState::Completed),
-            ];
-            check(
-                &Service {
-                    deployments,
-                    ..service()
-                },
-                Some(Reason::AlreadyFresh),
-            );
-        }
-    }
-
-    #[test]
-    fn a_service_that_must_not_or_need_not_be_forced_is_skipped() {
-        let pinned = format!("{DB}:::4d383ea9-084a-49c9-8722-cbfb0f25c456");
-        let pinned = vec![Use::AtStart(Reference::parse(&pinned).unwrap())];
-        let pulled = vec![Use::AtImagePull(
-            Reference::parse_secret("prod/db").unwrap(),
-        )];
-        check(
-            &Service {
-                active: false,
-                opted_out: true,
-                ..service()
-            },
-            Some(Reason::NotActive),
-        );
-        check(
-            &Service {
-                opted_out: true,
-                uses: pinned.clone(),
-                ..service()
-            },
-            Some(Reason::OptedOut),
-        );
-        check(
-            &Service {
-                uses: pinned.clone(),
-                desired: 0,
-                ..service()
-            },
-            Some(Reason::PinnedVersion),
-        );
-        check(
-            &Service {
-                uses: pulled.clone(),
-                ..service()
-            },
-            Some(Reason::ImagePullOnly),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 0,
-                ..service()
-            },
-            Some(Reason::NothingRunning),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 1,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        check(
-            &Service {
-                desired: 0,
-                running: 0,
-                pending: 1,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        let both = [pinned, pulled, service().uses].concat();
-        check(
-            &Service {
-                uses: both,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        check(
-            &Service {
-                uses: vec![Use::AtStart(Reference::parse(MAIL).unwrap())],
-                ..service()
-            },
-            None,
-        );
-        check(
-            &Service {
-                uses: Vec::new(),
-                ..service()
-            },
-            None,
-        );
-    }
-
-    #[test]
-    fn a_service_that_cannot_be_forced_is_blocked_unless_it_is_fresh() {
-        let external = Service {
-            controller: Controller::Other,
-            ..service()
-        };
-        check(&external, Some(Reason::UnsupportedController));
-        let deployments = vec![deployment(101, true, RolloutState::Unknown)];
-        check(
-            &Service {
-                deployments,
-                ..external
-            },
-            Some(Reason::AlreadyFresh),
-        );
-    }
-
-    #[test]
-    fn a_rollout_that_failed_since_the_change_is_not_tried_again() {
-        let old = deployment(10, true, RolloutState::Completed);
-        let failed = deployment(110, false, RolloutState::Failed);
-        check(
-            &Service {
-                deployments: vec![old.clone(), failed.clone()],
-                ..service()
-            },
-            Some(Reason::RolledBack),
-        );
-        check(
-            &Service {
-                deployments: vec![deployment(110, true, RolloutState::Failed)],
-                ..service()
-            },
-            Some(Reason::RolledBack),
-        );
-        for at in [110, 120] {
-            let later = deployment(at, false, RolloutState::Completed);
-            check(
-                &Service {
-                    deployments: vec![old.clone(), failed.clone(), later],
-                    ..service()
-                },
-                Some(Reason::Stale),
-            );
-        }
-        let before = deployment(90, false, RolloutState::Failed);
-        check(
-            &Service {
-                deployments: vec![old, before],
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-    }
-
-    #[test]
-    fn a_staged_deployment_under_way_is_not_interrupted() {
-        let staged = Service {
-            staged: true,
-            ..service()
-        };
-        check(&staged, Some(Reason::Stale));
-        let deployments = vec![
-            deployment(90, true, RolloutState::InProgress),
-            deployment(10, false, RolloutState::Completed),
-        ];
-        check(
-            &Service {
-                deployments: deployments.clone(),
-                ..staged.clone()
-            },
-            Some(Reason::DeploymentInProgress),
-        );
-        check(
-            &Service {
-                deployments,
-                ..service()
-            },
-            Some(Reason::Stale),
-        );
-        let deployments = vec![
-            deployment(90, true, RolloutState::Unknown),
-            deployment(10, false, RolloutState::Unknown),
-        ];
-        check(
-            &Service {
-                deployments,
-                ..staged.clone()
-            },
-            Some(Reason::DeploymentInProgress),
-        );
-        check(
-            &Service {
-                deployments: vec![deployment(90, true, RolloutState::Unknown)],
-                ..staged
-            },
-            Some(Reason::Stale),
-        );
-    }
-
-    #[test]
-    fn several_secrets_that_rotate_together_cost_one_redeploy() {
-        let uses = [DB, MAIL]
-            .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
-            .to_vec();
-        let both = Service {
-            uses,
-            deployments: vec![deployment(150, true, RolloutState::Completed)],
-            ..service()
-        };
-        let decisions = plan(&[rotation(MAIL, 200), rotation(DB, 100)], &[both]);
-        assert_eq!(decisions.len(), 1);
-        // Deployed between the two changes, so it is stale for the second only.
-        assert_eq!(
-            (decisions[0].reason, &decisions[0].secrets),
-            (Reason::Stale, &vec![MAIL.to_owned()])
-        );
-    }
-
-    fn any_service() -> impl Strategy<Value = Service> {
-        let rollout = prop_oneof![
-            Just(RolloutState::InProgress),
-            Just(RolloutState::Completed),
-            Just(RolloutState::Failed),
-            Just(RolloutState::Unknown),
-        ];
-        let deployment = (0..300_i64, any::<bool>(), rollout)
-            .prop_map(|(at, primary, rollout)| deployment(at, primary, rollout));
-        let reference = prop_oneof![
-            Just(DB.to_owned()),
-            Just(MAIL.to_owned()),
-            Just(format!("{DB}:::4d383ea9-084a-49c9-8722-cbfb0f25c456")),
-        ];
-        let used = (reference, any::<bool>()).prop_map(|(text, start)| {
-            let reference = Reference::parse(&text).unwrap();
-            if start {
-                Use::AtStart(reference)
-            } else {
-                Use::AtImagePull(reference)
-            }
-        });
-        let controller = prop_oneof![3 => Just(Controller::Ecs), 1 => Just(Controller::Other)];
-        let deployments = || proptest::collection::vec(deployment.clone(), 0..4);
-        (
-            (
-                proptest::bool::weighted(0.8),
-                proptest::bool::weighted(0.2),
-                0..3,
-                0..2,
-                0..2,
-                controller,
-                any::<bool>(),
-            ),
-            (deployments(), proptest::option::of(deployments())),
-            proptest::collection::vec(used, 0..4),
+    pub fn is_at_turn(&self) -> bool {
+        matches!(
+            self,
+            Self::Refresh(_) | Self::History { .. } | Self::TaskDefinitions(_)
         )
-            .prop_map(
-                |(
-                    (active, opted_out, desired, running, pending, controller, staged),
-                    (deployments, history),
-                    uses,
-                )| {
-                    Service {
-                        active,
-                        opted_out,
-                        desired,
-                        running,
-                        pending,
-                        controller,
-                        staged,
-                        deployments,
-                        history,
-                        uses,
-                        ..service()
-                    }
-                },
-            )
     }
+}
 
-    proptest! {
-        #[test]
-        fn order_and_repetition_of_rotations_do_not_matter(service in any_service(), first in 0..300_i64, second in 0..300_i64) {
-            let (db, mail) = (rotation(DB, first), rotation(MAIL, second));
-            let once = plan(&[db.clone(), mail.clone()], std::slice::from_ref(&service));
-            prop_assert_eq!(&once, &plan(&[mail.clone(), db.clone(), mail, db], std::slice::from_ref(&service)));
+/// What to ask next, and what is decided by the facts so far.
+#[must_use]
+pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
+    if let Some(plan) = observe(facts, policy, now) {
+        return plan;
+    }
+    let mut plan = Plan::default();
+    let relations = Relations::new(facts.changes.values());
+    let unsettled = judge(facts, &relations, policy, now, &mut plan);
+    let is_open = plan.questions.iter().any(|question| !question.is_at_turn());
+    if !is_open {
+        plan.wait_until = unsettled;
+    }
+    plan
+}
+
+/// What comes before any decision: what changed, and who may follow it.
+fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
+    let ask = |question| {
+        Some(Plan {
+            questions: BTreeSet::from([question]),
+            ..Plan::default()
+        })
+    };
+    let end = |end| {
+        Some(Plan {
+            end: Some(end),
+            ..Plan::default()
+        })
+    };
+    if let Some(gap) = facts.looked_at.gap() {
+        return end(End::Unavailable(gap.clone()));
+    }
+    let is_request = facts.requested_at.is_some();
+    if facts.scope == Scope::Followers && (!is_request || facts.unconfirmed.is_none()) {
+        if let Some(look) = look_for_followers(facts, policy, now) {
+            return Some(look);
         }
-
-        #[test]
-        fn what_was_redeployed_is_not_redeployed_again(service in any_service(), at in 0..299_i64) {
-            let rotations = [rotation(DB, at)];
-            if plan(&rotations, std::slice::from_ref(&service)).iter().any(|decision| decision.reason == Reason::Stale) {
-                let mut deployments = service.deployments.clone();
-                for deployment in &mut deployments {
-                    deployment.primary = false;
+    }
+    if let Some(unconfirmed) = &facts.unconfirmed {
+        let is_meant = |used: &Use| unconfirmed.claim.may_be_meant_by(used.reference());
+        let mut workloads = facts.workloads.values();
+        if !is_request && !workloads.any(|workload| workload.uses.iter().any(is_meant)) {
+            return None;
+        }
+        match &unconfirmed.answer {
+            Fact::Unasked => return ask(Question::Secret),
+            Fact::Unavailable(gap) if gap.kind == GapKind::Invalid && is_request => {
+                return end(End::NoSecret);
+            }
+            Fact::Unavailable(gap) => return end(End::Unavailable(gap.clone())),
+            Fact::Known(Confirmation::NoSecret) => return end(End::NoSecret),
+            Fact::Known(Confirmation::Nothing(reason)) => {
+                return end(End::Ignored(reason.clone()));
+            }
+            Fact::Known(Confirmation::Pending(reason)) => {
+                return end(End::Pending(reason.clone()));
+            }
+            Fact::Known(Confirmation::Outdated(reason)) => {
+                let asked_at = unconfirmed.asked_at.unwrap_or(now);
+                let again = asked_at.saturating_add(ASK_AGAIN_AFTER).unwrap_or(now);
+                let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
+                if !policy.acts || !is_patient {
+                    return end(End::Pending(reason.clone()));
                 }
-                let now = 300;
-                deployments.push(deployment(now, true, RolloutState::InProgress));
-                let after = Service { deployments, ..service };
-                prop_assert_eq!(plan(&rotations, &[after])[0].reason, Reason::AlreadyFresh);
-            }
-        }
-
-        #[test]
-        fn only_a_service_that_follows_the_secret_is_redeployed(service in any_service(), at in 0..300_i64) {
-            let follows = service.uses.contains(&Use::AtStart(Reference::parse(DB).unwrap()));
-            for decision in plan(&[rotation(DB, at)], std::slice::from_ref(&service)) {
-                let redeployed = decision.reason.action() == Action::Redeploy;
-                prop_assert!(!redeployed || (follows && service.active && !service.opted_out));
-            }
-        }
-    }
-
-    fn bounded(arn: &str, not_before: i64, at: i64) -> Change {
-        Change {
-            not_before: Some(second(not_before)),
-            ..rotation(arn, at)
-        }
-    }
-
-    fn reasons(rotations: &[Change], service: &Service) -> Vec<Reason> {
-        plan(rotations, std::slice::from_ref(service))
-            .iter()
-            .map(|decision| decision.reason)
-            .collect()
-    }
-
-    #[test]
-    fn only_what_is_stale_is_redeployed_and_what_needs_a_person_is_blocked() {
-        use Reason::{
-            AlreadyFresh, DeploymentInProgress, ImagePullOnly, NotActive, NothingRunning, OptedOut,
-            PinnedVersion, RolledBack, Stale, StaleTasks, Unknown, UnsupportedController,
-        };
-        assert_eq!(Stale.action(), Action::Redeploy);
-        for reason in [
-            StaleTasks,
-            UnsupportedController,
-            RolledBack,
-            DeploymentInProgress,
-        ] {
-            assert_eq!(reason.action(), Action::Block);
-        }
-        for reason in [
-            NotActive,
-            OptedOut,
-            PinnedVersion,
-            ImagePullOnly,
-            NothingRunning,
-            AlreadyFresh,
-            Unknown,
-        ] {
-            assert_eq!(reason.action(), Action::Skip);
-        }
-    }
-
-    #[test]
-    fn a_decision_names_its_service_and_the_last_of_the_changes() {
-        let uses = [DB, MAIL]
-            .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
-            .to_vec();
-        let decisions = plan(
-            &[rotation(MAIL, 200), rotation(DB, 100)],
-            &[Service { uses, ..service() }],
-        );
-        let secrets = vec![DB.to_owned(), MAIL.to_owned()];
-        let expected = Decision {
-            service: service().arn,
-            reason: Reason::Stale,
-            secrets,
-            at: second(200),
-        };
-        assert_eq!(decisions, [expected]);
-    }
-
-    #[test]
-    fn a_service_deployed_between_the_bounds_of_a_change_is_unknown() {
-        let at = |at| Service {
-            deployments: vec![deployment(at, true, RolloutState::Completed)],
-            ..service()
-        };
-        let change = [bounded(DB, 100, 200)];
-        assert_eq!(reasons(&change, &at(99)), [Reason::Stale]);
-        assert_eq!(reasons(&change, &at(100)), [Reason::Unknown]);
-        assert_eq!(reasons(&change, &at(200)), [Reason::Unknown]);
-        assert_eq!(reasons(&change, &at(201)), [Reason::AlreadyFresh]);
-    }
-
-    #[test]
-    fn a_service_is_fresh_when_it_is_newer_than_all_changes() {
-        let service = Service {
-            deployments: vec![deployment(150, true, RolloutState::Completed)],
-            ..service()
-        };
-        assert!(is_fresh(
-            &service,
-            &[rotation(DB, 100), rotation(MAIL, 149)]
-        ));
-        assert!(!is_fresh(
-            &service,
-            &[rotation(DB, 100), rotation(MAIL, 150)]
-        ));
-        let failed = Service {
-            deployments: vec![deployment(150, true, RolloutState::Failed)],
-            ..service
-        };
-        assert!(!is_fresh(&failed, &[rotation(DB, 100)]));
-    }
-
-    #[test]
-    fn tasks_that_outlive_a_fresh_deployment_are_named() {
-        let fresh = Service {
-            deployments: vec![deployment(201, true, RolloutState::Completed)],
-            ..service()
-        };
-        let oldest = |task| Service {
-            oldest_task: Some(second(task)),
-            ..fresh.clone()
-        };
-        let change = [bounded(DB, 100, 200)];
-        assert_eq!(reasons(&change, &oldest(99)), [Reason::StaleTasks]);
-        assert_eq!(
-            reasons(&change, &oldest(100)),
-            [Reason::AlreadyFresh],
-            "they may have the new value"
-        );
-        assert_eq!(reasons(&change, &fresh), [Reason::AlreadyFresh]);
-        let stale = Service {
-            oldest_task: Some(second(5)),
-            ..service()
-        };
-        assert_eq!(
-            reasons(&change, &stale),
-            [Reason::Stale],
-            "a new deployment may replace them"
-        );
-    }
-
-    #[test]
-    fn a_task_outside_services_is_named_when_it_certainly_holds_the_old_value() {
-        let task = |at, uses| Task {
-            arn: format!("task/{at}"),
-            home: service().home,
-            started_at: second(at),
-            uses,
-        };
-        let starts = || service().uses;
-        let pulls = vec![Use::AtImagePull(Reference::parse(DB).unwrap())];
-        let tasks = [
-            task(99, starts()),
-            task(100, starts()),
-            task(98, pulls),
-            task(97, Vec::new()),
-        ];
-        let expected = Decision {
-            service: "task/99".to_owned(),
-            reason: Reason::StaleTasks,
-            secrets: vec![DB.to_owned()],
-            at: second(200),
-        };
-        assert_eq!(
-            plan_tasks(&[bounded(DB, 100, 200), rotation(MAIL, 300)], &tasks),
-            [expected]
-        );
-    }
-
-    /// The service of which ECS remembers these deployments.
-    fn with(history: &[(i64, RolloutState)]) -> Service {
-        let history = history
-            .iter()
-            .map(|(at, rollout)| deployment(*at, false, *rollout));
-        Service {
-            history: Some(history.collect()),
-            ..service()
-        }
-    }
-
-    #[test]
-    fn a_rollout_that_failed_is_remembered_by_the_history_until_one_succeeds() {
-        check(
-            &with(&[(101, RolloutState::Failed)]),
-            Some(Reason::RolledBack),
-        );
-        check(&with(&[(100, RolloutState::Failed)]), Some(Reason::Stale));
-        check(
-            &with(&[(101, RolloutState::Failed), (99, RolloutState::Completed)]),
-            Some(Reason::RolledBack),
-        );
-        check(
-            &with(&[(111, RolloutState::Failed), (110, RolloutState::Completed)]),
-            Some(Reason::RolledBack),
-        );
-    }
-
-    #[test]
-    fn a_deployment_that_only_the_history_shows_yet_counts() {
-        for (at, rollout, expected) in [
-            (101, RolloutState::Completed, Reason::AlreadyFresh),
-            (101, RolloutState::InProgress, Reason::AlreadyFresh),
-            (101, RolloutState::Unknown, Reason::Stale),
-            (100, RolloutState::Completed, Reason::Stale),
-        ] {
-            check(&with(&[(at, rollout)]), Some(expected));
-            check(
-                &Service {
-                    staged: true,
-                    ..with(&[(at, rollout)])
-                },
-                Some(expected),
-            );
-        }
-        let rolled_back = Service {
-            uses: [DB, MAIL]
-                .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
-                .to_vec(),
-            deployments: vec![deployment(101, true, RolloutState::Completed)],
-            ..with(&[(121, RolloutState::Failed)])
-        };
-        let decision = plan(&[rotation(DB, 100), rotation(MAIL, 120)], &[rolled_back]).remove(0);
-        assert_eq!(
-            (decision.reason, decision.secrets),
-            (Reason::RolledBack, vec![MAIL.to_owned()])
-        );
-        let cleared = [
-            (110, RolloutState::Failed),
-            (110, RolloutState::Completed),
-            (115, RolloutState::Unknown),
-        ];
-        check(&with(&cleared), Some(Reason::AlreadyFresh));
-        check(&with(&[cleared[1], cleared[0]]), Some(Reason::AlreadyFresh));
-        let between = with(&[(150, RolloutState::Completed)]);
-        assert_eq!(
-            reasons(&[bounded(DB, 100, 200)], &between),
-            [Reason::Unknown]
-        );
-    }
-
-    #[test]
-    fn only_a_staged_deployment_begun_before_the_change_is_waited_for() {
-        let under_way = |at, primary: bool, rollout| {
-            let deployments = vec![
-                deployment(10, !primary, RolloutState::Completed),
-                deployment(at, primary, rollout),
-            ];
-            Service {
-                staged: true,
-                deployments,
-                ..service()
-            }
-        };
-        check(
-            &under_way(100, false, RolloutState::InProgress),
-            Some(Reason::DeploymentInProgress),
-        );
-        check(
-            &under_way(101, false, RolloutState::InProgress),
-            Some(Reason::Stale),
-        );
-        check(
-            &under_way(90, false, RolloutState::Unknown),
-            Some(Reason::Stale),
-        );
-    }
-
-    #[test]
-    fn the_history_of_a_stale_service_is_needed_from_the_first_change_on() {
-        let uses = [DB, MAIL]
-            .map(|arn| Use::AtStart(Reference::parse(arn).unwrap()))
-            .to_vec();
-        let both = Service { uses, ..service() };
-        let changes = [bounded(DB, 100, 200), rotation(MAIL, 150)];
-        assert_eq!(needs_history(&changes, &both), Some(second(101)));
-        assert_eq!(needs_history(&changes[1..], &both), Some(second(151)));
-        assert_eq!(
-            needs_history(&[rotation(MAIL, 50), rotation(DB, 100)], &service()),
-            Some(second(101))
-        );
-        let staged = Service {
-            staged: true,
-            ..service()
-        };
-        assert_eq!(
-            needs_history(&changes, &staged),
-            Some(Timestamp::UNIX_EPOCH),
-            "it may have begun at any time"
-        );
-        assert_eq!(
-            needs_history(
-                &changes,
-                &Service {
-                    history: Some(Vec::new()),
-                    ..service()
+                if now >= again {
+                    return ask(Question::Secret);
                 }
+                return Some(Plan {
+                    wait_until: Some(again),
+                    ..Plan::default()
+                });
+            }
+            Fact::Known(Confirmation::Changes(_)) => {}
+        }
+        if is_request && let Some(look) = look_for_followers(facts, policy, now) {
+            return Some(look);
+        }
+    }
+    match &facts.scope {
+        Scope::Everything if facts.looked_at.is_unasked() => ask(Question::Look {
+            not_before: facts.began_at,
+        }),
+        Scope::Service(name) | Scope::Around(name) => match facts.service {
+            Fact::Unasked => ask(Question::Service(name.clone())),
+            Fact::Known(Existence::Elsewhere) => {
+                let reason = "the service is of another account or Region";
+                end(End::Ignored(reason.to_owned()))
+            }
+            Fact::Known(Existence::Nowhere | Existence::OutOfScope) if is_request => {
+                end(End::NoService)
+            }
+            Fact::Known(_) | Fact::Unavailable(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// The look that shows who follows what changed, or the wait for the moment from which on it does.
+fn look_for_followers(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
+    if !facts.looked_at.is_unasked() {
+        return None;
+    }
+    let changed = facts
+        .changes
+        .values()
+        .map(|change| change.reported.not_after);
+    let claimed = facts
+        .unconfirmed
+        .iter()
+        .filter_map(|unconfirmed| unconfirmed.claim.at);
+    let at = changed.chain(claimed).max().unwrap_or(facts.began_at);
+    let visible_from = policy.visible_from(at);
+    if policy.acts && now < visible_from {
+        return Some(Plan {
+            wait_until: Some(visible_from),
+            ..Plan::default()
+        });
+    }
+    // A preview shows what is there now.
+    let not_before = visible_from.min(now);
+    Some(Plan {
+        questions: BTreeSet::from([Question::Look { not_before }]),
+        ..Plan::default()
+    })
+}
+
+/// Decides about each workload; says when what is to be redeployed has settled, where that is to
+/// come.
+fn judge(
+    facts: &Facts,
+    relations: &Relations,
+    policy: &Policy,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Option<Timestamp> {
+    ask_for_last_changes(facts, plan);
+    if let Some(question) = look_for_siblings(facts, policy, now) {
+        plan.questions.insert(question);
+    }
+    let mut unsettled = None;
+    for workload in facts.workloads.values() {
+        let location = workload.location.as_deref();
+        let (related, ambiguous) = relations.of(&workload.uses, location, &facts.full_arns);
+        plan.questions
+            .extend(ambiguous.into_iter().map(Question::FullArn));
+        let verdict = decide(workload, &related, policy, now);
+        let decision = verdict.as_ref().map(|verdict| &verdict.decision);
+        if must_be_described(facts, workload, decision) {
+            let at = decision.map_or(Timestamp::MIN, |decision| decision.at);
+            let settled_from = policy.settled_from(at);
+            if facts.scope == Scope::Followers && policy.acts && now < settled_from {
+                // Described then, the facts need not be read twice.
+                unsettled = unsettled.max(Some(settled_from));
+            } else {
+                plan.questions
+                    .insert(Question::Describe(workload.arn.clone()));
+            }
+            plan.decisions
+                .extend(verdict.map(|verdict| verdict.decision));
+            continue;
+        }
+        let verdict = with_gaps(facts, workload, verdict);
+        let Some(Verdict {
+            decision,
+            questions,
+        }) = verdict
+        else {
+            continue;
+        };
+        plan.questions.extend(questions);
+        if decision.action() == Action::Redeploy && policy.acts {
+            let settled_from = policy.settled_from(decision.at);
+            if now < settled_from {
+                unsettled = unsettled.max(Some(settled_from));
+            } else {
+                plan.questions
+                    .extend(read_again(facts, workload, settled_from, now));
+            }
+        }
+        plan.decisions.push(decision);
+    }
+    for (name, unexamined) in &facts.unexamined {
+        plan.decisions.push(Decision {
+            workload: name.as_str().into(),
+            reason: unexamined.gap.reason(),
+            sources: unexamined.sources.clone(),
+            at: Timestamp::MIN,
+            until: None,
+            error: Some(unexamined.gap.error.clone()),
+        });
+    }
+    unsettled
+}
+
+/// What may have changed since the facts were read: a service that somebody deployed while the
+/// change settled, and a value that changed once more.
+fn read_again(
+    facts: &Facts,
+    workload: &Workload,
+    settled_from: Timestamp,
+    now: Timestamp,
+) -> Vec<Question> {
+    let read_at = workload.read_at.unwrap_or(Timestamp::MIN);
+    let mut questions = Vec::new();
+    if read_at < settled_from && now.duration_since(read_at) > SignedDuration::from_secs(1) {
+        questions.push(Question::Describe(workload.arn.clone()));
+    } else if now.duration_since(read_at) > MAX_FACT_AGE {
+        questions.push(Question::Refresh(workload.arn.clone()));
+    }
+    let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
+    if is_patient && facts.requested_at.is_none() {
+        let is_old = |(_, last_change): &(&Followed, &LastChange)| {
+            last_change
+                .asked_at
+                .is_some_and(|asked_at| asked_at < settled_from)
+                && settled_from > facts.began_at
+        };
+        let followed = workload.followed().into_iter();
+        let known = followed.filter_map(|(followed, _)| facts.followed.get_key_value(&followed));
+        let again: BTreeSet<_> = known
+            .filter(is_old)
+            .map(|(followed, _)| followed.clone())
+            .collect();
+        questions.extend((!again.is_empty()).then_some(Question::LastChanges(again)));
+    }
+    questions
+}
+
+/// Whether a workload must be described before anything is said about it: it is only named so far,
+/// or was read before this invocation began.
+///
+/// What is known of the siblings of a service is enough where they are fresh by it.
+fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decision>) -> bool {
+    let Some(decision) = decision else {
+        return workload.read_at.is_none() && facts.scope == Scope::Everything;
+    };
+    match workload.read_at {
+        None => true,
+        Some(read_at) if read_at < facts.began_at => match facts.scope {
+            Scope::Around(_) => decision.reason != Reason::AlreadyFresh,
+            _ => !matches!(
+                decision.reason,
+                Reason::PinnedVersion | Reason::ImagePullOnly
             ),
-            None
-        );
-        assert_eq!(
-            needs_history(
-                &changes,
-                &Service {
-                    active: false,
-                    ..service()
-                }
-            ),
-            None
-        );
+        },
+        Some(_) => false,
     }
+}
 
-    #[test]
-    fn a_first_attempt_ends_when_a_rollout_can_have_failed() {
-        let settle = SignedDuration::from_secs(10);
-        assert!(is_first_attempt(second(100), settle, second(100)));
-        assert!(is_first_attempt(second(100), settle, second(112)));
-        assert!(!is_first_attempt(second(100), settle, second(113)));
+/// Whether the last changes of what a workload follows must be known.
+fn must_be_dated(facts: &Facts, workload: &Workload) -> bool {
+    let is_in_scope = match &facts.scope {
+        Scope::Followers => false,
+        Scope::Everything => true,
+        // Those that follow the same are judged by what they share.
+        Scope::Around(arn) | Scope::Service(arn) => workload.is_called(arn),
+    };
+    is_in_scope && workload.may_be_redeployed()
+}
+
+fn ask_for_last_changes(facts: &Facts, plan: &mut Plan) {
+    let dated = facts
+        .workloads
+        .values()
+        .filter(|workload| must_be_dated(facts, workload));
+    let unasked: BTreeSet<_> = dated
+        .flat_map(Workload::followed)
+        .filter(|(followed, labels)| {
+            facts
+                .followed
+                .get(followed)
+                .is_none_or(|known| known.found.is_unasked() || !labels.is_subset(&known.labels))
+        })
+        .map(|(followed, _)| followed)
+        .collect();
+    if !unasked.is_empty() {
+        plan.questions.insert(Question::LastChanges(unasked));
     }
+}
+
+/// The look that shows who else follows what a service follows, once that has changed: the end of
+/// one deployment may be what another service waits for.
+fn look_for_siblings(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Question> {
+    if !matches!(facts.scope, Scope::Around(_)) || !facts.looked_at.is_unasked() {
+        return None;
+    }
+    let is_recent = |at: &Timestamp| now.duration_since(*at) < CARRIED_ON_FOR;
+    let changed = facts
+        .changes
+        .values()
+        .map(|change| change.moved().not_after);
+    let latest = changed.filter(is_recent).max()?;
+    Some(Question::Look {
+        not_before: policy.visible_from(latest).min(now),
+    })
+}
+
+/// The verdict, unless what could not be looked up decides.
+fn with_gaps(facts: &Facts, workload: &Workload, verdict: Option<Verdict>) -> Option<Verdict> {
+    let mut gaps: Vec<(Gap, Vec<Arc<str>>)> = Vec::new();
+    if workload.may_be_redeployed() {
+        gaps.extend(workload.unread.clone().map(|gap| (gap, Vec::new())));
+    }
+    if must_be_dated(facts, workload) || workload.platform == Platform::StandaloneTask {
+        for followed in workload.followed().into_keys() {
+            let last_change = facts.followed.get(&followed);
+            if let Some(gap) = last_change.and_then(|last_change| last_change.found.gap()) {
+                let error = format!("when {followed} changed is not known: {}", gap.error);
+                let gap = Gap {
+                    error,
+                    ..gap.clone()
+                };
+                gaps.push((gap, vec![followed.to_string().into()]));
+            }
+        }
+    }
+    let is_fresh = is_fresh(workload, facts.changes.values());
+    let Some(mut verdict) = verdict else {
+        let (gap, sources) = gaps.into_iter().next()?;
+        let is_enough = is_fresh && sources.is_empty() && !facts.changes.is_empty();
+        return (!is_enough).then(|| Verdict {
+            decision: Decision {
+                workload: workload.arn.clone(),
+                reason: gap.reason(),
+                sources,
+                at: Timestamp::MIN,
+                until: None,
+                error: Some(gap.error),
+            },
+            questions: Vec::new(),
+        });
+    };
+    for (gap, sources) in &gaps {
+        if let Some(decision) = verdict.decision.with_gap(gap, sources, is_fresh) {
+            verdict.decision = decision;
+        }
+    }
+    Some(verdict)
+}
+
+/// The changes that the report of an invocation lists.
+#[must_use]
+pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
+    let named: BTreeSet<_> = plan
+        .decisions
+        .iter()
+        .flat_map(|decision| &decision.sources)
+        .collect();
+    let is_reported = |change: &&Change| {
+        matches!(facts.scope, Scope::Followers) || {
+            let name: Arc<str> = change.source.to_string().into();
+            named.contains(&name)
+        }
+    };
+    facts.changes.values().filter(is_reported).collect()
 }

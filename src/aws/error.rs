@@ -2,6 +2,7 @@
 
 use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use redeploy_core::fact::{Gap, GapKind};
 
 /// A call that failed. Its text names the action, and the permission when that is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,26 +11,28 @@ pub struct AwsError {
     /// The IAM name of the action, such as `ecs:UpdateService`.
     pub action: &'static str,
     /// What it means.
-    pub class: Class,
+    pub kind: ErrorKind,
     /// What AWS said.
     pub message: String,
 }
 
 /// What a failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Refused for being one too many; it had no effect.
+pub enum ErrorKind {
+    /// Throttled; it had no effect.
     Throttled,
     /// Its cluster, service, secret or role does not exist or is not active.
-    Gone,
+    NotFound,
     /// No answer, or the answer that the server failed: it may have had its effect.
-    Unanswered,
+    Ambiguous,
     /// The endpoint does not seem to know the operation, as some emulators of AWS do not.
     Unsupported,
     /// Refused because of what it named; it had no effect.
     Invalid,
+    /// A permission is missing; it had no effect.
+    Denied,
     /// Refused for good; it had no effect.
-    Refused,
+    Rejected,
 }
 
 impl AwsError {
@@ -44,17 +47,18 @@ impl AwsError {
         let code = error
             .as_service_error()
             .and_then(ProvideErrorMetadata::code);
-        let class = match (code, status) {
-            (Some(code), _) if is_throttle(code) => Class::Throttled,
-            (_, Some(429)) => Class::Throttled,
-            (Some(code), _) if is_gone(code) => Class::Gone,
-            (Some("ValidationException" | "InvalidParameterException"), _) => Class::Invalid,
-            (Some(code), _) if is_unsupported(code) => Class::Unsupported,
-            (None, _) if is_of_an_emulator(error) => Class::Unsupported,
-            (Some("ServerException"), _) | (_, Some(500..=599)) => Class::Unanswered,
-            (Some(_), _) => Class::Refused,
-            (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => Class::Refused,
-            (None, _) => Class::Unanswered,
+        let kind = match (code, status) {
+            (Some(code), _) if is_throttle(code) => ErrorKind::Throttled,
+            (_, Some(429)) => ErrorKind::Throttled,
+            (Some(code), _) if is_not_found(code) => ErrorKind::NotFound,
+            (Some(code), _) if code.contains("AccessDenied") => ErrorKind::Denied,
+            (Some("ValidationException" | "InvalidParameterException"), _) => ErrorKind::Invalid,
+            (Some(code), _) if is_unsupported(code) => ErrorKind::Unsupported,
+            (None, _) if is_of_an_emulator(error) => ErrorKind::Unsupported,
+            (Some("ServerException"), _) | (_, Some(500..=599)) => ErrorKind::Ambiguous,
+            (Some(_), _) => ErrorKind::Rejected,
+            (None, _) if matches!(error, SdkError::ConstructionFailure(_)) => ErrorKind::Rejected,
+            (None, _) => ErrorKind::Ambiguous,
         };
         let message = match (
             code,
@@ -72,18 +76,48 @@ impl AwsError {
         };
         Self {
             action,
-            class,
+            kind,
             message,
         }
     }
 }
 
 impl AwsError {
+    /// Why a fact is not known.
+    #[must_use]
+    pub fn gap(&self) -> Gap {
+        let kind = match self.kind {
+            ErrorKind::Throttled => GapKind::Throttled,
+            ErrorKind::Ambiguous => GapKind::Failed,
+            ErrorKind::NotFound => GapKind::NotFound,
+            ErrorKind::Invalid => GapKind::Invalid,
+            ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Rejected => GapKind::Denied,
+        };
+        Gap {
+            kind,
+            error: self.to_string(),
+        }
+    }
+
+    /// Why a service could not be examined: nobody knows whether it is stale, so the invocation
+    /// fails.
+    #[must_use]
+    pub fn lookup_gap(&self) -> Gap {
+        let kind = match self.kind {
+            ErrorKind::Throttled => GapKind::Throttled,
+            _ => GapKind::Failed,
+        };
+        Gap {
+            kind,
+            error: self.to_string(),
+        }
+    }
+
     /// A call that could not even be put together.
     pub fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
         Self {
             action,
-            class: Class::Refused,
+            kind: ErrorKind::Rejected,
             message: causes(error),
         }
     }
@@ -145,7 +179,7 @@ fn is_of_an_emulator<E>(error: &SdkError<E, HttpResponse>) -> bool {
     }
 }
 
-fn is_gone(code: &str) -> bool {
+fn is_not_found(code: &str) -> bool {
     let codes = [
         "ClusterNotFoundException",
         "ServiceNotFoundException",
@@ -177,7 +211,7 @@ mod tests {
         assert_eq!(denied(message), Some(("ecs:UpdateService", Some(api))));
         let error = AwsError {
             action: "ecs:ListClusters",
-            class: Class::Refused,
+            kind: ErrorKind::Rejected,
             message: "Rate exceeded".to_owned(),
         };
         assert_eq!(denied(&error.to_string()), None);

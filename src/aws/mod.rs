@@ -1,230 +1,31 @@
-//! The only place that names the AWS SDK: facts in, `UpdateService` out.
+//! The only place that names the AWS SDK: it answers questions and carries out decisions.
 //!
-//! No call here can return a secret's value.
+//! Nothing in here decides or reports, and no call can return a secret's value.
 
-mod details;
+mod answer;
+mod client;
+mod cloudtrail;
+mod cluster;
+mod deploy;
+mod describe;
 mod error;
 mod history;
-mod inventory;
-mod pace;
-mod redeploy;
-mod secrets;
-mod tasks;
+mod last_change;
+mod lookup;
+mod memory;
+mod paging;
+mod parameter;
+mod rate_limit;
+mod secret;
+mod task;
+mod task_definition;
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_ecs::config::http::HttpResponse;
-use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
-use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
-
-use pace::Pace;
-use redeploy_core::service::{Deployment, Use};
-
-pub use details::{CircuitBreaker, Details, Revision};
-pub use error::{AwsError, Class, causes, denied};
-pub use history::PARAMETERS_PER_CALL;
-pub use inventory::{Inventory, Scope, Unexamined, in_parallel, pages, timestamp};
-pub use pace::Category;
-pub use redeploy::Redeployed;
-
-/// How many calls are under way at once.
-const CALLS_AT_ONCE: usize = 8;
-
-/// How often a call is made before it counts as failed.
-const ATTEMPTS: u32 = 8;
-
-/// The same, for a call whose operation the endpoint does not seem to know.
-const UNSUPPORTED_ATTEMPTS: u32 = 2;
-
-/// How long a read may lag behind a write.
-pub const READ_LAG: Duration = Duration::from_secs(5);
-
-/// The clients, made once per process, and what a warm process may remember.
-///
-/// Nothing depends on the memory: task definition revisions never change, the deployments are forgotten after five
-/// seconds, and when a service was redeployed only decides whether ECS is asked what became of that.
-#[derive(Debug)]
-pub struct Aws {
-    /// ECS.
-    pub ecs: Lazy<aws_sdk_ecs::Client>,
-    /// Secrets Manager.
-    pub secrets: Lazy<aws_sdk_secretsmanager::Client>,
-    tagging: Lazy<aws_sdk_resourcegroupstagging::Client>,
-    cloudtrail: Lazy<aws_sdk_cloudtrail::Client>,
-    ssm: Lazy<aws_sdk_ssm::Client>,
-    pace: Pace,
-    /// What the tasks of a revision read, by its ARN.
-    task_definitions: Mutex<HashMap<String, Arc<TaskDefinition>>>,
-    /// The deployments that our own calls were answered with, by the ARN of the service.
-    own_deployments: Mutex<HashMap<String, (Deployment, Instant)>>,
-    /// When this process last redeployed a service, by its ARN.
-    redeployed: Mutex<HashMap<String, Timestamp>>,
-}
-
-/// What a task definition revision says about secrets.
-#[derive(Debug, Default)]
-struct TaskDefinition {
-    uses: Vec<Use>,
-    images: Vec<String>,
-    /// What could not be understood, in sentences.
-    warnings: Vec<String>,
-}
-
-impl Aws {
-    /// Clients for the account, Region and endpoint that the environment names.
-    pub async fn from_env(rate_share: f64) -> Self {
-        Self::new(
-            &aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .http_client(https())
-                .load()
-                .await,
-            rate_share,
-        )
-    }
-
-    /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
-    #[must_use]
-    pub fn new(config: &SdkConfig, rate_share: f64) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(Duration::from_secs(15))
-            .build();
-        // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
-        let config = config
-            .to_builder()
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled())
-            .build();
-        Self {
-            ecs: lazy(&config, aws_sdk_ecs::Client::new),
-            secrets: lazy(&config, aws_sdk_secretsmanager::Client::new),
-            tagging: lazy(&config, aws_sdk_resourcegroupstagging::Client::new),
-            cloudtrail: lazy(&config, aws_sdk_cloudtrail::Client::new),
-            ssm: lazy(&config, aws_sdk_ssm::Client::new),
-            redeployed: Mutex::default(),
-            pace: Pace::new(rate_share),
-            task_definitions: Mutex::default(),
-            own_deployments: Mutex::default(),
-        }
-    }
-}
-
-/// A client that is made when it is first used: each parses a table of AWS's partitions, and few invocations use all.
-pub type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
-
-fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {
-    let config = config.clone();
-    LazyLock::new(Box::new(move || make(&config)))
-}
-
-/// One HTTP client for all clients and sources of credentials, which reads the trusted certificates at the first call.
-///
-/// Each would otherwise make its own at start, and parse the certificates for it. An invocation mostly waits until a
-/// change has settled, so that it matters little that the first call is slower.
-#[must_use]
-pub fn https() -> SharedHttpClient {
-    let connectors = Mutex::<HashMap<_, SharedHttpConnector>>::default();
-    http_client_fn(move |settings, components| {
-        let connect = || {
-            let mut connector = Connector::builder().connector_settings(settings.clone());
-            connector.set_sleep_impl(components.sleep_impl());
-            let connector = connector.proxy_config(ProxyConfig::from_env());
-            SharedHttpConnector::new(
-                connector
-                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                    .build(),
-            )
-        };
-        let timeouts = (settings.connect_timeout(), settings.read_timeout());
-        lock(&connectors)
-            .entry(timeouts)
-            .or_insert_with(connect)
-            .clone()
-    })
-}
-
-impl Aws {
-    /// Reads, and repeats what was throttled or not answered.
-    /// # Errors
-    /// When it failed in every attempt.
-    pub async fn read<T, E>(
-        &self,
-        category: Category,
-        action: &'static str,
-        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
-    ) -> Result<T, AwsError>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        let mut attempt = 1;
-        loop {
-            self.pace.take(category).await;
-            match self.call(category, action, &call).await {
-                Err(error) if attempt < error.attempts() => {
-                    sleep(back_off(attempt)).await;
-                    attempt += 1;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Makes one call, whose turn it is, and learns from its answer how fast to go on.
-    async fn call<T, E>(
-        &self,
-        category: Category,
-        action: &'static str,
-        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
-    ) -> Result<T, AwsError>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        // Boxed, because a future of the SDK is large and many wait at once.
-        let answer = Box::pin(call())
-            .await
-            .map_err(|error| AwsError::new(action, &error));
-        match &answer {
-            Ok(_) => self.pace.recover(category),
-            Err(AwsError {
-                class: Class::Throttled,
-                ..
-            }) => self.pace.slow_down(category),
-            Err(_) => {}
-        }
-        answer
-    }
-}
-
-impl AwsError {
-    /// How often a read that failed like this is made.
-    fn attempts(&self) -> u32 {
-        match self.class {
-            Class::Throttled | Class::Unanswered => ATTEMPTS,
-            Class::Unsupported => UNSUPPORTED_ATTEMPTS,
-            Class::Gone | Class::Invalid | Class::Refused => 1,
-        }
-    }
-}
-
-/// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
-fn back_off(attempt: u32) -> Duration {
-    let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    most.min(Duration::from_secs(20))
-        .mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-/// Locks; a panic elsewhere leaves these maps whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use client::back_off;
+pub use client::{Aws, Lazy, https};
+pub use deploy::{DeployError, Refusal};
+pub use error::{AwsError, ErrorKind, causes, denied};
+pub use memory::READ_LAG;
+pub use paging::{in_parallel, pages, timestamp};
+pub use parameter::PARAMETERS_PER_CALL;
+pub use rate_limit::ApiBucket;
+pub use task_definition::Revision;

@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use redeploy_core::config::Config;
+use redeploy_core::emf::LogContext;
 use redeploy_core::event;
-use redeploy_core::report::{LogContext, Report};
+use redeploy_core::report::Report;
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::{handle, handle_batch, read};
@@ -79,7 +80,7 @@ impl Function {
             .and_then(|ms| Timestamp::from_millisecond(ms).ok());
         // A deadline in the past is what a Runtime API sends that knows of none.
         let mut clock = Clock::new(now, deadline.filter(|deadline| *deadline > now));
-        clock.asked_at = self.attempts().remove(id).unwrap_or(now);
+        clock.requested_at = self.attempts().remove(id).unwrap_or(now);
         let mut reported = Duration::ZERO;
         let mut log = |report: &Report| {
             let took = clock
@@ -109,15 +110,15 @@ impl Function {
         };
         log(&report);
         let Some(failure) = report.failure else {
-            return Ok(json!(report));
+            return Ok(report.answer());
         };
         let mut attempts = self.attempts();
         // Lambda gives up on an event after six hours at the latest.
         attempts
             .retain(|_, asked_at| now.duration_since(*asked_at) < SignedDuration::from_hours(6));
-        attempts.insert(id.clone(), clock.asked_at);
+        attempts.insert(id.clone(), clock.requested_at);
         Err(Diagnostic {
-            error_type: failure.error_type().to_owned(),
+            error_type: failure.name().to_owned(),
             error_message: report.error_message(),
         })
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use redeploy_core::plan::Reason;
-use redeploy_core::report::{ErrorType, Outcome, ServiceAction, Why};
+use redeploy_core::reason::Reason;
+use redeploy_core::report::{ErrorType, Outcome, ServiceAction};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
 
@@ -117,11 +117,7 @@ async fn s7_what_cannot_be_known_is_reported_and_left_alone() {
     let wire = Wire::new(world);
     tokio::time::sleep(Duration::from_mins(10)).await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep()).await;
-    assert_eq!(
-        report.services[0].reason,
-        Why::Planned(Reason::Unknown),
-        "{report:#?}"
-    );
+    assert_eq!(report.services[0].reason, Reason::Unknown, "{report:#?}");
     assert!(wire.world().redeploys.is_empty());
 }
 
@@ -162,7 +158,7 @@ async fn s10_a_rollout_that_is_rolled_back_is_blocked_and_never_tried_again() {
             let report = invoke(&aws, &wire, &config, payload).await;
             assert_eq!(
                 report.services[0].reason,
-                Why::Planned(Reason::RolledBack),
+                Reason::RolledBack,
                 "{payload}: {report:#?}"
             );
             assert_eq!(

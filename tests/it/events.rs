@@ -113,8 +113,8 @@ fn the_secret_of_a_call_is_found_under_every_spelling() {
         json!({"serviceEventDetails": {"SecretId": "a"}}),
         json!({"requestParameters": {"secretId": "a"}}),
     ] {
-        match parse(&event(detail.clone())).unwrap().hint {
-            Intent::Secret(hint) => assert_eq!(hint.secret_id, "a", "{detail}"),
+        match parse(&event(detail.clone())).unwrap().intent {
+            Intent::MayHaveChanged(hint) => assert_eq!(hint.secret_id, "a", "{detail}"),
             other => panic!("{detail}: {other:?}"),
         }
     }
@@ -123,7 +123,7 @@ fn the_secret_of_a_call_is_found_under_every_spelling() {
     let mut resources = event(json!({}));
     resources["resources"] = json!(["a"]);
     assert!(
-        matches!(parse(&resources).unwrap().hint, Intent::Secret(hint) if hint.secret_id == "a")
+        matches!(parse(&resources).unwrap().intent, Intent::MayHaveChanged(hint) if hint.secret_id == "a")
     );
 }
 
@@ -138,7 +138,8 @@ fn a_call_that_moved_nothing_is_ignored() {
     };
     let stage =
         |path: &str, value: Value| with(sample("update-secret-version-stage"), path, Some(value));
-    let ignored = |payload: &Value| matches!(parse(payload).unwrap().hint, Intent::Ignored { .. });
+    let ignored =
+        |payload: &Value| matches!(parse(payload).unwrap().intent, Intent::Ignored { .. });
     assert!(ignored(&put(json!(["AWSPENDING"]))));
     assert!(!ignored(&put(json!(["AWSPENDING", "AWSCURRENT"]))));
     assert!(ignored(&stage(
@@ -179,10 +180,10 @@ fn no_payload_panics_and_what_is_unknown_is_ignored() {
         json!({"payload": deep}),
     ] {
         assert!(sqs_batch(&payload).unwrap().is_none());
-        let hint = parse(&payload).unwrap().hint;
+        let intent = parse(&payload).unwrap().intent;
         assert!(
-            matches!(hint, Intent::Ignored { warning: false, .. }),
-            "{hint:?}"
+            matches!(intent, Intent::Ignored { warning: false, .. }),
+            "{intent:?}"
         );
     }
     let mut event = sample("rotate-secret-by-name");

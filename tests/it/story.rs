@@ -577,9 +577,12 @@ impl Account {
             let Some(service) = world.services.get(arn).filter(|service| service.tasks > 0) else {
                 continue;
             };
-            let reported =
-                serde_json::to_value(last.services.iter().find(|service| service.service == *arn))
-                    .unwrap();
+            let reported = serde_json::to_value(
+                last.services
+                    .iter()
+                    .find(|service| *service.service == **arn),
+            )
+            .unwrap();
             let said = |action: &str, reason: &str| {
                 reported["action"] == action && reported["reason"] == reason
             };
@@ -847,7 +850,9 @@ impl Delivery {
             let is_told = |arn: &String| {
                 report.failure.is_some()
                     && report.services.iter().any(|s| {
-                        s.service == *arn && s.action == ServiceAction::Failed && s.error.is_some()
+                        *s.service == **arn
+                            && s.action == ServiceAction::Failed
+                            && s.error.is_some()
                     })
             };
             self.untold

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redeploy_core::config::VARIABLES;
+use redeploy_core::emf::LogContext;
 use redeploy_core::event::TriggerKind;
-use redeploy_core::report::{LogContext, Outcome, Report};
+use redeploy_core::report::{Outcome, Report};
 use serde_json::Value;
 
 fn root() -> &'static Path {

@@ -137,10 +137,7 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
         .collect();
     failed.sort_by_key(|service| &service.service);
     assert_eq!(
-        failed
-            .iter()
-            .map(|s| s.service.as_str())
-            .collect::<Vec<_>>(),
+        failed.iter().map(|s| &*s.service).collect::<Vec<_>>(),
         ["nowhere/api", "prod/gone"]
     );
     assert!(
@@ -231,9 +228,9 @@ async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocati
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, None);
     let expected = [
-        row("canary", "blocked", "deployment-in-progress"),
         row("code-deploy", "blocked", "unsupported-controller"),
         row("external", "blocked", "unsupported-controller"),
+        row("canary", "waiting", "deployment-in-progress"),
     ];
     assert_eq!(actions(&report), expected);
     assert!(wire.world().redeploys.is_empty());
@@ -343,7 +340,7 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
         failed.error.as_ref().unwrap().contains("ecs:UpdateService"),
         "{failed:?}"
     );
-    assert!(report.error_message().contains(&failed.service));
+    assert!(report.error_message().contains(&*failed.service));
     // The retry touches only what is left.
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed);
@@ -600,7 +597,7 @@ async fn a_request_attempted_again_touches_only_what_is_left() {
     let asked_at = wire.world().now();
     for failure in [Some(ErrorType::PartialFailure), None] {
         let mut clock = Clock::new(wire.world().now(), None);
-        clock.asked_at = asked_at;
+        clock.requested_at = asked_at;
         let report =
             redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock)
                 .await;

@@ -43,7 +43,8 @@ impl Quotas {
         let left = 1.0 - self.used_by_others;
         let now = Instant::now();
         let (tokens, at) = self.buckets.entry(category).or_insert((burst * left, now));
-        *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate * left).min((burst * left).max(1.0));
+        *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate * left)
+            .min((burst * left).max(1.0));
         *at = now;
         let exhausted = *tokens < 1.0;
         if exhausted {

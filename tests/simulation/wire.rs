@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -62,11 +63,18 @@ pub(crate) enum Bug {
 
 impl Wire {
     pub(crate) fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), bug: None, failed: Arc::default() }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            bug: None,
+            failed: Arc::default(),
+        }
     }
 
     pub(crate) fn with_bug(world: World, bug: Option<Bug>) -> Self {
-        Self { bug, ..Self::new(world) }
+        Self {
+            bug,
+            ..Self::new(world)
+        }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -132,11 +140,23 @@ impl Wire {
             }
             Some(Bug::SuffixCutOnBothSides) if answer.get("taskDefinition").is_some() => {
                 let world = self.world();
-                let containers = answer["taskDefinition"]["containerDefinitions"].as_array_mut().into_iter().flatten();
-                for secret in containers.flat_map(|c| c["secrets"].as_array_mut().into_iter().flatten()) {
+                let containers = answer["taskDefinition"]["containerDefinitions"]
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten();
+                for secret in
+                    containers.flat_map(|c| c["secrets"].as_array_mut().into_iter().flatten())
+                {
                     let named = secret["valueFrom"].as_str().unwrap_or_default();
-                    let cut = named.len().checked_sub(7).and_then(|end| named.get(..end)).unwrap_or_default();
-                    let other = world.secrets.values().find(|secret| secret.arn[..secret.arn.len() - 7] == *cut);
+                    let cut = named
+                        .len()
+                        .checked_sub(7)
+                        .and_then(|end| named.get(..end))
+                        .unwrap_or_default();
+                    let other = world
+                        .secrets
+                        .values()
+                        .find(|secret| secret.arn[..secret.arn.len() - 7] == *cut);
                     if let Some(other) = other {
                         secret["valueFrom"] = json!(other.arn);
                     }
@@ -149,7 +169,11 @@ impl Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -163,7 +187,10 @@ impl HttpConnector for Wire {
             let (operation, body) = match target {
                 Some(target) => {
                     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                    (operation, serde_json::from_slice(bytes).unwrap_or(Value::Null))
+                    (
+                        operation,
+                        serde_json::from_slice(bytes).unwrap_or(Value::Null),
+                    )
                 }
                 None => Identity::request(bytes).unwrap(),
             };
@@ -174,7 +201,10 @@ impl HttpConnector for Wire {
                         Value::String(xml) => xml,
                         answer => answer.to_string(),
                     };
-                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(text)))
+                    Ok(HttpResponse::new(
+                        status.try_into().unwrap(),
+                        SdkBody::from(text),
+                    ))
                 }
                 None => Err(ConnectorError::io("connection reset by peer".into())),
             }
@@ -189,28 +219,47 @@ impl Wire {
             let mut world = self.world();
             world.end_deployments();
             world.calls.push((operation.to_owned(), body.clone()));
-            let fault = world.faults.get_mut(operation).and_then(std::collections::VecDeque::pop_front);
+            let fault = world
+                .faults
+                .get_mut(operation)
+                .and_then(std::collections::VecDeque::pop_front);
             let fault = fault.or_else(|| world.random_fault(operation));
-            let kept_back = self.bug == Some(Bug::StopAtFirstFailure) && self.failed.load(Ordering::Relaxed);
+            let kept_back =
+                self.bug == Some(Bug::StopAtFirstFailure) && self.failed.load(Ordering::Relaxed);
             let answer = match fault {
-                _ if kept_back && operation == "UpdateService" => refused("AccessDeniedException", "kept back"),
-                Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
-                Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
+                _ if kept_back && operation == "UpdateService" => {
+                    refused("AccessDeniedException", "kept back")
+                }
+                Some(Fault::Throttled) => {
+                    Err((400, "ThrottlingException", "Rate exceeded".to_owned()))
+                }
+                Some(Fault::ServerError) => {
+                    Err((500, "ServerException", "Service unavailable".to_owned()))
+                }
                 Some(Fault::NamelessError) => Err((500, "", String::new())),
                 Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
                 Some(Fault::AnswerLost | Fault::Silence) | None => world.answer(operation, body),
             };
             (fault, answer)
         };
-        if operation == "UpdateService" && matches!(answer, Err((400, "AccessDeniedException", _))) {
+        if operation == "UpdateService" && matches!(answer, Err((400, "AccessDeniedException", _)))
+        {
             self.failed.store(true, Ordering::Relaxed);
         }
         let is_lost = matches!(fault, Some(Fault::AnswerLost | Fault::Silence));
-        if operation == "UpdateService" && !is_lost && matches!(answer, Err((400, "AccessDeniedException", _))) {
-            self.world().denied.push(body["service"].as_str().unwrap().to_owned());
+        if operation == "UpdateService"
+            && !is_lost
+            && matches!(answer, Err((400, "AccessDeniedException", _)))
+        {
+            self.world()
+                .denied
+                .push(body["service"].as_str().unwrap().to_owned());
         }
         if operation == "UpdateService" && is_lost && self.bug == Some(Bug::BlindRetry) {
-            return Some((200, self.world().answer(operation, body).unwrap_or_default()));
+            return Some((
+                200,
+                self.world().answer(operation, body).unwrap_or_default(),
+            ));
         }
         match fault {
             Some(Fault::AnswerLost) => return None,
@@ -241,7 +290,13 @@ impl World {
         if self.quotas.exhausted(operation) {
             return Some(Fault::Throttled);
         }
-        let faults = [Fault::Throttled, Fault::ServerError, Fault::NamelessError, Fault::AnswerLost, Fault::Silence];
+        let faults = [
+            Fault::Throttled,
+            Fault::ServerError,
+            Fault::NamelessError,
+            Fault::AnswerLost,
+            Fault::Silence,
+        ];
         (self.dice.f64() < self.trouble).then(|| self.dice.choice(faults).unwrap())
     }
 
@@ -273,9 +328,18 @@ impl World {
     }
 
     /// At most `size` elements, under the names that the token and the field have in this answer.
-    fn page_of(&self, body: &Value, size: usize, [token, field]: [&str; 2], all: &[impl serde::Serialize]) -> Value {
+    fn page_of(
+        &self,
+        body: &Value,
+        size: usize,
+        [token, field]: [&str; 2],
+        all: &[impl serde::Serialize],
+    ) -> Value {
         let size = size.min(self.page_size);
-        let from = body[token].as_str().filter(|at| !at.is_empty()).map_or(0, |at| at.parse().unwrap());
+        let from = body[token]
+            .as_str()
+            .filter(|at| !at.is_empty())
+            .map_or(0, |at| at.parse().unwrap());
         let mut answer = json!({field: all.iter().skip(from).take(size).collect::<Vec<_>>()});
         if from + size < all.len() {
             answer[token] = json!((from + size).to_string());
@@ -285,35 +349,60 @@ impl World {
 
     fn cluster(&self, body: &Value) -> Result<String, (u16, &'static str, String)> {
         let asked = body["cluster"].as_str().unwrap_or("default");
-        let is_asked = |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
-        let found = self.services.values().map(|service| &service.cluster).chain(&self.clusters).find(is_asked);
+        let is_asked =
+            |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
+        let found = self
+            .services
+            .values()
+            .map(|service| &service.cluster)
+            .chain(&self.clusters)
+            .find(is_asked);
         match found {
             Some(cluster) if !cluster.ends_with("/gone") => Ok(cluster.clone()),
-            _ => Err((400, "ClusterNotFoundException", "Cluster not found.".to_owned())),
+            _ => Err((
+                400,
+                "ClusterNotFoundException",
+                "Cluster not found.".to_owned(),
+            )),
         }
     }
 
     fn list_services(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let services =
-            self.services.iter().filter(|(_, service)| service.cluster == cluster && service.status == "ACTIVE");
+        let services = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.cluster == cluster && service.status == "ACTIVE");
         let arns: Vec<_> = services.map(|(arn, _)| arn.clone()).collect();
         Ok(self.page(body, "serviceArns", &arns))
     }
 
     fn describe_services(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let asked: Vec<_> = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let asked: Vec<_> = body["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
         if asked.len() > 10 {
-            return refused("InvalidParameterException", "describe at most 10 services at a time");
+            return refused(
+                "InvalidParameterException",
+                "describe at most 10 services at a time",
+            );
         }
-        let tags = body["include"].as_array().is_some_and(|include| include.contains(&json!("TAGS")));
+        let tags = body["include"]
+            .as_array()
+            .is_some_and(|include| include.contains(&json!("TAGS")));
         let (mut services, mut failures) = (Vec::new(), Vec::new());
         for name in asked {
             let is = |arn: &str, service: &Service| {
                 service.cluster == cluster && (arn == name || arn.rsplit('/').next() == Some(name))
             };
-            let by_arn = self.services.get_key_value(name).filter(|(arn, service)| is(arn, service));
+            let by_arn = self
+                .services
+                .get_key_value(name)
+                .filter(|(arn, service)| is(arn, service));
             match by_arn.or_else(|| self.services.iter().find(|(arn, service)| is(arn, service))) {
                 Some((arn, service)) => services.push(self.service(arn, service, tags)),
                 None => {
@@ -330,14 +419,24 @@ impl World {
     }
 
     fn service(&self, arn: &str, service: &Service, tags: bool) -> Value {
-        let seconds = |deployment: &Deployment| deployment.created_at.as_millisecond() as f64 / 1000.0;
+        let seconds =
+            |deployment: &Deployment| deployment.created_at.as_millisecond() as f64 / 1000.0;
         let as_of = self.now().saturating_sub(self.read_lag).unwrap();
-        let mut visible: Vec<_> = service.deployments.iter().filter(|d| d.created_at <= as_of).cloned().collect();
+        let mut visible: Vec<_> = service
+            .deployments
+            .iter()
+            .filter(|d| d.created_at <= as_of)
+            .cloned()
+            .collect();
         if !visible.is_empty() && visible.len() < service.deployments.len() {
             visible[0].primary = true;
         }
         let status = |deployment: &Deployment| {
-            if deployment.primary { "PRIMARY" } else { "ACTIVE" }
+            if deployment.primary {
+                "PRIMARY"
+            } else {
+                "ACTIVE"
+            }
         };
         let mut answer = json!({
             "serviceArn": arn, "serviceName": arn.rsplit('/').next(), "clusterArn": service.cluster,
@@ -370,32 +469,54 @@ impl World {
         }
         self.add_details(arn, &mut answer);
         if tags {
-            answer["tags"] = service.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+            answer["tags"] = service
+                .tags
+                .iter()
+                .map(|(key, value)| json!({"key": key, "value": value}))
+                .collect();
         }
         answer
     }
 
     /// Adds what a test wants to be said about something.
     fn add_details(&self, of: &str, answer: &mut Value) {
-        let details = self.details.get(of).and_then(Value::as_object).cloned().unwrap_or_default();
+        let details = self
+            .details
+            .get(of)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         answer.as_object_mut().unwrap().extend(details);
     }
 
     /// How many tasks outlived a rollout of the service.
     fn outliving(&self, arn: &str) -> i32 {
         let group = arn.rsplit('/').next().map(|name| format!("service:{name}"));
-        self.tasks.values().filter(|task| group.as_ref() == Some(&task.group)).count() as i32
+        self.tasks
+            .values()
+            .filter(|task| group.as_ref() == Some(&task.group))
+            .count() as i32
     }
 
     fn describe_clusters(&self, body: &Value) -> Value {
         let mut clusters = Vec::new();
         for asked in body["clusters"].as_array().unwrap() {
-            let Ok(arn) = self.cluster(&json!({"cluster": asked})) else { continue };
-            let outside = self.tasks.values().filter(|task| task.cluster == arn).count() as i32;
-            let in_services =
-                self.services.values().filter(|service| service.cluster == arn).map(|service| service.tasks);
+            let Ok(arn) = self.cluster(&json!({"cluster": asked})) else {
+                continue;
+            };
+            let outside = self
+                .tasks
+                .values()
+                .filter(|task| task.cluster == arn)
+                .count() as i32;
+            let in_services = self
+                .services
+                .values()
+                .filter(|service| service.cluster == arn)
+                .map(|service| service.tasks);
             let running = in_services.sum::<i32>() + outside;
-            clusters.push(json!({"clusterArn": arn, "status": "ACTIVE", "runningTasksCount": running}));
+            clusters
+                .push(json!({"clusterArn": arn, "status": "ACTIVE", "runningTasksCount": running}));
         }
         json!({"clusters": clusters, "failures": []})
     }
@@ -407,9 +528,18 @@ impl World {
             return Ok(self.page(body, "taskArns", &arns));
         }
         assert_eq!(body["desiredStatus"], "RUNNING");
-        let group = body["serviceName"].as_str().map(|name| format!("service:{name}"));
-        let is_asked = |task: &Task| task.cluster == cluster && group.as_ref().is_none_or(|group| task.group == *group);
-        let arns: Vec<_> = self.tasks.iter().filter(|(_, task)| is_asked(task)).map(|(arn, _)| arn.clone()).collect();
+        let group = body["serviceName"]
+            .as_str()
+            .map(|name| format!("service:{name}"));
+        let is_asked = |task: &Task| {
+            task.cluster == cluster && group.as_ref().is_none_or(|group| task.group == *group)
+        };
+        let arns: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| is_asked(task))
+            .map(|(arn, _)| arn.clone())
+            .collect();
         Ok(self.page(body, "taskArns", &arns))
     }
 
@@ -432,33 +562,56 @@ impl World {
     }
 
     fn describe_task_definition(&self, body: &Value) -> Answer {
-        match self.task_definitions.get(body["taskDefinition"].as_str().unwrap()) {
+        match self
+            .task_definitions
+            .get(body["taskDefinition"].as_str().unwrap())
+        {
             Some(definition) => Ok(json!({"taskDefinition": definition})),
             None => refused("ClientException", "Unable to describe task definition."),
         }
     }
 
     fn update_service(&mut self, body: &Value) -> Answer {
-        let mut members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut members: Vec<_> = body
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         members.sort_unstable();
-        assert_eq!(members, ["cluster", "forceNewDeployment", "service"], "nothing else may be sent");
+        assert_eq!(
+            members,
+            ["cluster", "forceNewDeployment", "service"],
+            "nothing else may be sent"
+        );
         let cluster = self.cluster(body)?;
         let arn = body["service"].as_str().unwrap().to_owned();
-        let Some(service) = self.services.get(&arn).filter(|service| service.cluster == cluster) else {
+        let Some(service) = self
+            .services
+            .get(&arn)
+            .filter(|service| service.cluster == cluster)
+        else {
             return refused("ServiceNotFoundException", "Service not found.");
         };
         if service.status != "ACTIVE" {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         if self.forbidden.contains(&arn) {
-            return refused("AccessDeniedException", "not authorized to perform: ecs:UpdateService");
+            return refused(
+                "AccessDeniedException",
+                "not authorized to perform: ecs:UpdateService",
+            );
         }
         if service.controller != "ECS" {
-            return refused("InvalidParameterException", "Cannot force a new deployment on such services.");
+            return refused(
+                "InvalidParameterException",
+                "Cannot force a new deployment on such services.",
+            );
         }
         let newest = &service.deployments[0];
         let age = self.now().duration_since(newest.created_at).unsigned_abs();
-        if service.strategy != "ROLLING" && newest.rollout == "IN_PROGRESS" && age > MISSED_AT_MOST {
+        if service.strategy != "ROLLING" && newest.rollout == "IN_PROGRESS" && age > MISSED_AT_MOST
+        {
             self.interrupted.push(format!("{} of {arn}", newest.id));
         }
         let task_definition = newest.task_definition.clone();
@@ -476,7 +629,11 @@ impl World {
         let is = |name: &str, arn: &str| name == id || arn == id || arn[..arn.len() - 7] == *id;
         // An exact ARN wins over the partial ARN of another secret.
         let exact = self.secrets.iter().find(|(_, secret)| secret.arn == id);
-        let found = exact.or_else(|| self.secrets.iter().find(|(name, secret)| is(name, &secret.arn)));
+        let found = exact.or_else(|| {
+            self.secrets
+                .iter()
+                .find(|(name, secret)| is(name, &secret.arn))
+        });
         let missing = "Secrets Manager can't find the specified secret.";
         found.ok_or_else(|| (400, "ResourceNotFoundException", missing.to_owned()))
     }
@@ -501,14 +658,26 @@ impl World {
     fn get_resources(&self, body: &Value) -> Value {
         assert_eq!(body["ResourceTypeFilters"], json!(["ecs:service"]));
         let key = body["TagFilters"][0]["Key"].as_str().unwrap();
-        let tagged = self.services.iter().filter(|(_, service)| service.tags.contains_key(key));
+        let tagged = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.tags.contains_key(key));
         let tagged: Vec<_> = tagged
             .map(|(arn, service)| json!({"ResourceARN": arn, "Tags": [{"Key": key, "Value": service.tags[key]}]}))
             .collect();
         let size = body["ResourcesPerPage"].as_u64().unwrap_or(100) as usize;
-        let mut answer = self.page_of(body, size, ["PaginationToken", "ResourceTagMappingList"], &tagged);
+        let mut answer = self.page_of(
+            body,
+            size,
+            ["PaginationToken", "ResourceTagMappingList"],
+            &tagged,
+        );
         // The last page's token is empty.
-        answer.as_object_mut().unwrap().entry("PaginationToken").or_insert(json!(""));
+        answer
+            .as_object_mut()
+            .unwrap()
+            .entry("PaginationToken")
+            .or_insert(json!(""));
         answer
     }
 
@@ -516,7 +685,10 @@ impl World {
         let (_, secret) = self.secret(body)?;
         let all = body["IncludeDeprecated"] == true;
         let is_listed = |version: &String| all || secret.labels.values().any(|on| on == version);
-        let labelled = secret.versions.iter().filter(|(version, _)| is_listed(version));
+        let labelled = secret
+            .versions
+            .iter()
+            .filter(|(version, _)| is_listed(version));
         let versions: Vec<_> = labelled
             .map(|(version, created)| json!({"VersionId": version, "CreatedDate": created.as_millisecond() as f64 / 1000.0}))
             .collect();
@@ -530,7 +702,10 @@ impl World {
         };
         let after = body["createdAt"]["after"].as_f64().unwrap_or(0.0);
         let seconds = |at: &jiff::Timestamp| at.as_millisecond() as f64 / 1000.0;
-        let listed = service.history.iter().filter(|(_, created, _)| seconds(created) >= after);
+        let listed = service
+            .history
+            .iter()
+            .filter(|(_, created, _)| seconds(created) >= after);
         let briefs: Vec<_> = listed
             .map(|(arn, created, status)| json!({"serviceDeploymentArn": arn, "createdAt": seconds(created), "status": status}))
             .collect();
@@ -540,22 +715,36 @@ impl World {
     fn lookup_events(&self, body: &Value) -> Value {
         let attribute = &body["LookupAttributes"][0];
         assert_eq!(attribute["AttributeKey"], "EventName");
-        let (from, to) = (body["StartTime"].as_f64().unwrap(), body["EndTime"].as_f64().unwrap());
+        let (from, to) = (
+            body["StartTime"].as_f64().unwrap(),
+            body["EndTime"].as_f64().unwrap(),
+        );
         let visible = self.now().saturating_sub(self.trail_lag).unwrap();
-        let within =
-            |at: &jiff::Timestamp| *at <= visible && (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0));
+        let within = |at: &jiff::Timestamp| {
+            *at <= visible && (from..=to).contains(&(at.as_millisecond() as f64 / 1000.0))
+        };
         // The newest first.
-        let found = self.trail.iter().rev().filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
-        let events: Vec<_> = found.map(|(_, _, detail)| json!({"CloudTrailEvent": detail.to_string()})).collect();
+        let found = self
+            .trail
+            .iter()
+            .rev()
+            .filter(|(at, name, _)| within(at) && attribute["AttributeValue"] == **name);
+        let events: Vec<_> = found
+            .map(|(_, _, detail)| json!({"CloudTrailEvent": detail.to_string()}))
+            .collect();
         self.page_of(body, 50, ["NextToken", "Events"], &events)
     }
 
     fn describe_parameters(&self, body: &Value) -> Value {
         let names = body["ParameterFilters"][0]["Values"].as_array().unwrap();
-        let found = self.parameters.iter().filter(|(name, _)| names.iter().any(|asked| asked == *name));
+        let found = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| names.iter().any(|asked| asked == *name));
         let parameters: Vec<_> = found
             .map(|(name, at)| {
-                let mut parameter = json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0});
+                let mut parameter =
+                    json!({"Name": name, "LastModifiedDate": at.as_millisecond() as f64 / 1000.0});
                 self.add_details(name, &mut parameter);
                 parameter
             })

@@ -237,7 +237,8 @@ impl World {
     /// Makes a service with these container definitions and volumes.
     pub(crate) fn make_service_of(&mut self, name: &str, definition: Value) -> String {
         let task_definition = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}:1");
-        self.task_definitions.insert(task_definition.clone(), definition);
+        self.task_definitions
+            .insert(task_definition.clone(), definition);
         let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/{name}");
         let service = Service {
             cluster: CLUSTER.to_owned(),
@@ -260,10 +261,20 @@ impl World {
         let (now, id) = (self.now(), format!("ecs-svc/{}", self.next_id));
         self.next_id += 1;
         let service = self.services.get_mut(arn).unwrap();
-        service.deployments.iter_mut().for_each(|deployment| deployment.primary = false);
-        service.history.iter_mut().filter(|(.., status)| *status == "IN_PROGRESS").for_each(|d| d.2 = "STOPPED");
-        let (rollout, status) =
-            if service.takes.is_zero() { ("COMPLETED", "SUCCESSFUL") } else { ("IN_PROGRESS", "IN_PROGRESS") };
+        service
+            .deployments
+            .iter_mut()
+            .for_each(|deployment| deployment.primary = false);
+        service
+            .history
+            .iter_mut()
+            .filter(|(.., status)| *status == "IN_PROGRESS")
+            .for_each(|d| d.2 = "STOPPED");
+        let (rollout, status) = if service.takes.is_zero() {
+            ("COMPLETED", "SUCCESSFUL")
+        } else {
+            ("IN_PROGRESS", "IN_PROGRESS")
+        };
         let deployment = Deployment {
             id: id.clone(),
             task_definition: task_definition.to_owned(),
@@ -272,7 +283,9 @@ impl World {
             rollout,
         };
         service.deployments.insert(0, deployment);
-        service.history.insert(0, (format!("arn:deployment/{id}"), now, status));
+        service
+            .history
+            .insert(0, (format!("arn:deployment/{id}"), now, status));
         if rollout == "IN_PROGRESS" {
             self.deployment_event("SERVICE_DEPLOYMENT_IN_PROGRESS", arn);
         }
@@ -283,7 +296,9 @@ impl World {
     pub(crate) fn roll_back(&mut self, service: &str) {
         let rolled_back = self.services.get_mut(service).unwrap();
         rolled_back.deployments.remove(0);
-        rolled_back.deployments.retain(|deployment| deployment.rollout == "COMPLETED");
+        rolled_back
+            .deployments
+            .retain(|deployment| deployment.rollout == "COMPLETED");
         rolled_back.deployments[0].primary = true;
         rolled_back.history[0].2 = "ROLLBACK_SUCCESSFUL";
         self.deployment_event("SERVICE_DEPLOYMENT_FAILED", service);
@@ -308,51 +323,79 @@ impl World {
     /// Ends the deployments that had their time: what we forced on a broken service is rolled back.
     pub(crate) fn end_deployments(&mut self) {
         let now = self.now();
-        let is_over = |since: Timestamp, takes: Duration| now >= since.saturating_add(takes).unwrap();
+        let is_over =
+            |since: Timestamp, takes: Duration| now >= since.saturating_add(takes).unwrap();
         let mut ended = Vec::new();
         for (arn, service) in &self.services {
             let newest = &service.deployments[0];
-            let forced = || self.redeploys.iter().rev().find(|(_, service)| service == arn).map(|(at, _)| *at);
+            let forced = || {
+                self.redeploys
+                    .iter()
+                    .rev()
+                    .find(|(_, service)| service == arn)
+                    .map(|(at, _)| *at)
+            };
             match self.broken.get(arn) {
                 // Unless a deployment that somebody else made since then has taken its place.
                 Some(after) if forced() == Some(newest.created_at) => {
                     ended.extend(is_over(newest.created_at, *after).then(|| (arn.clone(), false)));
                 }
                 _ if newest.rollout == "IN_PROGRESS" && !service.takes.is_zero() => {
-                    ended.extend(is_over(newest.created_at, service.takes).then(|| (arn.clone(), true)));
+                    ended.extend(
+                        is_over(newest.created_at, service.takes).then(|| (arn.clone(), true)),
+                    );
                 }
                 _ => {}
             }
         }
         for (arn, succeeded) in ended {
-            if succeeded { self.complete(&arn) } else { self.roll_back(&arn) }
+            if succeeded {
+                self.complete(&arn)
+            } else {
+                self.roll_back(&arn)
+            }
         }
     }
 
     /// The secret as a reader sees it, who may see what was.
     pub(crate) fn secret_as_seen<'a>(&self, secret: &'a Secret) -> &'a Secret {
         let seen_at = self.now().saturating_sub(self.secret_lag).unwrap();
-        secret.past.iter().find(|(until, _)| *until > seen_at).map_or(secret, |(_, was)| was)
+        secret
+            .past
+            .iter()
+            .find(|(until, _)| *until > seen_at)
+            .map_or(secret, |(_, was)| was)
     }
 
     /// Tags the service with our key.
     pub(crate) fn tag(&mut self, service: &str, value: &str) {
         let service = self.services.get_mut(service).unwrap();
-        service.tags.insert("redeploy-on-rotation".to_owned(), value.to_owned());
+        service
+            .tags
+            .insert("redeploy-on-rotation".to_owned(), value.to_owned());
     }
 
     /// `RotateSecret`: the request, and the version to be.
     pub(crate) fn request_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
-        self.api_event("RotateSecret", name, json!({"clientRequestToken": version}), json!({"versionId": version}));
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
+        self.api_event(
+            "RotateSecret",
+            name,
+            json!({"clientRequestToken": version}),
+            json!({"versionId": version}),
+        );
         version
     }
 
     /// A rotation that Secrets Manager starts by itself sends no `RotateSecret`.
     pub(crate) fn begin_scheduled_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
         self.service_event("RotationStarted", name);
         version
     }
@@ -363,7 +406,12 @@ impl World {
         self.touch(name).versions.insert(version.to_owned(), now);
         let stages = json!(["AWSPENDING"]);
         let request = json!({"clientRequestToken": version, "versionStages": stages});
-        self.api_event("PutSecretValue", name, request, json!({"versionId": version, "versionStages": stages}));
+        self.api_event(
+            "PutSecretValue",
+            name,
+            request,
+            json!({"versionId": version, "versionStages": stages}),
+        );
     }
 
     /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
@@ -385,7 +433,8 @@ impl World {
     pub(crate) fn move_label(&mut self, name: &str, label: &str, version: &str) {
         let from = self.secrets[name].labels.get(label).cloned();
         self.promote(name, label, version);
-        let request = json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
+        let request =
+            json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
         self.api_event("UpdateSecretVersionStage", name, request, json!({}));
     }
 
@@ -394,7 +443,12 @@ impl World {
         let version = self.id();
         self.promote(name, "AWSCURRENT", &version);
         let answer = json!({"versionId": version, "versionStages": ["AWSCURRENT"]});
-        self.api_event("PutSecretValue", name, json!({"clientRequestToken": version}), answer);
+        self.api_event(
+            "PutSecretValue",
+            name,
+            json!({"clientRequestToken": version}),
+            answer,
+        );
         version
     }
 
@@ -434,7 +488,10 @@ impl World {
     fn touch(&mut self, name: &str) -> &mut Secret {
         let now = self.now();
         let secret = self.secrets.get_mut(name).unwrap();
-        let before = Secret { past: Vec::new(), ..secret.clone() };
+        let before = Secret {
+            past: Vec::new(),
+            ..secret.clone()
+        };
         secret.past.push((now, before));
         secret.last_changed = now;
         secret
@@ -449,7 +506,9 @@ impl World {
 
     /// The time as AWS writes it into events: cut to the second.
     fn second(&self) -> String {
-        Timestamp::from_second(self.now().as_second()).unwrap().to_string()
+        Timestamp::from_second(self.now().as_second())
+            .unwrap()
+            .to_string()
     }
 
     fn api_event(&mut self, call: &str, name: &str, mut request: Value, mut response: Value) {
@@ -459,7 +518,8 @@ impl World {
             "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": call,
             "awsRegion": REGION, "requestParameters": request, "responseElements": response,
         });
-        self.trail.push((self.now(), call.to_owned(), detail.clone()));
+        self.trail
+            .push((self.now(), call.to_owned(), detail.clone()));
         let event = self.envelope("AWS API Call via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
@@ -470,7 +530,8 @@ impl World {
             "awsRegion": REGION, "requestParameters": null, "responseElements": null,
             "additionalEventData": {"SecretId": self.secrets[name].arn},
         });
-        self.trail.push((self.now(), event.to_owned(), detail.clone()));
+        self.trail
+            .push((self.now(), event.to_owned(), detail.clone()));
         let event = self.envelope("AWS Service Event via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }

@@ -1,168 +1,18 @@
-//! What can change ([`Source`]), that it changed ([`Change`]), and what a service names ([`Reference`]). Pure.
+//! What a task definition, a tag or the configuration names ([`Reference`]).
 //!
-//! Everything is parsed into fields before it is compared; no comparison is made by prefix, and nothing is cut from
-//! both sides, because two secrets named `a` and `a-abcdef` exist side by side.
+//! Everything is parsed into fields before it is compared. No comparison is made by prefix, and
+//! nothing is cut from both sides, because two secrets named `a` and `a-abcdef` exist side by side.
 
 use std::fmt;
 
-use jiff::Timestamp;
-
-use crate::arn::{Arn, Location};
-
-/// The staging label of the version that readers get unless they ask for another.
-pub const AWSCURRENT: &str = "AWSCURRENT";
-/// The staging label of the version that was AWSCURRENT before; it moves when AWSCURRENT moves.
-pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
-/// The staging label of a version that a rotation is still preparing.
-pub const AWSPENDING: &str = "AWSPENDING";
+use crate::arn::{
+    Arn, Location, ParameterArn, SUFFIX_LENGTH, SecretArn, has_suffix, parameter_name, secret_id,
+};
+use crate::change::{AWSCURRENT, AWSPREVIOUS, Source};
 
 /// The path under which Parameter Store passes a read on to Secrets Manager, without its leading slash
 /// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html>).
 const SECRET_PARAMETER_PATH: &str = "aws/reference/secretsmanager/";
-
-/// The full ARN of a secret, as AWS itself wrote it.
-///
-/// Shape: `arn:<partition>:secretsmanager:<region>:<account>:secret:<name>-<six letters or digits>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretArn(Arn);
-
-impl SecretArn {
-    /// Reads a full ARN; `None` for anything else, a partial ARN included.
-    ///
-    /// The partial ARN of a secret whose name ends in a hyphen and six characters has the same shape and is accepted,
-    /// so the text must come from AWS and not from a person.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let arn = Arn::parse(text)?;
-        let id = secret_id(&arn)?;
-        (!id.contains(':') && has_suffix(id)).then_some(Self(arn))
-    }
-
-    /// The secret's name: the ARN's last field without the hyphen and six characters that AWS appended.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        let id = secret_id(&self.0).unwrap_or_default();
-        &id[..id.len().saturating_sub(SUFFIX_LENGTH)]
-    }
-}
-
-/// A hyphen and six characters.
-const SUFFIX_LENGTH: usize = 7;
-
-/// Whether a secret's id ends as AWS ends them all, with a non-empty name before it.
-fn has_suffix(id: &str) -> bool {
-    let bytes = id.as_bytes();
-    bytes.len() > SUFFIX_LENGTH
-        && bytes[bytes.len() - SUFFIX_LENGTH] == b'-'
-        && bytes[bytes.len() - SUFFIX_LENGTH + 1..]
-            .iter()
-            .all(u8::is_ascii_alphanumeric)
-}
-
-/// The part of a secret's ARN behind `secret:`, with whatever follows it.
-fn secret_id(arn: &Arn) -> Option<&str> {
-    let id = arn.resource.strip_prefix("secret:")?;
-    (arn.service == "secretsmanager" && !id.is_empty()).then_some(id)
-}
-
-/// The ARN of a Systems Manager parameter: `arn:<partition>:ssm:<region>:<account>:parameter/<name>`.
-///
-/// The leading slash of a hierarchical name and the slash of the ARN are one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParameterArn(Arn);
-
-impl ParameterArn {
-    /// Reads a parameter's ARN, without a version or label behind it.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let arn = Arn::parse(text)?;
-        let name = parameter_name(&arn)?;
-        (!name.contains(':')).then_some(Self(arn))
-    }
-
-    /// The name without a leading slash.
-    fn bare_name(&self) -> &str {
-        parameter_name(&self.0).unwrap_or_default()
-    }
-}
-
-/// The part of a parameter's ARN behind `parameter/`.
-fn parameter_name(arn: &Arn) -> Option<&str> {
-    let name = arn
-        .resource
-        .strip_prefix("parameter/")?
-        .trim_start_matches('/');
-    (arn.service == "ssm" && !name.is_empty()).then_some(name)
-}
-
-/// What changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// A secret, of which one staging label moved.
-    Secret {
-        /// Which secret.
-        arn: SecretArn,
-        /// Which label moved.
-        label: String,
-    },
-    /// A parameter, which has one value and no labels that ECS could read.
-    Parameter(ParameterArn),
-}
-
-impl Source {
-    /// The moved label; `None` for a parameter.
-    #[must_use]
-    pub fn label(&self) -> Option<&str> {
-        match self {
-            Self::Secret { label, .. } => Some(label),
-            Self::Parameter(_) => None,
-        }
-    }
-
-    /// The account and Region that keep it.
-    #[must_use]
-    pub fn home(&self) -> Location {
-        match self {
-            Self::Secret {
-                arn: SecretArn(arn),
-                ..
-            }
-            | Self::Parameter(ParameterArn(arn)) => arn.home(),
-        }
-    }
-}
-
-impl fmt::Display for SecretArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Prints the ARN.
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret {
-                arn: SecretArn(arn),
-                ..
-            }
-            | Self::Parameter(ParameterArn(arn)) => arn.fmt(f),
-        }
-    }
-}
-
-/// The fact that a value changed: tasks started before `at` may hold the old one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// What changed.
-    pub subject: Source,
-    /// The version that now carries the label, where known.
-    pub version: Option<String>,
-    /// An upper bound of the moment of the change, UTC: the change was not later than this.
-    pub at: Timestamp,
-    /// A lower bound, where `at` is not close to the moment: about tasks started between the two nothing is known.
-    pub not_before: Option<Timestamp>,
-}
 
 /// How a reference stands to a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -228,8 +78,6 @@ pub struct SecretReference {
     arn: Arn,
     /// JSON key, stage and version id, when the three colons are there.
     fields: Option<[String; 3]>,
-    /// AWS said that the ARN is a full one, though it could be read as the partial ARN of another secret.
-    full: bool,
 }
 
 /// A parameter by name or ARN.
@@ -303,11 +151,7 @@ impl Reference {
             _ => return Err(InvalidReference::Fields),
         };
         arn.resource = format!("secret:{id}");
-        Ok(Self::Secret(SecretReference {
-            arn,
-            fields,
-            full: false,
-        }))
+        Ok(Self::Secret(SecretReference { arn, fields }))
     }
 
     /// Parses what a person wrote in a tag, in the configuration or in a request, where a text that is not an ARN is
@@ -327,9 +171,9 @@ impl Reference {
         }
     }
 
-    /// How this reference, read by a service that lives at `home`, stands to a change of `subject`.
+    /// How this reference, read by a service that lives at `location`, stands to a change of `subject`.
     #[must_use]
-    pub fn follows(&self, subject: &Source, home: &Location) -> Follows {
+    pub fn follows(&self, subject: &Source, location: &Location) -> Follows {
         let yes = |follows: bool| if follows { Follows::Yes } else { Follows::No };
         match (self, subject) {
             (Self::Secret(reference), Source::Secret { arn, label }) if reference.names(arn) => {
@@ -344,10 +188,10 @@ impl Reference {
                 }
             }
             (Self::SecretName(name), Source::Secret { arn, label }) => {
-                yes(name == arn.name() && arn.0.is_at(home) && label == AWSCURRENT)
+                yes(name == arn.name() && arn.0.is_at(location) && label == AWSCURRENT)
             }
             (Self::Parameter(reference), Source::Secret { arn, label })
-                if reference.names_secret(arn, home) =>
+                if reference.names_secret(arn, location) =>
             {
                 match reference.selector() {
                     None => yes(label == AWSCURRENT),
@@ -355,7 +199,9 @@ impl Reference {
                     Some(stage) => yes(stage_follows(stage, label)),
                 }
             }
-            (Self::Parameter(reference), Source::Parameter(arn)) if reference.names(arn, home) => {
+            (Self::Parameter(reference), Source::Parameter(arn))
+                if reference.names(arn, location) =>
+            {
                 match reference.selector() {
                     None => Follows::Yes,
                     Some(version) if version.bytes().all(|b| b.is_ascii_digit()) => Follows::Pinned,
@@ -432,6 +278,16 @@ impl Reference {
         }
     }
 
+    /// The ARN, without the fields behind it; `None` for a bare name.
+    #[must_use]
+    pub fn arn(&self) -> Option<&Arn> {
+        match self {
+            Self::Secret(SecretReference { arn, .. })
+            | Self::Parameter(ParameterReference { arn: Some(arn), .. }) => Some(arn),
+            Self::Parameter(_) | Self::SecretName(_) => None,
+        }
+    }
+
     /// The Region that it names; `None` for a bare name.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
@@ -467,11 +323,32 @@ impl Reference {
         }
     }
 
-    /// Keeps in mind that AWS knows the ARN as a full one.
-    pub fn set_full_arn(&mut self) {
-        if let Self::Secret(reference) = self {
-            reference.full = true;
+    /// The name under which a changed source is looked up: a secret's name or id, or a parameter's
+    /// name. [`Reference::follows`] decides.
+    #[must_use]
+    pub fn lookup_name(&self) -> &str {
+        match self {
+            Self::Secret(reference) => secret_id(&reference.arn).unwrap_or_default(),
+            Self::SecretName(name) => name,
+            Self::Parameter(reference) => {
+                let name = reference.bare_name();
+                name.strip_prefix(SECRET_PARAMETER_PATH).unwrap_or(name)
+            }
         }
+    }
+
+    /// The same without the JSON key, which no decision depends on.
+    #[must_use]
+    pub fn without_json_key(mut self) -> Self {
+        if let Self::Secret(reference) = &mut self
+            && let Some([key, stage, version]) = &mut reference.fields
+        {
+            key.clear();
+            if stage.is_empty() && version.is_empty() {
+                reference.fields = None;
+            }
+        }
+        self
     }
 }
 
@@ -488,8 +365,7 @@ impl SecretReference {
             account,
             resource,
         } = &secret.0;
-        !self.full
-            && self.arn.resource == resource[..resource.len().saturating_sub(SUFFIX_LENGTH)]
+        self.arn.resource == resource[..resource.len().saturating_sub(SUFFIX_LENGTH)]
             && (
                 &self.arn.partition,
                 &self.arn.service,
@@ -515,20 +391,20 @@ impl ParameterReference {
             .filter(|selector| !selector.is_empty())
     }
 
-    fn is_at(&self, other: &Arn, home: &Location) -> bool {
+    fn is_at(&self, other: &Arn, location: &Location) -> bool {
         match &self.arn {
-            Some(arn) => arn.partition == other.partition && other.is_at(&arn.home()),
-            None => other.is_at(home),
+            Some(arn) => arn.partition == other.partition && other.is_at(&arn.location()),
+            None => other.is_at(location),
         }
     }
 
-    fn names(&self, parameter: &ParameterArn, home: &Location) -> bool {
-        self.bare_name() == parameter.bare_name() && self.is_at(&parameter.0, home)
+    fn names(&self, parameter: &ParameterArn, location: &Location) -> bool {
+        self.bare_name() == parameter.bare_name() && self.is_at(&parameter.0, location)
     }
 
-    fn names_secret(&self, secret: &SecretArn, home: &Location) -> bool {
+    fn names_secret(&self, secret: &SecretArn, location: &Location) -> bool {
         self.bare_name().strip_prefix(SECRET_PARAMETER_PATH) == Some(secret.name())
-            && self.is_at(&secret.0, home)
+            && self.is_at(&secret.0, location)
     }
 }
 
@@ -591,8 +467,9 @@ mod tests {
     const PARTIAL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
     const VERSION: &str = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
 
-    fn home() -> Location {
+    fn location() -> Location {
         Location {
+            partition: "aws".to_owned(),
             region: "eu-west-1".to_owned(),
             account: "123456789012".to_owned(),
         }
@@ -613,7 +490,7 @@ mod tests {
     fn check(value_from: &str, subject: &Source, expected: Follows) {
         let reference = Reference::parse(value_from).unwrap();
         assert_eq!(
-            reference.follows(subject, &home()),
+            reference.follows(subject, &location()),
             expected,
             "{value_from} after {subject:?}"
         );
@@ -719,19 +596,20 @@ mod tests {
     fn a_name_means_the_secret_of_that_account_and_region() {
         let reference = Reference::parse_secret("prod/db").unwrap();
         assert_eq!(
-            reference.follows(&secret(FULL, AWSCURRENT), &home()),
+            reference.follows(&secret(FULL, AWSCURRENT), &location()),
             Follows::Yes
         );
         let elsewhere = Location {
+            partition: "aws".to_owned(),
             region: "us-east-1".to_owned(),
-            ..home()
+            ..location()
         };
         assert_eq!(
             reference.follows(&secret(FULL, AWSCURRENT), &elsewhere),
             Follows::No
         );
         assert_eq!(
-            reference.follows(&parameter("prod/db"), &home()),
+            reference.follows(&parameter("prod/db"), &location()),
             Follows::No
         );
     }
@@ -747,16 +625,16 @@ mod tests {
             Some(short)
         );
         assert_eq!(
-            reference.follows(&secret(long, AWSCURRENT), &home()),
+            reference.follows(&secret(long, AWSCURRENT), &location()),
             Follows::Yes
         );
         reference.set_full_arn();
         assert_eq!(
-            reference.follows(&secret(long, AWSCURRENT), &home()),
+            reference.follows(&secret(long, AWSCURRENT), &location()),
             Follows::No
         );
         assert_eq!(
-            reference.follows(&secret(short, AWSCURRENT), &home()),
+            reference.follows(&secret(short, AWSCURRENT), &location()),
             Follows::Yes
         );
         assert_eq!(reference.needs_lookup(&secret(short, AWSCURRENT)), None);
@@ -904,7 +782,7 @@ mod tests {
     fn an_empty_selector_selects_nothing_whoever_asks() {
         let reference = Reference::parse("/aws/reference/secretsmanager/prod/db:").unwrap();
         assert_eq!(
-            reference.follows(&secret(FULL, AWSCURRENT), &home()),
+            reference.follows(&secret(FULL, AWSCURRENT), &location()),
             Follows::Yes
         );
         assert_eq!(
@@ -913,7 +791,7 @@ mod tests {
         );
         let reference = Reference::parse("/app/limit:").unwrap();
         assert_eq!(
-            reference.follows(&parameter("app/limit"), &home()),
+            reference.follows(&parameter("app/limit"), &location()),
             Follows::Yes
         );
         assert_eq!(reference.parameter_name().as_deref(), Some("/app/limit"));
@@ -949,7 +827,7 @@ mod tests {
         ) {
             let prefix = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
             let subject = secret(&format!("{prefix}{name}-{suffix}"), AWSCURRENT);
-            let follows = |id: &str| Reference::parse(&format!("{prefix}{id}")).unwrap().follows(&subject, &home());
+            let follows = |id: &str| Reference::parse(&format!("{prefix}{id}")).unwrap().follows(&subject, &location());
             prop_assert_eq!(follows(&format!("{name}-{suffix}")), Follows::Yes);
             prop_assert_eq!(follows(&name), Follows::Yes);
             if other != name && other != format!("{name}-{suffix}") {
@@ -1016,11 +894,11 @@ mod tests {
     fn a_subject_prints_its_arn_and_knows_its_label_and_its_home() {
         let moved = secret(FULL, "Custom");
         assert_eq!(
-            (moved.to_string().as_str(), moved.label(), moved.home()),
-            (FULL, Some("Custom"), home())
+            (moved.to_string().as_str(), moved.label(), moved.location()),
+            (FULL, Some("Custom"), location())
         );
         let changed = parameter("app/limit");
-        assert_eq!((changed.label(), changed.home()), (None, home()));
+        assert_eq!((changed.label(), changed.location()), (None, location()));
         assert_eq!(
             changed.to_string(),
             "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit"

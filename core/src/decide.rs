@@ -1,0 +1,397 @@
+//! The decision about one workload: the table of reasons, and what must be known for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::change::{Change, Source, fresh_from};
+use crate::fact::Gap;
+use crate::plan::Question;
+use crate::policy::Policy;
+use crate::reason::{Action, Reason};
+use crate::relation::{Related, Relation};
+use crate::workload::{Controller, Platform, ROLL_BACK_TIME, RolloutState, Task, Workload};
+
+/// What to do about one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Its ARN.
+    pub workload: Arc<str>,
+    /// Why; the [`Action`] follows from it.
+    pub reason: Reason,
+    /// The ARNs of the changed secrets and parameters that it is about, sorted.
+    pub sources: Vec<Arc<str>>,
+    /// The upper bound of the last of their changes, UTC.
+    pub at: Timestamp,
+    /// When the reason to wait ends, UTC, where that is known.
+    pub until: Option<Timestamp>,
+    /// What could not be looked up.
+    pub error: Option<String>,
+}
+
+/// A decision by the facts so far, and what could change it.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) decision: Decision,
+    pub(crate) questions: Vec<Question>,
+}
+
+/// The tasks are asked about when more than this lies between the change and the look.
+const CLOSE: SignedDuration = SignedDuration::from_mins(1);
+/// No rollout fails, and is rolled back, in a shorter time.
+const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(2);
+
+/// The age of a workload's tasks compared with a change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    Fresh,
+    Unknown,
+    Stale,
+}
+
+/// Decides about a workload that has to do with these changes; `None` for any other.
+pub(crate) fn decide(
+    workload: &Workload,
+    related: &[Related],
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Verdict> {
+    // Weaker relations say nothing next to a stronger one: one followed secret is enough.
+    let strongest = related.iter().map(|related| related.relation).max()?;
+    let mut about: Vec<_> = related
+        .iter()
+        .filter(|r| r.relation == strongest)
+        .copied()
+        .collect();
+    let reason = if !workload.active {
+        Some(Reason::NotActive)
+    } else if workload.is_ignored() {
+        Some(Reason::OptedOut)
+    } else if strongest == Relation::Pinned {
+        Some(Reason::PinnedVersion)
+    } else if strongest == Relation::ImagePullOnly {
+        Some(Reason::ImagePullOnly)
+    } else if !workload.has_tasks() {
+        Some(Reason::NothingRunning)
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        return Some(verdict(workload, reason, &about, Vec::new()));
+    }
+    // Of several followed secrets, those count for which the tasks are oldest.
+    let age_of = |related: &Related| age(workload, related);
+    let oldest = about.iter().map(age_of).max()?;
+    if oldest == Age::Fresh {
+        return fresh(workload, &about, now);
+    }
+    about.retain(|related| age_of(related) != Age::Fresh);
+    let mut questions = Vec::new();
+    if oldest == Age::Unknown {
+        questions.extend(narrow(&about));
+        if !questions.is_empty() {
+            return Some(verdict(workload, Reason::Unknown, &about, questions));
+        }
+    }
+    let changed = about
+        .iter()
+        .map(|related| related.known.moved.not_after)
+        .max()?;
+    match youngest_tasks(workload, changed) {
+        Tasks::AllSince if workload.platform != Platform::StandaloneTask => {
+            return Some(verdict(workload, Reason::AlreadyFresh, &about, questions));
+        }
+        Tasks::Unasked => questions.push(Question::Tasks(workload.arn.clone())),
+        Tasks::AllSince | Tasks::SomeBefore | Tasks::NotNeeded => {}
+    }
+    if oldest == Age::Unknown {
+        return Some(verdict(workload, Reason::Unknown, &about, questions));
+    }
+    about.retain(|related| age_of(related) == Age::Stale);
+    let reason = stale(workload, &about, policy, now, &mut questions);
+    let mut verdict = verdict(workload, reason, &about, questions);
+    if reason == Reason::DeploymentInProgress {
+        let changed = certainly_changed(&about);
+        let in_progress = workload.in_progress(changed, now);
+        verdict.decision.until = in_progress.and_then(|in_progress| in_progress.until);
+    }
+    if reason == Reason::LookupFailed {
+        verdict.decision.error = workload.history.gap().map(|gap| gap.error.clone());
+    }
+    Some(verdict)
+}
+
+/// Whether a workload has the values of all these changes, whether it follows them or not.
+pub(crate) fn is_fresh<'a>(
+    workload: &Workload,
+    mut changes: impl Iterator<Item = &'a Change>,
+) -> bool {
+    workload.newest().is_some_and(|newest| {
+        changes.all(|change| newest.created_at >= change.moved().fresh_from())
+    })
+}
+
+fn age(workload: &Workload, related: &Related) -> Age {
+    let moved = related.known.moved;
+    match workload.newest() {
+        Some(newest) if newest.created_at >= moved.fresh_from() => Age::Fresh,
+        Some(newest) if !moved.is_exact() && newest.created_at >= moved.not_before => Age::Unknown,
+        _ => Age::Stale,
+    }
+}
+
+/// The newest deployment is newer than all changes. Older tasks may have outlived its rollout.
+fn fresh(workload: &Workload, about: &[Related], now: Timestamp) -> Option<Verdict> {
+    if workload.platform == Platform::StandaloneTask {
+        return None;
+    }
+    let verdict =
+        |reason, about: &[Related], questions| Some(verdict(workload, reason, about, questions));
+    if !workload.has_lingering_tasks(now) {
+        return verdict(Reason::AlreadyFresh, about, Vec::new());
+    }
+    let Some(tasks) = workload.tasks.known() else {
+        let is_open = workload.tasks.is_unasked();
+        let question = is_open.then(|| Question::Tasks(workload.arn.clone()));
+        return verdict(Reason::AlreadyFresh, about, Vec::from_iter(question));
+    };
+    let primary = workload.primary().map(|primary| primary.id.as_str());
+    let outlived = |task: &&Task| Some(task.started_by.as_str()) != primary;
+    let oldest = tasks
+        .iter()
+        .filter(outlived)
+        .map(|task| task.created_at)
+        .min();
+    let Some(oldest) = oldest else {
+        return verdict(Reason::AlreadyFresh, about, Vec::new());
+    };
+    let is_stale = |related: &&Related| oldest < related.known.moved.not_before;
+    let stale: Vec<_> = about.iter().filter(is_stale).copied().collect();
+    if !stale.is_empty() {
+        return verdict(Reason::StaleTasks, &stale, Vec::new());
+    }
+    let may_be_stale = |related: &&Related| oldest < related.known.moved.not_after;
+    let doubtful = about.iter().filter(may_be_stale);
+    let questions = doubtful.filter_map(|related| version_stored(related.known.change));
+    verdict(Reason::AlreadyFresh, about, questions.collect())
+}
+
+/// What brings the bounds of these changes closer together: the cheap question, then the dear one.
+fn narrow(about: &[Related]) -> Vec<Question> {
+    let changes = about.iter().map(|related| related.known.change);
+    let doubtful = changes.filter(|change| !change.moved().is_exact());
+    let questions: BTreeSet<_> = doubtful.clone().filter_map(version_stored).collect();
+    if !questions.is_empty() {
+        return questions.into_iter().collect();
+    }
+    let sources = doubtful.filter(|change| change.trail.is_unasked());
+    let sources: BTreeSet<_> = sources.map(|change| change.source.clone()).collect();
+    (!sources.is_empty())
+        .then_some(Question::MoveTimes(sources))
+        .into_iter()
+        .collect()
+}
+
+fn version_stored(change: &Change) -> Option<Question> {
+    let is_open = change.stored.is_unasked()
+        && !change.moved().is_exact()
+        && matches!(change.source, Source::Secret { .. });
+    is_open.then(|| Question::VersionStored(change.source.clone()))
+}
+
+/// What the tasks say about a change.
+enum Tasks {
+    /// The look is so close to the change that no task can have been replaced since.
+    NotNeeded,
+    Unasked,
+    AllSince,
+    SomeBefore,
+}
+
+fn youngest_tasks(workload: &Workload, changed: Timestamp) -> Tasks {
+    let is_close = |seen: Timestamp| seen.duration_since(changed).abs() <= CLOSE;
+    let seen = [workload.read_at, workload.seen_at];
+    match workload.tasks.known() {
+        Some(tasks) if tasks.is_empty() => Tasks::SomeBefore,
+        Some(tasks)
+            if tasks
+                .iter()
+                .all(|task| task.created_at >= fresh_from(changed)) =>
+        {
+            Tasks::AllSince
+        }
+        Some(_) => Tasks::SomeBefore,
+        None if workload.platform == Platform::StandaloneTask => Tasks::NotNeeded,
+        None if !workload.tasks.is_unasked() => Tasks::SomeBefore,
+        None if seen.into_iter().flatten().any(is_close) => Tasks::NotNeeded,
+        None => Tasks::Unasked,
+    }
+}
+
+/// The rows of a service whose tasks hold the old value.
+fn stale(
+    workload: &Workload,
+    about: &[Related],
+    policy: &Policy,
+    now: Timestamp,
+    questions: &mut Vec<Question>,
+) -> Reason {
+    let changed = certainly_changed(about);
+    match workload.controller() {
+        None => return Reason::StaleTasks,
+        Some(Controller::Ecs) => {}
+        Some(Controller::CodeDeploy | Controller::External) => {
+            return Reason::UnsupportedController;
+        }
+    }
+    if workload.inactive_task_definition {
+        return Reason::InactiveTaskDefinition;
+    }
+    if needs_history(workload, about, policy, now) {
+        let moved = about.iter().map(|related| related.known.moved.not_before);
+        // A deployment that is being rolled back may be older than the change.
+        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
+        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
+        questions.push(Question::History {
+            workload: workload.arn.clone(),
+            since: since.unwrap_or(Timestamp::MIN),
+        });
+    }
+    if let Some(failed) = failed_since(workload, changed) {
+        questions.extend(failed.unknown_revision.map(Question::TaskDefinitions));
+        let latest = about
+            .iter()
+            .map(|related| related.known.moved.fresh_from())
+            .max();
+        if latest.is_some_and(|latest| failed.at < latest) {
+            // It may have been a deployment from before the change.
+            questions.extend(narrow(about));
+        }
+        Reason::RolledBack
+    } else if workload.in_progress(changed, now).is_some() {
+        Reason::DeploymentInProgress
+    } else if workload.history.gap().is_some() {
+        Reason::LookupFailed
+    } else {
+        Reason::Stale
+    }
+}
+
+/// The first moment from which on a deployment counts as one since the changes, of which the latest
+/// decides: what was deployed since then has all the values.
+fn certainly_changed(about: &[Related]) -> Timestamp {
+    let moved = about.iter().map(|related| related.known.moved.not_before);
+    moved.max().map_or(Timestamp::MAX, fresh_from)
+}
+
+/// Whether earlier deployments must be known. A moment after the change has settled, nothing can
+/// have been deployed for it and rolled back, unless this process did.
+fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: Timestamp) -> bool {
+    let moved = about.iter().map(|related| related.known.moved);
+    let at = moved.clone().map(|moved| moved.not_after).max();
+    let is_first_attempt = moved.clone().all(|moved| moved.is_exact())
+        && !workload.is_staged()
+        && at.is_some_and(|at| {
+            let end = policy.settled_from(at).saturating_add(SHORTEST_ROLL_BACK);
+            end.is_ok_and(|end| now < end) && workload.forced_at.is_none_or(|forced| forced < at)
+        });
+    workload.history.is_unasked() && !is_first_attempt
+}
+
+/// A deployment that failed since the change.
+struct Failed {
+    at: Timestamp,
+    /// The service revision whose task definition must be asked for.
+    unknown_revision: Option<String>,
+}
+
+/// The last deployment that failed since then, if it was of the revision that a forced deployment
+/// would start, and none succeeded after it.
+fn failed_since(workload: &Workload, since: Timestamp) -> Option<Failed> {
+    let next = workload
+        .primary()
+        .and_then(|primary| primary.task_definition.known());
+    let completed = workload
+        .all_deployments()
+        .filter(|deployment| deployment.rollout == RolloutState::Completed)
+        .map(|deployment| deployment.created_at)
+        .max();
+    let failed = workload.all_deployments().filter(|deployment| {
+        workload.has_failed(deployment)
+            && deployment.created_at >= since
+            && Some(deployment.created_at) > completed
+    });
+    // Another revision's failure says nothing about this one.
+    let ours = failed.filter(|failed| match (failed.task_definition.known(), next) {
+        (Some(theirs), Some(next)) => theirs == next,
+        _ => true,
+    });
+    let last = ours.max_by_key(|failed| failed.created_at)?;
+    let is_open = last.task_definition.is_unasked() && next.is_some();
+    Some(Failed {
+        at: last.created_at,
+        unknown_revision: last.service_revision.clone().filter(|_| is_open),
+    })
+}
+
+fn verdict(
+    workload: &Workload,
+    reason: Reason,
+    about: &[Related],
+    questions: Vec<Question>,
+) -> Verdict {
+    let sources: BTreeSet<_> = about
+        .iter()
+        .map(|related| related.known.name.clone())
+        .collect();
+    let at = about
+        .iter()
+        .map(|related| related.known.moved.not_after)
+        .max();
+    let decision = Decision {
+        workload: workload.arn.clone(),
+        reason,
+        sources: sources.into_iter().collect(),
+        at: at.unwrap_or(Timestamp::MIN),
+        until: None,
+        error: None,
+    };
+    Verdict {
+        decision,
+        questions,
+    }
+}
+
+impl Decision {
+    /// What happens to the workload.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.reason.action()
+    }
+
+    /// The decision about a workload of which something could not be looked up, or `None` where the
+    /// facts so far are enough: it cannot become less stale.
+    pub(crate) fn with_gap(&self, gap: &Gap, sources: &[Arc<str>], is_fresh: bool) -> Option<Self> {
+        let is_conclusive = match self.reason {
+            Reason::Stale
+            | Reason::NotActive
+            | Reason::OptedOut
+            | Reason::NothingRunning
+            | Reason::UnsupportedController => true,
+            reason if reason.action() == Action::Block => gap.reason() == Reason::Unknown,
+            _ => is_fresh && sources.is_empty(),
+        };
+        if is_conclusive {
+            return None;
+        }
+        let sources: BTreeSet<_> = self.sources.iter().chain(sources).cloned().collect();
+        Some(Self {
+            reason: gap.reason(),
+            sources: sources.into_iter().collect(),
+            error: Some(gap.error.clone()),
+            until: None,
+            ..self.clone()
+        })
+    }
+}

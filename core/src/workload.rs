@@ -1,0 +1,374 @@
+//! A workload of Amazon ECS as plain facts: what it names, what runs, and since when.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::arn::Location;
+use crate::fact::{Fact, Gap};
+use crate::reference::Reference;
+
+/// An ECS service, or a task that belongs to none
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// The ARN; its identity everywhere. `<cluster>/<service>` until the service has been described.
+    pub arn: Arc<str>,
+    /// The ARN or name of its cluster, which an old short service ARN does not contain.
+    pub cluster: Arc<str>,
+    /// The account and Region, where bare names are looked up; `None` until the service has been
+    /// described.
+    pub location: Option<Arc<Location>>,
+    /// What it is, and who deploys it.
+    pub platform: Platform,
+    /// ACTIVE. DRAINING and INACTIVE services accept no deployment.
+    pub active: bool,
+    /// The value of our tag.
+    pub tag: Option<Arc<str>>,
+    /// The number of tasks that it should have.
+    pub desired: i32,
+    /// The number of tasks that run.
+    pub running: i32,
+    /// The number of tasks that are starting.
+    pub pending: i32,
+    /// The live deployments or, with a `CODE_DEPLOY` or EXTERNAL controller, the task sets.
+    pub deployments: Vec<Deployment>,
+    /// Whether the task definition revision of its next deployment is INACTIVE.
+    pub inactive_task_definition: bool,
+    /// What its tasks read, from the task definitions of all live deployments and from the lookups.
+    pub uses: Vec<Use>,
+    /// A task definition that could not be read, so that `uses` may lack something.
+    pub unread: Option<Gap>,
+    /// When counts and deployments were read, UTC; `None` for a service that is only named so far.
+    pub read_at: Option<Timestamp>,
+    /// When an earlier look of this process saw its tasks under the same PRIMARY deployment, UTC.
+    pub seen_at: Option<Timestamp>,
+    /// When this process last forced a deployment of it, UTC.
+    pub forced_at: Option<Timestamp>,
+    /// Earlier deployments. ECS remembers 90 days.
+    pub history: Fact<Vec<Deployment>>,
+    /// The running tasks.
+    pub tasks: Fact<Vec<Task>>,
+}
+
+/// What a workload is, and who deploys it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// A service.
+    Service {
+        /// Who carries out its deployments.
+        controller: Controller,
+        /// How ECS shifts to a new deployment.
+        strategy: Strategy,
+        /// What ECS does about a rollout that fails.
+        circuit_breaker: CircuitBreaker,
+    },
+    /// A running task that belongs to no service, such as one of `RunTask`.
+    StandaloneTask,
+}
+
+/// Who carries out deployments
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// ECS itself, which a forced deployment needs.
+    Ecs,
+    /// AWS CodeDeploy.
+    CodeDeploy,
+    /// The owner's own, or one that this version does not know.
+    External,
+}
+
+/// How ECS shifts to a new deployment
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Task by task.
+    Rolling,
+    /// All at once, with a bake time.
+    BlueGreen,
+    /// In equal steps.
+    Linear,
+    /// A small part first.
+    Canary,
+}
+
+/// What ECS does about a rollout that fails
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitBreaker {
+    /// It goes on trying.
+    Off,
+    /// It stops.
+    Stop,
+    /// It stops and rolls back to the last completed deployment.
+    Rollback,
+}
+
+/// One deployment or task set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// `ecs-svc/<digits>`, also `startedBy` of its tasks; an ARN in the history.
+    pub id: String,
+    /// When it was created, UTC. Its tasks started then or later.
+    pub created_at: Timestamp,
+    /// When ECS last changed it, UTC, where ECS says.
+    pub updated_at: Option<Timestamp>,
+    /// Whether it is the PRIMARY one.
+    pub primary: bool,
+    /// The number of its tasks that run.
+    pub running: i32,
+    /// The number of its tasks that could not be started or kept running.
+    pub failed_tasks: i32,
+    /// How far it came.
+    pub rollout: RolloutState,
+    /// Its task definition revision, by ARN. Not asked for yet in the history.
+    pub task_definition: Fact<Arc<str>>,
+    /// The service revision that the history names instead, by ARN.
+    pub service_revision: Option<String>,
+}
+
+/// How far a deployment came (`rolloutState`, or `status` in the history).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutState {
+    /// Tasks are being replaced.
+    InProgress,
+    /// All tasks are of this deployment.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It failed, and ECS is replacing its tasks by those of the deployment before.
+    RollingBack,
+    /// Another deployment took its place; or it failed where roll-back is not in use.
+    Stopped,
+    /// ECS does not say, as for task sets.
+    Unknown,
+}
+
+/// A running task (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// When it was created, UTC. It reads its values later, and before it runs.
+    pub created_at: Timestamp,
+    /// The id of its deployment, or who started it.
+    pub started_by: String,
+}
+
+/// Something that a task reads, and when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Use {
+    /// Read when the task starts, and never again.
+    AtStart(Arc<Reference>),
+    /// `repositoryCredentials`: read when the image is pulled, of no use to a task that runs.
+    AtImagePull(Arc<Reference>),
+}
+
+impl Use {
+    /// What is read.
+    #[must_use]
+    pub fn reference(&self) -> &Arc<Reference> {
+        match self {
+            Self::AtStart(reference) | Self::AtImagePull(reference) => reference,
+        }
+    }
+}
+
+/// After this, a rollout that is not staged has replaced all tasks that it can replace.
+const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
+/// A rollout that works is left alone for this long.
+pub const MIN_ROLLOUT_AGE: SignedDuration = SignedDuration::from_mins(10);
+/// A roll-back that takes longer is no longer waited for.
+pub(crate) const ROLL_BACK_TIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// The word in our tag that opts a service out.
+const IGNORE: &str = "ignore";
+
+impl Workload {
+    /// Who deploys it; nobody deploys a standalone task.
+    #[must_use]
+    pub fn controller(&self) -> Option<Controller> {
+        match self.platform {
+            Platform::Service { controller, .. } => Some(controller),
+            Platform::StandaloneTask => None,
+        }
+    }
+
+    /// Whether a deployment shifts traffic in stages, which a new deployment would start again.
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        matches!(self.platform, Platform::Service { strategy, .. } if strategy != Strategy::Rolling)
+    }
+
+    /// Whether its tag says that it must be left alone.
+    #[must_use]
+    pub fn is_ignored(&self) -> bool {
+        let mut words = self.tag.iter().flat_map(|tag| tag.split_whitespace());
+        words.any(|word| word.eq_ignore_ascii_case(IGNORE))
+    }
+
+    /// Adds a deployment of our own that the facts do not show.
+    pub fn force(&mut self, own: &Deployment) {
+        if self.deployments.iter().all(|known| known.id != own.id) {
+            self.deployments
+                .iter_mut()
+                .for_each(|known| known.primary = false);
+            self.deployments.push(own.clone());
+        }
+        self.forced_at = Some(own.created_at);
+    }
+
+    /// Whether this is its ARN, or its name as `<cluster>/<service>`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let path = self
+            .arn
+            .split_once(":service/")
+            .map_or("", |(_, path)| path);
+        &*self.arn == name || path == name
+    }
+
+    /// Whether it has, or should have, any task.
+    #[must_use]
+    pub fn has_tasks(&self) -> bool {
+        self.desired > 0 || self.running > 0 || self.pending > 0
+    }
+
+    /// Whether a stale service may be redeployed.
+    #[must_use]
+    pub fn may_be_redeployed(&self) -> bool {
+        self.active && !self.is_ignored() && self.has_tasks()
+    }
+
+    /// The deployment whose tasks are to be the only ones.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.primary)
+    }
+
+    /// All known deployments, live ones first.
+    pub fn all_deployments(&self) -> impl Iterator<Item = &Deployment> {
+        self.deployments
+            .iter()
+            .chain(self.history.known().into_iter().flatten())
+    }
+
+    /// The newest deployment that reached, or may still reach, the tasks: a later one than the
+    /// PRIMARY, where only the history shows it yet; else the PRIMARY, to which ECS returns from one
+    /// that failed.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Deployment> {
+        let history = self.history.known().into_iter().flatten();
+        let newest = self.deployments.iter().chain(history).max_by_key(|d| {
+            let has_ended_well = !self.has_failed(d) && d.rollout != RolloutState::Stopped;
+            (d.created_at, has_ended_well)
+        });
+        newest
+            .filter(|d| !self.has_failed(d) && d.rollout != RolloutState::Stopped)
+            .or_else(|| self.primary().filter(|d| !self.has_failed(d)))
+    }
+
+    /// Whether a deployment failed. STOPPED with nothing after it is a failure, too
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>).
+    #[must_use]
+    pub fn has_failed(&self, deployment: &Deployment) -> bool {
+        match deployment.rollout {
+            RolloutState::Failed | RolloutState::RollingBack => true,
+            RolloutState::Stopped => self
+                .all_deployments()
+                .all(|other| other.created_at <= deployment.created_at),
+            RolloutState::InProgress | RolloutState::Completed | RolloutState::Unknown => false,
+        }
+    }
+
+    /// Whether tasks run besides those of the PRIMARY deployment, although it is done with its
+    /// rollout or had the time for it.
+    ///
+    /// Scale-in protection and deferred cleanup keep such tasks alive for hours or weeks
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>).
+    #[must_use]
+    pub fn has_lingering_tasks(&self, now: Timestamp) -> bool {
+        let Some(primary) = self.primary() else {
+            return false;
+        };
+        let is_rolling = primary.rollout != RolloutState::Completed
+            && (self.is_staged() || now.duration_since(primary.created_at) < ROLLOUT_TIME);
+        !is_rolling && self.controller() == Some(Controller::Ecs) && self.running > primary.running
+    }
+
+    /// The deployment that has to end before another one may begin, and until when it is waited for
+    /// where that has an end of its own. `since`: what is newer is not in the way.
+    #[must_use]
+    pub fn in_progress(&self, since: Timestamp, now: Timestamp) -> Option<InProgress> {
+        if let Some(failed) = self.rolling_back() {
+            let began = failed.updated_at.unwrap_or(failed.created_at);
+            if now.duration_since(began) < ROLL_BACK_TIME {
+                let until = began.saturating_add(ROLL_BACK_TIME).ok();
+                return Some(InProgress { until });
+            }
+            return None;
+        }
+        let mut rolling = self.all_deployments().filter(|deployment| {
+            deployment.created_at < since
+                && match deployment.rollout {
+                    RolloutState::InProgress => true,
+                    // ECS gives a staged deployment no `rolloutState` in some answers; then a second
+                    // live deployment tells.
+                    RolloutState::Unknown => deployment.primary && self.deployments.len() > 1,
+                    _ => false,
+                }
+        });
+        if self.is_staged() {
+            return rolling.next().map(|_| InProgress { until: None });
+        }
+        let is_young = |d: &&Deployment| now.duration_since(d.created_at) < MIN_ROLLOUT_AGE;
+        rolling
+            .filter(is_young)
+            .find(|deployment| !self.holds_a_replaced_value(deployment))
+            .map(|deployment| InProgress {
+                until: deployment.created_at.saturating_add(MIN_ROLLOUT_AGE).ok(),
+            })
+    }
+
+    /// The failed deployment that ECS is rolling back.
+    fn rolling_back(&self) -> Option<&Deployment> {
+        let is_replacing =
+            |d: &Deployment| matches!(d.rollout, RolloutState::InProgress | RolloutState::Unknown);
+        let live = self.deployments.iter();
+        let failed = live.filter(|d| d.rollout == RolloutState::Failed && !d.primary);
+        let is_returning = self.primary().is_some_and(is_replacing);
+        failed
+            .max_by_key(|d| d.created_at)
+            .filter(|failed| {
+                is_returning
+                    && self
+                        .primary()
+                        .is_some_and(|p| p.created_at < failed.created_at)
+            })
+            .or_else(|| {
+                let history = self.history.known().into_iter().flatten();
+                let newest = history.max_by_key(|d| d.created_at);
+                newest.filter(|d| d.rollout == RolloutState::RollingBack)
+            })
+    }
+
+    /// Whether the tasks of a rollout fail although its revision ran before: they read a value that
+    /// was replaced since then.
+    fn holds_a_replaced_value(&self, rollout: &Deployment) -> bool {
+        let revision = rollout.task_definition.known();
+        rollout.failed_tasks > 0
+            && revision.is_some()
+            && self
+                .deployments
+                .iter()
+                .any(|other| other.id != rollout.id && other.task_definition.known() == revision)
+    }
+}
+
+/// A deployment that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InProgress {
+    /// When it is no longer waited for, UTC.
+    pub until: Option<Timestamp>,
+}

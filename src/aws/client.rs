@@ -1,0 +1,191 @@
+//! The clients, and how a call is made.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ecs::config::http::HttpResponse;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use tokio::time::sleep;
+
+use super::memory::Memory;
+use super::rate_limit::{ApiBucket, RateLimiter};
+use super::{AwsError, ErrorKind};
+
+/// How often a call is made before it counts as failed.
+pub(super) const ATTEMPTS: u32 = 8;
+
+/// The same, for a call whose operation the endpoint does not seem to know.
+const UNSUPPORTED_ATTEMPTS: u32 = 2;
+
+/// The clients, made once per process, and what a warm process remembers.
+#[derive(Debug)]
+pub struct Aws {
+    /// ECS.
+    pub ecs: Lazy<aws_sdk_ecs::Client>,
+    /// Secrets Manager.
+    pub secrets: Lazy<aws_sdk_secretsmanager::Client>,
+    pub(super) tagging: Lazy<aws_sdk_resourcegroupstagging::Client>,
+    pub(super) cloudtrail: Lazy<aws_sdk_cloudtrail::Client>,
+    /// Systems Manager.
+    pub ssm: Lazy<aws_sdk_ssm::Client>,
+    /// The Region of the services.
+    pub(super) region: String,
+    pub(super) rate_limiter: RateLimiter,
+    pub(super) memory: Mutex<Memory>,
+}
+
+impl Aws {
+    /// Clients for the account, Region and endpoint that the environment names.
+    pub async fn from_env(rate_share: f64) -> Self {
+        Self::new(
+            &aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(https())
+                .load()
+                .await,
+            rate_share,
+        )
+    }
+
+    /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
+    #[must_use]
+    pub fn new(config: &SdkConfig, rate_share: f64) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(Duration::from_secs(15))
+            .build();
+        // Each attempt must wait for its turn, and some must not be repeated, so this module repeats calls itself.
+        let config = config
+            .to_builder()
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            ecs: lazy(&config, aws_sdk_ecs::Client::new),
+            secrets: lazy(&config, aws_sdk_secretsmanager::Client::new),
+            tagging: lazy(&config, aws_sdk_resourcegroupstagging::Client::new),
+            cloudtrail: lazy(&config, aws_sdk_cloudtrail::Client::new),
+            ssm: lazy(&config, aws_sdk_ssm::Client::new),
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
+            rate_limiter: RateLimiter::new(rate_share),
+            memory: Mutex::default(),
+        }
+    }
+}
+
+/// A client that is made when it is first used: each parses a table of AWS's partitions, and few invocations use all.
+pub type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
+
+fn lazy<C: 'static>(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Lazy<C> {
+    let config = config.clone();
+    LazyLock::new(Box::new(move || make(&config)))
+}
+
+/// One HTTP client for all clients and sources of credentials, which reads the trusted certificates at the first call.
+///
+/// Each would otherwise make its own at start, and parse the certificates for it. An invocation mostly waits until a
+/// change has settled, so that it matters little that the first call is slower.
+#[must_use]
+pub fn https() -> SharedHttpClient {
+    let connectors = Mutex::<HashMap<_, SharedHttpConnector>>::default();
+    http_client_fn(move |settings, components| {
+        let connect = || {
+            let mut connector = Connector::builder().connector_settings(settings.clone());
+            connector.set_sleep_impl(components.sleep_impl());
+            let connector = connector.proxy_config(ProxyConfig::from_env());
+            SharedHttpConnector::new(
+                connector
+                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                    .build(),
+            )
+        };
+        let timeouts = (settings.connect_timeout(), settings.read_timeout());
+        lock(&connectors)
+            .entry(timeouts)
+            .or_insert_with(connect)
+            .clone()
+    })
+}
+
+impl Aws {
+    /// Reads, and repeats what was throttled or not answered.
+    /// # Errors
+    /// When it failed in every attempt.
+    pub async fn read<T, E>(
+        &self,
+        bucket: ApiBucket,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let mut attempt = 1;
+        loop {
+            self.rate_limiter.take(bucket).await;
+            match self.call(bucket, action, &call).await {
+                Err(error) if attempt < error.attempts() => {
+                    sleep(back_off(attempt)).await;
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Makes one call, whose turn it is, and learns from its answer how fast to go on.
+    pub(super) async fn call<T, E>(
+        &self,
+        bucket: ApiBucket,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        // Boxed, because a future of the SDK is large and many wait at once.
+        let answer = Box::pin(call())
+            .await
+            .map_err(|error| AwsError::new(action, &error));
+        match &answer {
+            Ok(_) => self.rate_limiter.recover(bucket),
+            Err(AwsError {
+                kind: ErrorKind::Throttled,
+                ..
+            }) => self.rate_limiter.slow_down(bucket),
+            Err(_) => {}
+        }
+        answer
+    }
+}
+
+impl AwsError {
+    /// How often a read that failed like this is made.
+    fn attempts(&self) -> u32 {
+        match self.kind {
+            ErrorKind::Throttled | ErrorKind::Ambiguous => ATTEMPTS,
+            ErrorKind::Unsupported => UNSUPPORTED_ATTEMPTS,
+            ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Rejected => 1,
+        }
+    }
+}
+
+/// 0.25 to 0.5 s after the first attempt, then twice as long each time, up to 20 s.
+pub(crate) fn back_off(attempt: u32) -> Duration {
+    let most = Duration::from_millis(500).saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    most.min(Duration::from_secs(20))
+        .mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// Locks; a panic elsewhere leaves these maps whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,219 @@
+//! When labels moved, by CloudTrail's event history.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
+use jiff::{SignedDuration, Timestamp};
+use redeploy_core::arn::SecretArn;
+use redeploy_core::change::{Change, Source, TrailMove};
+use redeploy_core::confirm::UnconfirmedChange;
+use redeploy_core::event::{self, Intent};
+use redeploy_core::fact::Fact;
+use redeploy_core::trail::find_move;
+use serde_json::{Value, json};
+
+use super::client::lock;
+use super::memory::Moved;
+use super::{ApiBucket, Aws, AwsError};
+
+/// The event history reaches this far back.
+const REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// The event history shows an event after this time at the latest
+/// (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html>).
+const LAG: SignedDuration = SignedDuration::from_mins(15);
+/// With fewer secrets than this, each is searched by its name; else all by the names of events.
+const SEARCHED_BY_NAME: usize = 20;
+/// The calls and events by which a label moves.
+const MOVES: [&str; 5] = [
+    "UpdateSecretVersionStage",
+    "PutSecretValue",
+    "UpdateSecret",
+    "CreateSecret",
+    "RotationSucceeded",
+];
+
+/// The answers, and what is not known to the second, in sentences.
+type Answer = (Vec<(Source, Fact<Option<TrailMove>>)>, BTreeSet<String>);
+
+/// The pages of events that may still be read, at two calls a second.
+struct Budget {
+    pages: usize,
+}
+
+/// Some events, and whether they are all that there are.
+#[derive(Default)]
+struct Found {
+    records: Vec<UnconfirmedChange>,
+    is_whole: bool,
+}
+
+impl Aws {
+    /// When the labels of these changes moved. An answer that cannot change is kept.
+    pub(super) async fn move_times(
+        &self,
+        changes: Vec<&Change>,
+        pages: usize,
+        now: Timestamp,
+    ) -> Answer {
+        let mut answers = Vec::new();
+        let mut open = Vec::new();
+        {
+            let memory = lock(&self.memory);
+            for change in changes {
+                match memory.moves.get(&key(change)) {
+                    Some(known) => {
+                        answers.push((change.source.clone(), Fact::Known(Some(*known))));
+                    }
+                    None => open.push(change),
+                }
+            }
+        }
+        let bounds = open.iter().map(|change| change.moved());
+        let from = bounds.clone().map(|moved| moved.not_before).min();
+        let to = bounds.map(|moved| moved.not_after).max();
+        let (Some(from), Some(to)) = (from, to) else {
+            return (answers, BTreeSet::new());
+        };
+        let reach = now.saturating_sub(REACH).unwrap_or(Timestamp::MIN);
+        let time = (from.max(reach), to);
+        let mut budget = Budget { pages };
+        let mut warnings = BTreeSet::new();
+        let found = if open.len() < SEARCHED_BY_NAME {
+            self.search_by_name(&open, time, &mut budget).await
+        } else {
+            self.search_by_event(time, &mut budget).await
+        };
+        let found = found.unwrap_or_else(|error| {
+            warnings.insert(format!(
+                "when secrets changed is not known to the second: {error}"
+            ));
+            Found::default()
+        });
+        if !found.is_whole && warnings.is_empty() {
+            warnings.insert(
+                "CloudTrail has more events than were read, so some moves may be unknown"
+                    .to_owned(),
+            );
+        }
+        let shown = now.saturating_sub(LAG).unwrap_or(Timestamp::MIN);
+        let mut memory = lock(&self.memory);
+        for change in open {
+            let is_complete = found.is_whole && change.moved().not_after < shown;
+            let moved = find_move(change, &found.records, is_complete);
+            if let Some(moved) = moved.filter(|moved| is_final(*moved, is_complete)) {
+                memory.moves.insert(key(change), moved);
+            }
+            answers.push((change.source.clone(), Fact::Known(moved)));
+        }
+        (answers, warnings)
+    }
+
+    /// The events of each secret, by its name and, where that finds none, by its ARN.
+    async fn search_by_name(
+        &self,
+        changes: &[&Change],
+        time: (Timestamp, Timestamp),
+        budget: &mut Budget,
+    ) -> Result<Found, AwsError> {
+        let mut all = Found {
+            is_whole: true,
+            ..Found::default()
+        };
+        for change in changes {
+            let Source::Secret { arn, .. } = &change.source else {
+                continue;
+            };
+            for name in [SecretArn::name(arn).to_owned(), arn.to_string()] {
+                let key = LookupAttributeKey::ResourceName;
+                let found = self.lookup_events(key, &name, time, budget).await?;
+                let is_enough = find_move(change, &found.records, found.is_whole).is_some();
+                all.is_whole &= found.is_whole;
+                all.records.extend(found.records);
+                if is_enough {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The events of all secrets, by what happened.
+    async fn search_by_event(
+        &self,
+        time: (Timestamp, Timestamp),
+        budget: &mut Budget,
+    ) -> Result<Found, AwsError> {
+        let mut all = Found {
+            is_whole: true,
+            ..Found::default()
+        };
+        for name in MOVES {
+            let key = LookupAttributeKey::EventName;
+            let found = self.lookup_events(key, name, time, budget).await?;
+            all.is_whole &= found.is_whole;
+            all.records.extend(found.records);
+        }
+        Ok(all)
+    }
+
+    /// The newest events with this attribute in that time.
+    async fn lookup_events(
+        &self,
+        key: LookupAttributeKey,
+        value: &str,
+        (from, to): (Timestamp, Timestamp),
+        budget: &mut Budget,
+    ) -> Result<Found, AwsError> {
+        const ACTION: &str = "cloudtrail:LookupEvents";
+        let seconds = aws_sdk_cloudtrail::primitives::DateTime::from_secs;
+        let attribute = LookupAttribute::builder()
+            .attribute_key(key)
+            .attribute_value(value);
+        let attribute = attribute
+            .build()
+            .map_err(|error| AwsError::not_made(ACTION, &error))?;
+        let call = self
+            .cloudtrail
+            .lookup_events()
+            .lookup_attributes(attribute)
+            .max_results(50);
+        let call = call.start_time(seconds(from.as_second()));
+        let call = call.end_time(seconds(to.as_second() + 1));
+        let mut found = Found::default();
+        let mut token = None;
+        while budget.pages > 0 {
+            budget.pages -= 1;
+            let page = async || call.clone().set_next_token(token.clone()).send().await;
+            let page = self.read(ApiBucket::CloudTrail, ACTION, page).await?;
+            let events = page.events.unwrap_or_default();
+            found.records.extend(events.into_iter().filter_map(record));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                found.is_whole = true;
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether nothing can be found later that says otherwise.
+fn is_final(moved: TrailMove, is_complete: bool) -> bool {
+    is_complete || matches!(moved, TrailMove::At(_))
+}
+
+fn key(change: &Change) -> Moved {
+    let last_changed = change.reported.not_after;
+    (change.source.clone(), change.version.clone(), last_changed)
+}
+
+/// What an event claims, read as EventBridge would have delivered it.
+fn record(event: Event) -> Option<UnconfirmedChange> {
+    let detail: Value = serde_json::from_str(&event.cloud_trail_event?).ok()?;
+    let kind = "AWS API Call via CloudTrail";
+    let event = json!({"detail-type": kind, "source": "aws.secretsmanager", "detail": detail});
+    match event::parse(&event).ok()?.intent {
+        Intent::MayHaveChanged(claimed) => Some(claimed),
+        _ => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! The clusters, and the services in them.
+
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::Cluster;
+use redeploy_core::arn::Arn;
+
+use super::paging::{PAGE_SIZE, in_parallel, pages};
+use super::{ApiBucket, Aws, AwsError};
+
+/// `DescribeClusters` accepts this many names.
+const CLUSTERS_PER_CALL: usize = 100;
+/// With more clusters than this, the empty ones are found first. AWS Batch makes a cluster for each
+/// compute environment.
+const MANY: usize = 10;
+
+impl Aws {
+    /// The clusters of the Region that have services, by ARN.
+    pub(super) async fn clusters_with_services(&self) -> Result<Vec<String>, AwsError> {
+        let clusters = self.list_clusters().await?;
+        if clusters.len() <= MANY {
+            return Ok(clusters);
+        }
+        let described = self.describe_clusters(&clusters).await;
+        let is_empty = |cluster: &Cluster| {
+            let counts = [
+                cluster.active_services_count,
+                cluster.running_tasks_count,
+                cluster.pending_tasks_count,
+            ];
+            counts.iter().all(|count| *count == 0)
+        };
+        let mut kept = clusters;
+        // What could not be described is read as if it had services.
+        for cluster in described.into_iter().flatten().flatten().filter(is_empty) {
+            let arn = cluster.cluster_arn.unwrap_or_default();
+            kept.retain(|known| *known != arn);
+        }
+        Ok(kept)
+    }
+
+    /// All clusters of the Region, by ARN.
+    async fn list_clusters(&self) -> Result<Vec<String>, AwsError> {
+        let call = self.ecs.list_clusters().max_results(PAGE_SIZE);
+        pages(async |token| {
+            let page = async || call.clone().set_next_token(token.clone()).send().await;
+            let page = self
+                .read(ApiBucket::ClusterRead, "ecs:ListClusters", page)
+                .await?;
+            Ok((page.cluster_arns.unwrap_or_default(), page.next_token))
+        })
+        .await
+    }
+
+    /// Counts of these clusters, in answers of a hundred.
+    pub(super) async fn describe_clusters(
+        &self,
+        clusters: &[String],
+    ) -> Vec<Result<Vec<Cluster>, AwsError>> {
+        let chunks = clusters.chunks(CLUSTERS_PER_CALL).map(<[_]>::to_vec);
+        in_parallel(chunks, async |names| {
+            let call = self.ecs.describe_clusters().set_clusters(Some(names));
+            let call = async || call.clone().send().await;
+            let answer = self
+                .read(ApiBucket::ClusterRead, "ecs:DescribeClusters", call)
+                .await?;
+            Ok(answer.clusters.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// The services of a cluster, by ARN.
+    pub(super) async fn list_services(&self, cluster: &str) -> Result<Vec<Arc<str>>, AwsError> {
+        let call = self
+            .ecs
+            .list_services()
+            .cluster(cluster)
+            .max_results(PAGE_SIZE);
+        pages(async |token| {
+            let page = async || call.clone().set_next_token(token.clone()).send().await;
+            let page = self
+                .read(ApiBucket::ServiceRead, "ecs:ListServices", page)
+                .await?;
+            let arns = page.service_arns.unwrap_or_default();
+            Ok((arns.into_iter().map(Into::into).collect(), page.next_token))
+        })
+        .await
+    }
+
+    /// Whether a resource is of another account, where a cluster of our own says which that is.
+    pub(super) async fn is_of_another_account(&self, arn: &Arn) -> bool {
+        let clusters = self.list_clusters().await.unwrap_or_default();
+        let own = clusters.iter().find_map(|cluster| Arn::parse(cluster));
+        own.is_some_and(|own| own.account != arn.account)
+    }
+}

@@ -1,0 +1,244 @@
+//! Carrying decisions out: one new deployment for each stale service, and a line of the report for
+//! every service.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use redeploy_core::config::Config;
+use redeploy_core::decide::Decision;
+use redeploy_core::fact::Fact;
+use redeploy_core::facts::Facts;
+use redeploy_core::plan::Plan;
+use redeploy_core::policy::Policy;
+use redeploy_core::reason::{Action, Reason};
+use redeploy_core::report::{Execution, ServiceReport};
+use tokio::time::sleep;
+
+use crate::aws::{Aws, DeployError, READ_LAG, Refusal, back_off};
+use crate::clock::{Clock, OutOfTime};
+use crate::run::ask;
+
+/// Services of one cluster are read again together, as many as one call describes.
+const BATCH_SIZE: usize = 10;
+/// The number of batches that are under way at once.
+const BATCHES_AT_ONCE: usize = 3;
+/// The number of services of a batch that are redeployed at once.
+const DEPLOYS_AT_ONCE: usize = 5;
+/// How often `UpdateService` is called for one service before that counts as failed.
+const ATTEMPTS: u32 = 8;
+
+/// What carrying out needs.
+struct Executor<'a> {
+    aws: &'a Aws,
+    config: &'a Config,
+    policy: &'a Policy,
+    clock: &'a Clock,
+}
+
+/// Carries a plan out; one failure never stops the others.
+///
+/// The services with the most changed secrets come first, and of these the ones that are stale for
+/// longest.
+pub(crate) async fn execute(
+    aws: &Aws,
+    config: &Config,
+    policy: &Policy,
+    facts: &Facts,
+    plan: Plan,
+    clock: &Clock,
+) -> Vec<ServiceReport> {
+    let is_redeploy = |decision: &Decision| decision.action() == Action::Redeploy;
+    let (mut stale, others): (Vec<_>, Vec<_>) = plan.decisions.into_iter().partition(is_redeploy);
+    stale.sort_by_cached_key(|decision| {
+        let sources = Reverse(decision.sources.len());
+        (sources, decision.at, decision.workload.clone())
+    });
+    let executor = Executor {
+        aws,
+        config,
+        policy,
+        clock,
+    };
+    let batches = batches(facts, stale);
+    let batches = batches
+        .into_iter()
+        .map(|batch| executor.batch(facts, batch));
+    let executed = stream::iter(batches).buffer_unordered(BATCHES_AT_ONCE);
+    let mut reports: Vec<_> = executed.concat().await;
+    reports.extend(others.into_iter().map(ServiceReport::from));
+    reports
+}
+
+/// The decisions by cluster, in tens, in the order of the first of each.
+fn batches(facts: &Facts, stale: Vec<Decision>) -> Vec<Vec<Decision>> {
+    let mut batches = Vec::<Vec<Decision>>::new();
+    let mut open = BTreeMap::<Option<Arc<str>>, usize>::new();
+    for decision in stale {
+        let workload = facts.workloads.get(&decision.workload);
+        let cluster = workload.map(|workload| workload.cluster.clone());
+        match open
+            .get(&cluster)
+            .filter(|index| batches[**index].len() < BATCH_SIZE)
+        {
+            Some(index) => batches[*index].push(decision),
+            None => {
+                open.insert(cluster, batches.len());
+                batches.push(vec![decision]);
+            }
+        }
+    }
+    batches
+}
+
+impl Executor<'_> {
+    /// Decides once more about services whose turn has come, by facts of now, and redeploys them.
+    async fn batch(&self, facts: &Facts, batch: Vec<Decision>) -> Vec<ServiceReport> {
+        let arns: Vec<_> = batch
+            .iter()
+            .map(|decision| decision.workload.clone())
+            .collect();
+        let mut facts = facts.only(&arns);
+        let asked = ask(
+            self.aws,
+            self.config,
+            self.policy,
+            &mut facts,
+            self.clock,
+            |_| true,
+        );
+        let Ok(Ok(plan)) = self.clock.finish(asked).await else {
+            return batch.into_iter().map(deferred).collect();
+        };
+        let decided = batch.into_iter().map(|before| {
+            let now = plan
+                .decisions
+                .iter()
+                .find(|now| now.workload == before.workload);
+            // A service about which nothing more is to be said is gone.
+            now.cloned().unwrap_or(Decision {
+                reason: Reason::NotActive,
+                ..before
+            })
+        });
+        let deploys = decided.map(|decision| self.redeploy(&facts, decision));
+        stream::iter(deploys)
+            .buffer_unordered(DEPLOYS_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    /// Gives a stale service one new deployment.
+    ///
+    /// A call that was throttled is made again, later. After a call that may have had its effect the
+    /// service and its deployments are read again, and the planner decides: no rollout is ever
+    /// started twice.
+    async fn redeploy(&self, facts: &Facts, decision: Decision) -> ServiceReport {
+        if decision.action() != Action::Redeploy {
+            return decision.into();
+        }
+        let Some(workload) = facts.workloads.get(&decision.workload) else {
+            return decision.into();
+        };
+        let mut attempt = 1;
+        loop {
+            match self.clock.in_time(self.aws.wait_for_deploy_turn()).await {
+                Ok(()) if !self.clock.is_over() => {}
+                _ => return deferred(decision),
+            }
+            let deploy = self.aws.force_new_deployment(workload);
+            let error = match self.clock.finish(deploy).await {
+                Ok(Ok(deployment)) => {
+                    return ServiceReport::executed(decision, Execution::Redeployed(deployment));
+                }
+                Ok(Err(error)) => error,
+                Err(OutOfTime) => return deferred(decision),
+            };
+            let error = match error {
+                DeployError::Refused(refusal) => {
+                    let reason = refused(refusal);
+                    return Decision { reason, ..decision }.into();
+                }
+                DeployError::Failed(error) => error,
+                DeployError::Throttled(error) | DeployError::Ambiguous(error)
+                    if attempt == ATTEMPTS =>
+                {
+                    error
+                }
+                DeployError::Throttled(_) => {
+                    sleep(back_off(attempt)).await;
+                    attempt += 1;
+                    continue;
+                }
+                DeployError::Ambiguous(_) => match self.look_again(facts, &decision).await {
+                    Some(report) => return report,
+                    None => {
+                        attempt += 1;
+                        continue;
+                    }
+                },
+            };
+            return ServiceReport::executed(decision, Execution::Failed(error.to_string()));
+        }
+    }
+
+    /// What became of a call without a usable answer; `None` when it had no effect.
+    async fn look_again(&self, facts: &Facts, decision: &Decision) -> Option<ServiceReport> {
+        // If the call took effect, a read shows it by then.
+        sleep(READ_LAG).await;
+        let arn = &decision.workload;
+        let mut facts = facts.only(std::slice::from_ref(arn));
+        let workload = facts.workloads.get_mut(arn)?;
+        let before = workload.primary().map(|primary| primary.id.clone());
+        workload.read_at = Some(jiff::Timestamp::MIN);
+        workload.history = Fact::Unasked;
+        workload.forced_at = Some(self.clock.now());
+        let asked = ask(
+            self.aws,
+            self.config,
+            self.policy,
+            &mut facts,
+            self.clock,
+            |_| true,
+        );
+        let Ok(Ok(plan)) = self.clock.finish(asked).await else {
+            return Some(deferred(decision.clone()));
+        };
+        let Some(now) = plan.decisions.into_iter().next() else {
+            let reason = Reason::NotActive;
+            return Some(
+                Decision {
+                    reason,
+                    ..decision.clone()
+                }
+                .into(),
+            );
+        };
+        match now.reason {
+            Reason::Stale => None,
+            Reason::AlreadyFresh => {
+                // Where only the history shows it, the PRIMARY is still the one before.
+                let workload = facts.workloads.get(arn)?;
+                let primary = workload.primary().map(|primary| primary.id.clone());
+                let new = primary.filter(|primary| Some(primary) != before.as_ref());
+                let stale = decision.clone();
+                Some(ServiceReport::executed(stale, Execution::Redeployed(new)))
+            }
+            _ => Some(now.into()),
+        }
+    }
+}
+
+fn deferred(decision: Decision) -> ServiceReport {
+    ServiceReport::executed(decision, Execution::Deferred)
+}
+
+fn refused(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::NotActive => Reason::NotActive,
+        Refusal::UnsupportedController => Reason::UnsupportedController,
+        Refusal::InactiveTaskDefinition => Reason::InactiveTaskDefinition,
+        Refusal::TooManyDeployments => Reason::DeploymentInProgress,
+    }
+}
