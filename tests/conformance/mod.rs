@@ -40,6 +40,9 @@ pub(crate) enum Step {
     /// Somebody changes the description.
     Describe,
     ScaleToZero,
+    ScaleBack,
+    /// Spot takes both tasks, one after the other.
+    ReplaceTasks,
     /// CI deploys.
     Deploy,
     /// All events so far but `RotateSecret` are lost.

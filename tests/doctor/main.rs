@@ -13,7 +13,7 @@ use redeploy_on_rotation_cli::doctor::{Check, Finding, Verdict, examine, examine
 use serde_json::{Value, json};
 
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{ACCOUNT, Fault, REGION, World};
+use crate::simulation::account::{ACCOUNT, Fault, REGION, FakeAws};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
 const PARTIAL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
@@ -23,8 +23,8 @@ const TASK_DEFINITION: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definitio
 const READ: &str = "secretsmanager:GetSecretValue";
 
 /// A healthy account: a secret, a parameter, a role that may read both, and a service on Fargate that does.
-fn healthy() -> World {
-    let mut world = World::new();
+fn healthy() -> FakeAws {
+    let mut world = FakeAws::new();
     world.make_secret("prod/db");
     world.parameters.insert("/app/limit".to_owned(), world.now());
     let role = world.identity.make_role("exec", &[(READ, SECRET), ("ssm:GetParameters", PARAMETER)]);
@@ -46,18 +46,18 @@ fn definition(value_from: &[&str], execution_role: Option<&str>, task_role: Opti
     })
 }
 
-fn use_definition(world: &mut World, definition: Value) {
+fn use_definition(world: &mut FakeAws, definition: Value) {
     world.task_definitions.insert(TASK_DEFINITION.to_owned(), definition);
 }
 
-fn stop_task(world: &mut World, reason: &str) {
+fn stop_task(world: &mut FakeAws, reason: &str) {
     let (n, at) = (world.stopped.len(), world.now().as_millisecond() as f64 / 1000.0);
     let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/prod/{n:032x}");
     let task = json!({"taskArn": arn, "stoppedAt": at, "stopCode": "TaskFailedToStart", "stoppedReason": reason});
     world.stopped.insert(arn, task);
 }
 
-async fn examined(world: World) -> Vec<Finding> {
+async fn examined(world: FakeAws) -> Vec<Finding> {
     let wire = Wire::new(world);
     let aws = wire.clients();
     let service = MappedService { cluster: "prod".to_owned(), service: "api".to_owned() };
@@ -72,7 +72,7 @@ fn unwell(findings: &[Finding]) -> Vec<(Check, Verdict, &str)> {
 
 /// Plants one thing and expects one finding, whose evidence, fix and commands hold these words.
 async fn check(
-    plant: impl FnOnce(&mut World),
+    plant: impl FnOnce(&mut FakeAws),
     check: Check,
     verdict: Verdict,
     subject: &str,
@@ -115,7 +115,7 @@ async fn nothing_is_wrong_with_a_healthy_service() {
 #[tokio::test(start_paused = true)]
 async fn a_reference_that_ecs_cannot_read_is_a_fault() {
     let text = format!("{SECRET}:password");
-    let plant = |world: &mut World| use_definition(world, definition(&[SECRET, &text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[SECRET, &text], Some(&role("exec")), None));
     check(plant, Check::Reference, Verdict::Fault, "app: S1", &["all three colons", ":password"]).await;
 }
 
@@ -148,14 +148,14 @@ async fn a_secret_that_was_made_anew_is_named_with_its_new_arn() {
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_scheduled_for_deletion_is_a_fault() {
     let plant =
-        |world: &mut World| drop(world.details.insert(SECRET.to_owned(), json!({"DeletedDate": 1_790_000_000})));
+        |world: &mut FakeAws| drop(world.details.insert(SECRET.to_owned(), json!({"DeletedDate": 1_790_000_000})));
     check(plant, Check::Secret, Verdict::Fault, SECRET, &["scheduled for deletion", "restore-secret", SECRET]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_label_that_no_version_has_is_a_fault() {
     let text = format!("{SECRET}::BLUE:");
-    let plant = |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[&text], Some(&role("exec")), None));
     check(plant, Check::Version, Verdict::Fault, "app: S0", &["BLUE", "AWSCURRENT"]).await;
 }
 
@@ -163,10 +163,10 @@ async fn a_label_that_no_version_has_is_a_fault() {
 async fn a_version_that_does_not_exist_is_a_fault_and_one_without_a_label_a_warning() {
     let missing = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
     let text = format!("{SECRET}:::{missing}");
-    let plant = |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[&text], Some(&role("exec")), None));
     check(plant, Check::Version, Verdict::Fault, "app: S0", &["there is no version", missing]).await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let old = world.version("prod/db", "AWSCURRENT");
         world.put_value("prod/db");
         world.put_value("prod/db");
@@ -178,7 +178,7 @@ async fn a_version_that_does_not_exist_is_a_fault_and_one_without_a_label_a_warn
 #[tokio::test(start_paused = true)]
 async fn a_json_key_cannot_be_told_until_a_task_stops_for_want_of_it() {
     let text = format!("{SECRET}:password::");
-    let plant = |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[&text], Some(&role("exec")), None));
     check(plant, Check::JsonKey, Verdict::CannotTell, "app: S0", &["password", "jq keys"]).await;
 
     let mut world = healthy();
@@ -199,7 +199,7 @@ async fn a_partial_arn_is_well_until_it_looks_like_a_full_one() {
     assert!(findings.iter().any(|finding| finding.check == Check::PartialArn && finding.evidence.contains(SECRET)));
 
     let partial = PARTIAL.replace("prod/db", "prod/db-backup");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.make_secret("prod/db-backup");
         let may = world.identity.make_role("exec", &[(READ, &partial)]);
         use_definition(world, definition(&[&partial], Some(&may), None));
@@ -209,7 +209,7 @@ async fn a_partial_arn_is_well_until_it_looks_like_a_full_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_for_the_full_arn_does_not_allow_the_partial_one() {
-    let plant = |world: &mut World| use_definition(world, definition(&[PARTIAL], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[PARTIAL], Some(&role("exec")), None));
     let words = ["allowed on the full ARN", SECRET, "put-role-policy"];
     check(plant, Check::Permission, Verdict::Fault, PARTIAL, &words).await;
 }
@@ -232,27 +232,27 @@ async fn a_parameter_that_does_not_exist_is_a_fault_and_may_be_a_secret_by_mista
 #[tokio::test(start_paused = true)]
 async fn a_task_definition_without_an_execution_role_is_a_fault() {
     let task_role = role("app");
-    let plant = |world: &mut World| use_definition(world, definition(&[SECRET], None, Some(&task_role)));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[SECRET], None, Some(&task_role)));
     check(plant, Check::ExecutionRole, Verdict::Fault, TASK_DEFINITION, &["executionRoleArn", &task_role]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_execution_role_that_does_not_exist_is_a_fault() {
     let gone = role("gone");
-    let plant = |world: &mut World| use_definition(world, definition(&[SECRET], Some(&gone), None));
+    let plant = |world: &mut FakeAws| use_definition(world, definition(&[SECRET], Some(&gone), None));
     check(plant, Check::ExecutionRole, Verdict::Fault, &gone, &["no such role"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_ecs_may_not_take_on_is_a_fault() {
     let exec = role("exec");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.trust["Statement"][0]["Principal"]["Service"] = json!(["ecs.amazonaws.com"]);
     };
     check(plant, Check::Trust, Verdict::Fault, &exec, &["ecs-tasks.amazonaws.com", "update-assume-role-policy"]).await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.trust["Statement"][0]["Condition"] = json!({"StringEquals": {"aws:SourceAccount": ACCOUNT}});
     };
@@ -261,14 +261,14 @@ async fn a_role_that_ecs_may_not_take_on_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
-    let plant = |world: &mut World| drop(world.identity.make_role("exec", &[("ssm:GetParameters", PARAMETER)]));
+    let plant = |world: &mut FakeAws| drop(world.identity.make_role("exec", &[("ssm:GetParameters", PARAMETER)]));
     let words = [READ, "app: S0", "aws iam put-role-policy --role-name exec", SECRET];
     check(plant, Check::Permission, Verdict::Fault, SECRET, &words).await;
 
-    let plant = |world: &mut World| drop(world.identity.make_role("exec", &[(READ, SECRET)]));
+    let plant = |world: &mut FakeAws| drop(world.identity.make_role("exec", &[(READ, SECRET)]));
     check(plant, Check::Permission, Verdict::Fault, PARAMETER, &["ssm:GetParameters", "app: S1"]).await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.denied.insert((READ.to_owned(), SECRET.to_owned()));
     };
@@ -280,7 +280,7 @@ async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
 #[tokio::test(start_paused = true)]
 async fn the_task_role_taken_for_the_execution_role_is_said() {
     let app = role("app");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.identity.make_role("exec", &[]);
         world.identity.make_role("app", &[(READ, SECRET)]);
         use_definition(world, definition(&[SECRET], Some(&role("exec")), Some(&app)));
@@ -292,10 +292,10 @@ async fn the_task_role_taken_for_the_execution_role_is_said() {
 async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
     let key = |key: &str| json!({"KmsKeyId": key});
     for name in [KEY, KEY.rsplit('/').next().unwrap()] {
-        let plant = |world: &mut World| drop(world.details.insert(SECRET.to_owned(), key(name)));
+        let plant = |world: &mut FakeAws| drop(world.details.insert(SECRET.to_owned(), key(name)));
         check(plant, Check::Decrypt, Verdict::Fault, KEY, &["kms:Decrypt", "the key's own policy"]).await;
     }
-    let plant = |world: &mut World| drop(world.details.insert(SECRET.to_owned(), key("alias/mine")));
+    let plant = |world: &mut FakeAws| drop(world.details.insert(SECRET.to_owned(), key("alias/mine")));
     check(plant, Check::Decrypt, Verdict::CannotTell, "alias/mine", &["aws kms describe-key --key-id alias/mine"])
         .await;
     let mut world = healthy();
@@ -303,7 +303,7 @@ async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
     world.details.insert("/app/limit".to_owned(), json!({"Type": "SecureString", "KeyId": "alias/aws/ssm"}));
     assert_eq!(unwell(&examined(world).await), []);
     let parameter = json!({"Type": "SecureString", "KeyId": KEY});
-    let plant = |world: &mut World| drop(world.details.insert("/app/limit".to_owned(), parameter));
+    let plant = |world: &mut FakeAws| drop(world.details.insert("/app/limit".to_owned(), parameter));
     check(plant, Check::Decrypt, Verdict::Fault, KEY, &["app: S1"]).await;
 }
 
@@ -311,12 +311,12 @@ async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
 async fn a_secret_through_parameter_store_needs_both_permissions() {
     let through = "/aws/reference/secretsmanager/prod/db";
     let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{through}");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.identity.make_role("exec", &[(READ, SECRET)]);
         use_definition(world, definition(&[through], Some(&role("exec")), None));
     };
     check(plant, Check::Permission, Verdict::Fault, &arn, &["ssm:GetParameters"]).await;
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.identity.make_role("exec", &[("ssm:GetParameters", &arn)]);
         use_definition(world, definition(&[through], Some(&role("exec")), None));
     };
@@ -329,7 +329,7 @@ async fn an_old_platform_version_is_a_fault() {
     let text = format!("{SECRET}:::");
     let on = |at: &str| {
         let at = version(at);
-        move |world: &mut World| drop(world.details.insert(service_arn(), at))
+        move |world: &mut FakeAws| drop(world.details.insert(service_arn(), at))
     };
     check(on("1.2.0"), Check::PlatformVersion, Verdict::Fault, &service_arn(), &["1.3.0", "--platform-version LATEST"])
         .await;
@@ -341,12 +341,12 @@ async fn an_old_platform_version_is_a_fault() {
     use_definition(&mut world, definition(&[&text], Some(&role("exec")), None));
     assert_eq!(unwell(&examined(world).await), [], "three empty fields ask for nothing");
     let text = format!("{SECRET}::AWSCURRENT:");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         on("1.3.0")(world);
         use_definition(world, definition(&[&text], Some(&role("exec")), None));
     };
     check(plant, Check::PlatformVersion, Verdict::Fault, &service_arn(), &["1.4.0"]).await;
-    let plant = |world: &mut World| drop(world.details.insert(service_arn(), json!({"launchType": "EC2"})));
+    let plant = |world: &mut FakeAws| drop(world.details.insert(service_arn(), json!({"launchType": "EC2"})));
     check(
         plant,
         Check::PlatformVersion,
@@ -378,7 +378,7 @@ async fn the_network_is_open_until_a_task_runs_or_fails_for_want_of_it() {
         "com.amazonaws.eu-west-1.secretsmanager,com.amazonaws.eu-west-1.ssm",
         "describe-security-groups --group-ids sg-1",
     ];
-    let plant = |world: &mut World| drop(world.details.insert(service_arn(), network(0)));
+    let plant = |world: &mut FakeAws| drop(world.details.insert(service_arn(), network(0)));
     check(plant, Check::Network, Verdict::CannotTell, &service_arn(), &commands).await;
     let mut world = healthy();
     world.details.insert(service_arn(), network(2));
@@ -431,7 +431,7 @@ async fn what_stopped_before_the_present_deployment_is_a_warning() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_the_service_tells_what_no_task_shows_any_more() {
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let at = world.now().as_millisecond() as f64 / 1000.0 + 1.0;
         let reason = "(service api) was unable to place a task. Reason: ResourceInitializationError: unable to pull secrets \
                       or registry auth: ... Secrets Manager can't find the specified secret.";
@@ -469,7 +469,7 @@ async fn no_call_of_the_doctor_could_return_a_value() {
     let wire = Wire::new(world);
     let service = MappedService { cluster: "prod".to_owned(), service: "api".to_owned() };
     Gatherer::new(&wire.clients(), &wire.sdk_config()).service(&service, None).await.unwrap();
-    let world = wire.world();
+    let world = wire.account();
     let mut called: Vec<_> = world.calls.iter().map(|(operation, _)| operation.as_str()).collect();
     called.sort_unstable();
     called.dedup();

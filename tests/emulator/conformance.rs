@@ -165,7 +165,13 @@ impl Case {
             }
             Step::LoseEvents => self.events.clear(),
             Step::Sweep => self.events.push((None, json!({"action": "sweep"}))),
-            Step::RollBack | Step::Throttle(_) | Step::Fail(_) | Step::LoseAnswer | Step::Kill(_) => {
+            Step::ScaleBack
+            | Step::ReplaceTasks
+            | Step::RollBack
+            | Step::Throttle(_)
+            | Step::Fail(_)
+            | Step::LoseAnswer
+            | Step::Kill(_) => {
                 panic!("{}: no emulator can do {step:?}", self.name);
             }
         }

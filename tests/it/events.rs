@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::World;
+use crate::simulation::account::FakeAws;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -160,7 +160,7 @@ fn an_sqs_record_without_an_id_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_event_fails_and_the_next_one_is_handled() {
-    let wire = Wire::new(World::new());
+    let wire = Wire::new(FakeAws::new());
     let aws = wire.clients();
     let config = config(&[]);
     let invalid = with(sample("secret-label-updated"), "detail.labelUpdated", None);
@@ -173,7 +173,7 @@ async fn an_invalid_event_fails_and_the_next_one_is_handled() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_from_the_future_is_refused_rather_than_waited_for() {
-    let wire = Wire::new(World::new());
+    let wire = Wire::new(FakeAws::new());
     let future = with(sample("secret-label-updated"), "time", Some(json!("2126-11-23T00:00:00Z")));
     let report = invoke(&wire.clients(), &wire, &config(&[]), &future).await;
     assert_eq!(report.failure, Some(Failure::InvalidEvent));
@@ -212,7 +212,7 @@ async fn every_sample_does_what_its_readme_promises() {
         if trigger == "batch" {
             continue;
         }
-        let wire = Wire::new(World::new());
+        let wire = Wire::new(FakeAws::new());
         let report = invoke(&wire.clients(), &wire, &config(&[]), &sample(file.trim_end_matches(".json"))).await;
         let report = serde_json::to_value(&report).unwrap();
         assert_eq!((report["trigger"].as_str(), report["outcome"].as_str()), (Some(trigger), Some(outcome)), "{file}");

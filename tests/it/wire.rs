@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, Task, World};
+use crate::simulation::account::{ACCOUNT, CLUSTER, Fault, REGION, LooseTask, FakeAws};
 
 /// A world with `prod/db`, changed ten minutes after these services were made, and its native event.
-async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
-    let mut world = World::new();
+async fn changed(make: impl FnOnce(&mut FakeAws, &str)) -> (Wire, Value) {
+    let mut world = FakeAws::new();
     let secret = world.make_secret("prod/db");
     make(&mut world, &secret);
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -49,7 +49,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:?}");
     {
-        let world = wire.world();
+        let world = wire.account();
         assert_eq!(world.redeploys.len(), 234);
         assert_eq!(world.calls_of("ListServices").len(), 3);
         assert!(world.calls_of("ListServices").iter().all(|body| body["maxResults"] == 100));
@@ -59,7 +59,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
     // The revisions are known by now.
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::NothingToDo);
-    let world = wire.world();
+    let world = wire.account();
     assert_eq!(world.redeploys.len(), 234);
     assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
 }
@@ -79,7 +79,7 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
     })
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", "tags")]), &event).await;
-    let world = wire.world();
+    let world = wire.account();
     assert_eq!(world.redeploys.len(), 25, "{report:#?}");
     assert_eq!(world.calls.len(), 1 + 3 + 25);
     assert!(actions(&report).contains(&row("ignored", "skipped", "opted-out")));
@@ -107,7 +107,7 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
             && s.secrets[0].ends_with("secret:prod/db-Ab12Cd"))
     );
     assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,8 +125,8 @@ async fn several_lookups_count_together_and_no_service_twice() {
     let report = invoke(&wire.clients(), &wire, &config(&vars), &event).await;
     let expected = ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
     assert_eq!(actions(&report), expected);
-    assert_eq!(wire.world().redeploys.len(), 3);
-    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 3);
+    assert_eq!(wire.account().calls_of("DescribeServices").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocati
         row("external", "blocked", "unsupported-controller"),
     ];
     assert_eq!(actions(&report), expected);
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,12 +194,12 @@ async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
         world.tag(&deleted, "prod/db");
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("ServiceNotFoundException")]);
+    wire.account().fail_next("UpdateService", &[Fault::Refused("ServiceNotFoundException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, None, "{report:#?}");
     assert!(report.warnings[0].contains("cluster/gone"), "{:?}", report.warnings);
     assert!(actions(&report).iter().any(|(_, action, reason)| action == "skipped" && reason == "not-active"));
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,9 +226,9 @@ async fn only_the_clusters_in_scope_are_touched() {
         .await;
         let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_CLUSTERS", CLUSTER)];
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-        assert_eq!(wire.world().redeploys.len(), 1, "{lookup}");
+        assert_eq!(wire.account().redeploys.len(), 1, "{lookup}");
         invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_LOOKUP", lookup)]), &event).await;
-        assert_eq!(wire.world().redeploys.len(), 2, "{lookup}");
+        assert_eq!(wire.account().redeploys.len(), 2, "{lookup}");
     }
 }
 
@@ -240,11 +240,11 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
         }
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Failed);
     assert_eq!(report.failure, Some(Failure::PartialFailure));
-    assert_eq!(wire.world().redeploys.len(), 2);
+    assert_eq!(wire.account().redeploys.len(), 2);
     let failed = &report.services[0];
     assert_eq!(failed.action, Done::Failed);
     assert!(failed.error.as_ref().unwrap().contains("ecs:UpdateService"), "{failed:?}");
@@ -252,7 +252,7 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
     // The retry touches only what is left.
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed);
-    assert_eq!(wire.world().redeploys.len(), 3);
+    assert_eq!(wire.account().redeploys.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,11 +271,11 @@ async fn a_task_definition_that_cannot_be_read_fails_its_services_only() {
 async fn throttled_reads_are_repeated_and_a_lookup_throttled_for_good_fails_as_such() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     for operation in ["ListClusters", "ListServices", "DescribeServices", "DescribeTaskDefinition"] {
-        wire.world().fail_next(operation, &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost]);
+        wire.account().fail_next(operation, &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost]);
     }
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
-    wire.world().fail_next("ListClusters", &[Fault::Throttled; 20]);
+    wire.account().fail_next("ListClusters", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(Failure::Throttled));
     assert!(report.reason.contains("ecs:ListClusters"), "{}", report.reason);
@@ -292,7 +292,7 @@ async fn a_dry_run_calls_nothing_that_changes_anything_and_does_not_wait() {
     let report = invoke(&wire.clients(), &wire, &config(&[]), &plan).await;
     assert_eq!(actions(&report), [row("api", "planned", "stale")]);
     assert!(began.elapsed() < Duration::from_secs(1));
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,7 +303,7 @@ async fn a_request_redeploys_what_uses_the_secret_named_in_any_way() {
         let request = json!({"action": "redeploy", "secret": name});
         let report = invoke(&wire.clients(), &wire, &config(&[]), &request).await;
         assert_eq!(report.outcome, Outcome::Redeployed, "{name}: {report:#?}");
-        assert_eq!(wire.world().redeploys.len(), 1);
+        assert_eq!(wire.account().redeploys.len(), 1);
     }
 }
 
@@ -312,13 +312,13 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     let aws = wire.clients();
     invoke(&aws, &wire, &config(&[]), &event).await;
-    wire.world().read_lag = Duration::from_secs(4);
+    wire.account().read_lag = Duration::from_secs(4);
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "skipped", "already-fresh")]);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
     // A memory that outlived a roll-back would hide it.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    wire.world().services.values_mut().for_each(|service| {
+    wire.account().services.values_mut().for_each(|service| {
         service.deployments.remove(0);
         service.deployments[0].primary = true;
         service.history.clear();
@@ -331,7 +331,7 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
 async fn a_name_ending_like_a_suffix_is_told_apart_by_asking() {
     let prefix = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:");
     for also_short in [false, true] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.make_secret("prod/db-Ab12Cd");
         if also_short {
             // Its full ARN is the partial ARN of the other.
@@ -343,30 +343,30 @@ async fn a_name_ending_like_a_suffix_is_told_apart_by_asking() {
         let (_, event) = world.events.remove(0);
         let wire = Wire::new(world);
         invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-        assert_eq!(wire.world().redeploys.len(), usize::from(!also_short));
+        assert_eq!(wire.account().redeploys.len(), usize::from(!also_short));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    wire.world().request_rotation("prod/db");
-    let (_, event) = wire.world().events.remove(0);
+    wire.account().request_rotation("prod/db");
+    let (_, event) = wire.account().events.remove(0);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(Failure::RotationPending));
     let report = invoke(&wire.clients(), &wire, &config(&[("REDEPLOY_ON_PENDING", "ignore")]), &event).await;
     assert_eq!(report.outcome, Outcome::Ignored);
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invocation_that_ends_before_the_change_settled_says_so() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let now = wire.world().now();
+    let now = wire.account().now();
     let clock = Clock::new(now, Some(now.saturating_add(Duration::from_secs(3)).unwrap()));
     let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
     assert_eq!(report.failure, Some(Failure::TimeLeft));
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,20 +383,20 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
         record("bodiless", json!(7)),
     ]});
     let records = sqs_batch(&batch).unwrap().unwrap();
-    let clock = Clock::new(wire.world().now(), None);
+    let clock = Clock::new(wire.account().now(), None);
     let aws: Aws = wire.clients();
     let mut outcomes = Vec::new();
     let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| outcomes.push(report.outcome)).await;
     assert_eq!(failed, ["broken", "bodiless"]);
     let expected = [Outcome::Redeployed, Outcome::Failed, Outcome::NothingToDo, Outcome::Ignored, Outcome::Failed];
     assert_eq!(outcomes, expected);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_shortest_settle() {
     for first in [0, 1] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         let secret = world.make_secret("prod/db");
         world.make_service("api", &secret);
         tokio::time::sleep(Duration::from_millis(600_150)).await;
@@ -405,12 +405,12 @@ async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_s
         world.finish_rotation("prod/db", &version);
         let wire = Wire::new(world);
         let (aws, config) = (wire.clients(), config(&[("REDEPLOY_SETTLE_SECONDS", "1")]));
-        let events: Vec<_> = wire.world().events.drain(..).map(|(_, event)| event).collect();
+        let events: Vec<_> = wire.account().events.drain(..).map(|(_, event)| event).collect();
         assert_eq!(events.len(), 3);
         for event in events.iter().skip(first).chain(&events).chain(&events) {
             invoke(&aws, &wire, &config, event).await;
         }
-        assert_eq!(wire.world().redeploys.len(), 1);
+        assert_eq!(wire.account().redeploys.len(), 1);
     }
 }
 
@@ -445,22 +445,22 @@ async fn a_request_attempted_again_touches_only_what_is_left() {
         }
     })
     .await;
-    wire.world().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let request = json!({"action": "redeploy", "secret": "prod/db"});
-    let asked_at = wire.world().now();
+    let asked_at = wire.account().now();
     for failure in [Some(Failure::PartialFailure), None] {
-        let mut clock = Clock::new(wire.world().now(), None);
+        let mut clock = Clock::new(wire.account().now(), None);
         clock.asked_at = asked_at;
         let report = redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock).await;
         assert_eq!(report.failure, failure);
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
-    assert_eq!(wire.world().redeploys.len(), 2);
+    assert_eq!(wire.account().redeploys.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     for number in 0..20 {
         world.make_secret(&format!("prod/{number}"));
     }
@@ -476,9 +476,9 @@ async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret(
     let report = invoke(&aws, &wire, &config(&[]), &sweep).await;
     assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 120));
     // One more for the tasks outside services: their number alone tells that there are none.
-    assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
+    assert_eq!(wire.account().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
     invoke(&aws, &wire, &config(&[]), &sweep).await;
-    assert_eq!(wire.world().calls.len(), 2 * (1 + 2 + 12 + 20 + 1) + 120);
+    assert_eq!(wire.account().calls.len(), 2 * (1 + 2 + 12 + 20 + 1) + 120);
 }
 
 #[tokio::test(start_paused = true)]
@@ -492,9 +492,9 @@ async fn a_sweep_follows_parameters_tags_and_mappings() {
         world.make_service("other", "/app/other");
     })
     .await;
-    let now = wire.world().now();
-    wire.world().parameters.insert("/app/limit".to_owned(), now);
-    wire.world().parameters.insert("/app/other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+    let now = wire.account().now();
+    wire.account().parameters.insert("/app/limit".to_owned(), now);
+    wire.account().parameters.insert("/app/other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
     tokio::time::sleep(Duration::from_mins(10)).await;
     let vars = [("REDEPLOY_LOOKUP", "scan,tags,config"), ("REDEPLOY_MAPPING", &mapping)];
     let report = invoke(&wire.clients(), &wire, &config(&vars), &json!({"action": "sweep"})).await;
@@ -519,23 +519,23 @@ async fn a_deployment_that_ends_has_its_service_examined_and_no_other() {
     });
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
-    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+    assert_eq!(wire.account().calls_of("DescribeServices").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_history_a_service_that_was_touched_before_is_not_touched_again() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().fail_next("ListServiceDeployments", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
     assert!(report.services[0].error.as_ref().unwrap().contains("ecs:ListServiceDeployments"));
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 /// A running task that is not made by one of the services' current deployments.
-fn old_task(world: &mut World, number: u32, group: &str, started_by: &str, task_definition: &str) {
-    let task = Task {
+fn old_task(world: &mut FakeAws, number: u32, group: &str, started_by: &str, task_definition: &str) {
+    let task = LooseTask {
         cluster: CLUSTER.to_owned(),
         group: group.to_owned(),
         started_by: started_by.to_owned(),
@@ -560,7 +560,7 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     let (aws, config) = (wire.clients(), config(&[]));
     invoke(&aws, &wire, &config, &event).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    old_task(&mut wire.world(), 4, "family:api", "batch", "api");
+    old_task(&mut wire.account(), 4, "family:api", "batch", "api");
     tokio::time::sleep(Duration::from_mins(90)).await;
     let expected = [
         row("protected", "blocked", "stale-tasks"),
@@ -571,16 +571,16 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!(actions(&report), expected);
     // Tagged, the secret looks as if it had changed; the tasks from after the change still are what they were.
-    wire.world().describe("prod/db");
+    wire.account().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(90)).await;
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!(actions(&report), expected);
-    assert_eq!(wire.world().redeploys.len(), 2);
-    wire.world().tasks.clear();
-    wire.world().calls.clear();
+    assert_eq!(wire.account().redeploys.len(), 2);
+    wire.account().tasks.clear();
+    wire.account().calls.clear();
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert!(report.services.iter().all(|service| service.action == Done::Skipped), "{report:#?}");
-    assert!(wire.world().calls_of("ListTasks").is_empty());
+    assert!(wire.account().calls_of("ListTasks").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,14 +593,14 @@ async fn a_service_whose_turn_comes_late_is_read_again_first() {
     .await;
     let ci = async {
         tokio::time::sleep(Duration::from_secs(40)).await;
-        let mut world = wire.world();
+        let mut world = wire.account();
         let last = world.services.keys().last().unwrap().clone();
         let definition = world.services[&last].deployments[0].task_definition.clone();
         world.deploy(&last, &definition);
     };
     let (aws, config) = (wire.clients(), config(&[]));
     let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
-    assert_eq!(wire.world().redeploys.len(), 299);
+    assert_eq!(wire.account().redeploys.len(), 299);
     assert!(actions(&report).contains(&row("api-299", "skipped", "already-fresh")));
 }
 
@@ -609,13 +609,13 @@ async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_swe
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     let sweep = json!({"action": "sweep"});
-    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
     assert_eq!(report.failure, None);
     assert!(report.services[0].error.as_ref().unwrap().contains("secretsmanager:DescribeSecret"));
     // What was not answered may be answered to the next attempt.
-    wire.world().fail_next("DescribeSecret", &[Fault::Throttled; 20]);
+    wire.account().fail_next("DescribeSecret", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
     assert_eq!(report.failure, Some(Failure::PartialFailure));
@@ -628,7 +628,7 @@ async fn a_sweep_waits_until_a_change_of_this_moment_has_settled() {
     let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
     assert!(began.elapsed() >= Duration::from_secs(10));
-    let world = wire.world();
+    let world = wire.account();
     assert!(world.redeploys[0].0 > world.secrets["prod/db"].last_changed);
 }
 
@@ -649,30 +649,30 @@ async fn a_deployment_event_of_a_service_that_no_lookup_could_find_is_left_alone
             "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"},
         });
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-        assert_eq!(wire.world().calls_of("DescribeServices").len(), calls, "{name}");
+        assert_eq!(wire.account().calls_of("DescribeServices").len(), calls, "{name}");
     }
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let version = wire.world().request_rotation("prod/db");
-    let (_, event) = wire.world().events.pop().unwrap();
+    let version = wire.account().request_rotation("prod/db");
+    let (_, event) = wire.account().events.pop().unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    wire.world().finish_rotation("prod/db", &version);
+    wire.account().finish_rotation("prod/db", &version);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let (aws, config) = (wire.clients(), config(&[]));
     assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::Redeployed);
     // Tagged, so that LastChangedDate is later than the new deployment.
-    wire.world().describe("prod/db");
+    wire.account().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::NothingToDo);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.quotas.unlimited = true;
     let secrets: Vec<_> = (0..200).map(|number| world.make_secret(&format!("prod/{number}"))).collect();
     tokio::time::sleep(Duration::from_mins(10)).await;
@@ -687,18 +687,18 @@ async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
     let (aws, config, sweep) = (wire.clients_with(1.0), config(&[]), json!({"action": "sweep"}));
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!((report.outcome, report.services.len()), (Outcome::NothingToDo, 1000));
-    let cold = wire.world().calls.len();
+    let cold = wire.account().calls.len();
     assert!(cold <= 10 + 100 + 600 + 2 + 200, "{cold} calls");
-    wire.world().calls.clear();
+    wire.account().calls.clear();
     invoke(&aws, &wire, &config, &sweep).await;
-    assert!(wire.world().calls_of("DescribeTaskDefinition").is_empty());
+    assert!(wire.account().calls_of("DescribeTaskDefinition").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_without_the_history_of_deployments_is_no_obstacle() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next("ListServiceDeployments", &[Fault::Refused("UnknownOperationException"); 8]);
+    wire.account().fail_next("ListServiceDeployments", &[Fault::Refused("UnknownOperationException"); 8]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
 }
@@ -715,10 +715,10 @@ async fn what_could_not_be_dated_is_not_hidden_by_what_was() {
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(invoke(&aws, &wire, &config, &sweep).await.outcome, Outcome::Redeployed);
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().put_value("prod/mail");
+    wire.account().put_value("prod/mail");
     tokio::time::sleep(Duration::from_mins(10)).await;
     // One of the two secrets has an answer, by which the service is fresh.
-    wire.world().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&aws, &wire, &config, &sweep).await;
     let dated = report.rotations.iter().any(|rotation| rotation.secret.contains("prod/mail"));
     let expected = if dated { row("api", "redeployed", "stale") } else { row("api", "skipped", "unknown") };
@@ -730,15 +730,15 @@ async fn a_failure_without_a_name_is_not_taken_for_an_endpoint_without_a_memory(
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let api = wire.world().services.keys().next().unwrap().clone();
-    wire.world().roll_back(&api);
+    let api = wire.account().services.keys().next().unwrap().clone();
+    wire.account().roll_back(&api);
     for (times, expected) in [(3, row("api", "blocked", "rolled-back")), (20, row("api", "failed", "lookup-failed"))] {
-        wire.world().faults.clear();
-        wire.world().fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
+        wire.account().faults.clear();
+        wire.account().fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
         let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
         assert_eq!(actions(&report), [expected]);
     }
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -751,7 +751,7 @@ async fn a_lost_answer_whose_rollout_was_rolled_back_meanwhile_is_no_reason_for_
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "blocked", "rolled-back")]);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -764,7 +764,7 @@ async fn a_sweep_finds_a_parameter_whose_only_slash_is_the_first() {
         world.parameters.insert("Other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
     })
     .await;
-    wire.world().put_parameter("/Oncall");
+    wire.account().put_parameter("/Oncall");
     tokio::time::sleep(Duration::from_mins(10)).await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
     let redeployed = |name| row(name, "redeployed", "stale");
@@ -779,14 +779,14 @@ async fn a_sweep_right_after_a_change_says_what_it_cannot_know() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     {
-        let mut world = wire.world();
+        let mut world = wire.account();
         let (api, service) = world.services.first_key_value().unwrap();
         let (api, definition) = (api.clone(), service.deployments[0].task_definition.clone());
         world.deploy(&api, &definition);
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
-    wire.world().describe("prod/db");
-    wire.world().fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
+    wire.account().describe("prod/db");
+    wire.account().fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &json!({"action": "sweep"})).await;
     assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
 }
