@@ -8,14 +8,23 @@ use redeploy_core::report::{Done, Failure, Outcome, Why};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
 
-use crate::rows::{ROWS, Row, Step};
+use crate::rows::{ROWS, ROWS_OF_TASKS, Row, Step};
 use crate::scene::{Delivery, config, deliveries, invoke, play};
 use crate::simulation::wire::Wire;
 use crate::simulation::account::{FakeAws, Family};
 
 #[test]
 fn every_row_holds_in_every_way_of_delivery() {
-    for row in ROWS {
+    every_row_holds(ROWS);
+}
+
+#[test]
+fn every_row_of_tasks_that_are_younger_than_their_deployment_holds() {
+    every_row_holds(ROWS_OF_TASKS);
+}
+
+fn every_row_holds(rows: &[Row]) {
+    for row in rows {
         let began = std::time::Instant::now();
         let deliveries: Vec<_> =
             deliveries().into_iter().filter(|delivery| row.is_told_by(delivery.families)).collect();

@@ -23,6 +23,8 @@ pub(super) struct Account {
     pub(super) lookup: &'static str,
     /// When AWSCURRENT moved, and of which secret, or when the parameter changed.
     pub(super) moves: Vec<(Timestamp, &'static str)>,
+    /// How often a secret changed in any other way.
+    pub(super) touched: usize,
     /// When others deployed, and which service.
     pub(super) deployed: Vec<(Timestamp, String)>,
     /// What happened.
@@ -56,7 +58,7 @@ impl Account {
         let wire = Wire::with_mistake(account, story.mistake);
         let settle = Duration::from_secs(story.settle.parse().unwrap());
         let (moves, deployed, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { wire, settle, services, lookup: story.lookup, moves, deployed, told }
+        Self { wire, settle, services, lookup: story.lookup, moves, touched: 0, deployed, told }
     }
 
     /// The services that are to be fresh before long after any change.
@@ -107,6 +109,7 @@ impl Account {
         match what {
             What::Rotates { requested, takes } => self.rotate(name, requested, takes).await,
             What::RotationFails => {
+                self.touched += 1;
                 self.wire.account().request_rotation(name);
                 self.tell(format!("a rotation of {name} fails"));
                 sleep(Duration::from_secs(5)).await;
@@ -139,6 +142,7 @@ impl Account {
                 self.moved(PARAMETER);
             }
             What::IsDescribedAnew => {
+                self.touched += 1;
                 self.wire.account().describe(name);
                 self.tell(format!("{name} is described anew"));
             }

@@ -221,7 +221,8 @@ impl Delivery {
         }
         let calls = self.wire.account();
         let looks = calls.calls_of("ListClusters").iter().filter(|body| body["nextToken"].is_null()).count();
-        let reasons = self.processes + account.moves.len() + 2 * self.sweeps + calls.faulted + 3;
+        let changes = account.moves.len() + account.touched;
+        let reasons = self.processes + changes + 2 * self.sweeps + calls.faulted + 3;
         if looks > reasons {
             return Err(format!("the account was looked at {looks} times, for {reasons} reasons"));
         }
