@@ -11,8 +11,10 @@ use super::tasks::{Source, Task};
 
 /// A task is created so long before it has read its values.
 const CREATION: Duration = Duration::from_millis(500);
-/// A task that does not become healthy is given up after so long at first, and later.
-const UNHEALTHY: [Duration; 2] = [Duration::from_secs(8), Duration::from_mins(1)];
+/// A task that does not become healthy is given up after so long.
+const UNHEALTHY: Duration = Duration::from_secs(8);
+/// Another is started so long after that at first, and later.
+const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_mins(1)];
 /// So long a roll-back takes at least.
 const ROLL_BACK: Duration = Duration::from_secs(5);
 
@@ -361,8 +363,7 @@ impl FakeAws {
             }
             service.running.push(task);
         }
-        let unhealthy = UNHEALTHY[usize::from(self.services[arn].failures > 3)];
-        self.step_after(arn, if healthy { interval } else { unhealthy });
+        self.step_after(arn, if healthy { interval } else { UNHEALTHY });
     }
 
     /// A pending task has started or failed.
@@ -414,7 +415,7 @@ impl FakeAws {
         if gives_up && newest.rollout == "IN_PROGRESS" && service.roll_back.is_none() {
             self.fail(arn);
         } else {
-            self.step_after(arn, UNHEALTHY[usize::from(self.services[arn].failures > 3)]);
+            self.step_after(arn, PAUSE[usize::from(self.services[arn].failures > 3)]);
         }
     }
 
