@@ -102,7 +102,10 @@ impl Story {
         let mut random = fastrand::Rng::with_seed(seed);
         let services: Vec<_> = (0..random.usize(1..7)).map(|_| Service::random(&mut random)).collect();
         let count = random.usize(1..6);
-        let happenings = (0..count).map(|_| Happening::random(&mut random, services.len())).collect();
+        let mut happenings: Vec<_> = (0..count).map(|_| Happening::random(&mut random, services.len())).collect();
+        if random.u8(0..4) == 0 {
+            happenings.extend(Happening::change_and_bad_revision(&mut random, services.len()));
+        }
         let is_calm = random.u8(0..4) == 0;
         let unless_calm = |part: f64| if is_calm { 0.0 } else { part };
         Self {

@@ -246,11 +246,17 @@ impl FakeAws {
             service.deployments.remove(0);
             service.running.retain(|task| task.started_by != failed);
         }
+        let completed = service.completed.clone();
         service.deployments.retain(|deployment| deployment.rollout == "COMPLETED");
-        service.deployments[0].primary = true;
-        service.completed = Some(service.deployments[0].clone());
+        if service.deployments.is_empty() {
+            service.deployments.extend(completed);
+        }
+        let back = service.deployments.first_mut().expect("a deployment was completed before");
+        back.primary = true;
+        service.completed = Some(back.clone());
         service.set_history(&failed, "ROLLBACK_SUCCESSFUL");
         service.step_at = None;
+        self.start_tasks(arn);
         self.deployment_event("SERVICE_DEPLOYMENT_FAILED", arn, &failed, "tasks failed to start");
     }
 
@@ -300,7 +306,8 @@ impl FakeAws {
             return false;
         };
         let newest = &service.deployments[0];
-        let goes_back = service.breaker == Breaker::Rollback && service.completed.is_some();
+        let is_good = |back: &Deployment| !self.bad_revisions.contains(&back.task_definition);
+        let goes_back = service.breaker == Breaker::Rollback && service.completed.as_ref().is_some_and(is_good);
         self.bad_revisions.contains(&newest.task_definition) && (newest.rollout == "FAILED" || !goes_back)
     }
 
@@ -323,7 +330,7 @@ impl FakeAws {
         service.step_at = None;
         let newest = &service.deployments[0];
         if newest.forced && newest.rollout == "IN_PROGRESS" && self.broken.contains_key(&arn) {
-            self.roll_back(&arn);
+            if service.completed.is_some() { self.roll_back(&arn) } else { self.fail(&arn) }
             return;
         }
         let pending = service.running.iter().position(|task| task.started_at.is_none());

@@ -191,7 +191,10 @@ impl Account {
 
     /// What happens to a service.
     async fn happen_to(&mut self, arn: &str, what: What) {
-        if self.wire.account().services[arn].status != "ACTIVE" {
+        let is_broken = self.services.iter().any(|(service, sort)| service == arn && *sort == Sort::Broken);
+        let is_of_revisions = matches!(what, What::CiDeploysANewRevision(_) | What::CiDeploysABadRevision(_));
+        // A broken one fails whatever it runs, so another revision tells nothing.
+        if self.wire.account().services[arn].status != "ACTIVE" || is_broken && is_of_revisions {
             return;
         }
         let present = self.wire.account().services[arn].deployments[0].task_definition.clone();

@@ -159,7 +159,8 @@ impl Delivery {
         let account = self.wire.account();
         let now = account.now();
         for arn in &self.watched {
-            if !account.is_stale(arn) {
+            // One whose owner must help waits for nobody else.
+            if !account.is_stale(arn) || account.is_stuck(arn) {
                 self.stale_since.remove(arn);
                 continue;
             }

@@ -82,4 +82,14 @@ impl Happening {
         };
         Self { after, secret, what }
     }
+
+    /// A change, and CI's bad revision of a service a moment before or after.
+    pub(super) fn change_and_bad_revision(random: &mut fastrand::Rng, services: usize) -> [Self; 2] {
+        let mut what = [What::ValueIsStored, What::CiDeploysABadRevision(random.usize(0..services))];
+        random.shuffle(&mut what);
+        what.map(|what| {
+            let after = Duration::from_millis(random.u64(200..90_000));
+            Self { after, secret: SECRETS[0], what }
+        })
+    }
 }
