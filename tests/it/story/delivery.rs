@@ -30,7 +30,9 @@ const READS_CATCH_UP: Duration = Duration::from_secs(5);
 const AT_REST: Duration = Duration::from_mins(15);
 /// In a calm story no service runs a stale task for longer.
 const FRESH_WITHIN: Duration = Duration::from_mins(30);
-/// How often that is looked at.
+/// What has redeployed so often goes round in circles.
+const CIRCLES: usize = 150;
+/// How often staleness is looked at.
 const WATCH: Duration = Duration::from_secs(30);
 
 /// Brings events to the function as AWS would: late, twice, not at all, again after a failure, and
@@ -113,6 +115,10 @@ impl Delivery {
             self.watch();
             if self.closing.get() {
                 closed = closed.or(Some(Instant::now()));
+            }
+            if self.wire.account().redeploys.len() > CIRCLES {
+                self.late = Some("every rollout brings another".to_owned());
+                return;
             }
             if let Some(message) = self.queue.take() {
                 let report = self.invoke(&message.payload).await;
