@@ -64,40 +64,108 @@ pub(crate) enum Step {
 }
 
 use Step::{
-    BeginRotation, Deploy, Describe, Fail, FailRotation, FinishRotation, Kill, LoseAllButRotateSecret, LoseAnswer,
-    LoseEvents, MoveBack, PutValue, PutValueOfAnother, ReplaceTasks, RequestRotation, RollBack, ScaleBack, ScaleToZero, StorePending,
-    Sweep, Throttle,
+    BeginRotation, Deploy, Describe, Fail, FailRotation, FinishRotation, Kill,
+    LoseAllButRotateSecret, LoseAnswer, LoseEvents, MoveBack, PutValue, PutValueOfAnother,
+    ReplaceTasks, RequestRotation, RollBack, ScaleBack, ScaleToZero, StorePending, Sweep, Throttle,
 };
 
-const ROTATION: &[(u64, Step)] = &[(600, RequestRotation), (1, StorePending), (20, FinishRotation)];
+const ROTATION: &[(u64, Step)] = &[
+    (600, RequestRotation),
+    (1, StorePending),
+    (20, FinishRotation),
+];
 const BY_HAND: &[(u64, Step)] = &[(600, PutValue)];
 
-const fn row(id: &'static str, says: &'static str, story: &'static [(u64, Step)], redeploys: usize) -> Row {
-    Row { id, says, services: 1, story, redeploys, ends: None, on_emulator: true }
+const fn row(
+    id: &'static str,
+    says: &'static str,
+    story: &'static [(u64, Step)],
+    redeploys: usize,
+) -> Row {
+    Row {
+        id,
+        says,
+        services: 1,
+        story,
+        redeploys,
+        ends: None,
+        on_emulator: true,
+    }
 }
 
 /// A row that only the simulated AWS can play.
-const fn simulated(id: &'static str, says: &'static str, story: &'static [(u64, Step)], redeploys: usize) -> Row {
-    Row { on_emulator: false, ..row(id, says, story, redeploys) }
+const fn simulated(
+    id: &'static str,
+    says: &'static str,
+    story: &'static [(u64, Step)],
+    redeploys: usize,
+) -> Row {
+    Row {
+        on_emulator: false,
+        ..row(id, says, story, redeploys)
+    }
 }
 
 /// The table. S2, every event twice, is every row delivered twice; S16 is a row for its size alone.
 pub(crate) const ROWS: &[Row] = &[
     row("S1a", "a rotation that was asked for", ROTATION, 1),
-    row("S1b", "a rotation by schedule", &[(600, BeginRotation), (1, StorePending), (20, FinishRotation)], 1),
+    row(
+        "S1b",
+        "a rotation by schedule",
+        &[
+            (600, BeginRotation),
+            (1, StorePending),
+            (20, FinishRotation),
+        ],
+        1,
+    ),
     row("S3", "the value changed by hand", BY_HAND, 1),
-    row("S4", "another secret changes", &[(600, PutValueOfAnother)], 0),
-    row("S5", "the rotation fails", &[(600, RequestRotation), (1, StorePending), (20, FailRotation)], 0),
-    simulated("S6a", "UpdateService is throttled", &[(600, Throttle(3)), (0, PutValue)], 1),
+    row(
+        "S4",
+        "another secret changes",
+        &[(600, PutValueOfAnother)],
+        0,
+    ),
+    row(
+        "S5",
+        "the rotation fails",
+        &[
+            (600, RequestRotation),
+            (1, StorePending),
+            (20, FailRotation),
+        ],
+        0,
+    ),
+    simulated(
+        "S6a",
+        "UpdateService is throttled",
+        &[(600, Throttle(3)), (0, PutValue)],
+        1,
+    ),
     simulated(
         "S6b",
         "UpdateService is throttled for longer than an attempt lasts",
         &[(600, Throttle(20)), (0, PutValue)],
         1,
     ),
-    simulated("S6c", "UpdateService fails once", &[(600, Fail(1)), (0, PutValue)], 1),
-    simulated("S6d", "UpdateService fails for longer than an attempt lasts", &[(600, Fail(9)), (0, PutValue)], 1),
-    row("S7a", "every event lost, then sweeps", &[(600, PutValue), (0, LoseEvents), (300, Sweep), (600, Sweep)], 1),
+    simulated(
+        "S6c",
+        "UpdateService fails once",
+        &[(600, Fail(1)), (0, PutValue)],
+        1,
+    ),
+    simulated(
+        "S6d",
+        "UpdateService fails for longer than an attempt lasts",
+        &[(600, Fail(9)), (0, PutValue)],
+        1,
+    ),
+    row(
+        "S7a",
+        "every event lost, then sweeps",
+        &[(600, PutValue), (0, LoseEvents), (300, Sweep), (600, Sweep)],
+        1,
+    ),
     row(
         "S7b",
         "every event of a rotation lost, then sweeps, and a new description between them",
@@ -117,24 +185,55 @@ pub(crate) const ROWS: &[Row] = &[
     simulated(
         "S7c",
         "a label moved back by hand of which every event is lost, then a sweep",
-        &[(600, PutValue), (0, LoseEvents), (300, Sweep), (600, MoveBack), (0, LoseEvents), (300, Sweep), (600, Sweep)],
+        &[
+            (600, PutValue),
+            (0, LoseEvents),
+            (300, Sweep),
+            (600, MoveBack),
+            (0, LoseEvents),
+            (300, Sweep),
+            (600, Sweep),
+        ],
         2,
     ),
-    row("S8", "CI deployed after the label moved, before the event arrived", &[(600, PutValue), (3, Deploy)], 0),
-    row("S9", "scaled to zero", &[(300, ScaleToZero), (300, PutValue)], 0),
+    row(
+        "S8",
+        "CI deployed after the label moved, before the event arrived",
+        &[(600, PutValue), (3, Deploy)],
+        0,
+    ),
+    row(
+        "S9",
+        "scaled to zero",
+        &[(300, ScaleToZero), (300, PutValue)],
+        0,
+    ),
     Row {
         ends: Some(("blocked", "rolled-back")),
         ..simulated(
             "S10",
             "the new deployment is rolled back, then five sweeps",
-            &[(600, PutValue), (130, RollBack), (60, Sweep), (60, Sweep), (60, Sweep), (60, Sweep), (60, Sweep)],
+            &[
+                (600, PutValue),
+                (130, RollBack),
+                (60, Sweep),
+                (60, Sweep),
+                (60, Sweep),
+                (60, Sweep),
+                (60, Sweep),
+            ],
             1,
         )
     },
     simulated(
         "S10b",
         "the same, then a later change",
-        &[(600, PutValue), (130, RollBack), (60, Sweep), (60, PutValue)],
+        &[
+            (600, PutValue),
+            (130, RollBack),
+            (60, Sweep),
+            (60, PutValue),
+        ],
         2,
     ),
     row("S11", "a new description", &[(600, Describe)], 0),
@@ -155,15 +254,38 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "S13",
         "only RotateSecret arrives; the rotation takes 40 s",
-        &[(600, RequestRotation), (1, StorePending), (39, FinishRotation), (0, LoseAllButRotateSecret)],
+        &[
+            (600, RequestRotation),
+            (1, StorePending),
+            (39, FinishRotation),
+            (0, LoseAllButRotateSecret),
+        ],
         1,
     ),
     Row {
         services: 5,
-        ..simulated("S14", "the function is killed after 2 of 5 services", &[(600, Kill(2)), (0, PutValue)], 1)
+        ..simulated(
+            "S14",
+            "the function is killed after 2 of 5 services",
+            &[(600, Kill(2)), (0, PutValue)],
+            1,
+        )
     },
-    simulated("S15", "the answer to UpdateService is lost", &[(600, LoseAnswer), (0, PutValue)], 1),
-    Row { services: 120, ..simulated("S16", "more services than UpdateService's burst", BY_HAND, 1) },
+    simulated(
+        "S15",
+        "the answer to UpdateService is lost",
+        &[(600, LoseAnswer), (0, PutValue)],
+        1,
+    ),
+    Row {
+        services: 120,
+        ..simulated(
+            "S16",
+            "more services than UpdateService's burst",
+            BY_HAND,
+            1,
+        )
+    },
 ];
 
 /// The rows whose tasks are younger than their deployment (S23): they have read the present value.
@@ -173,7 +295,13 @@ pub(crate) const ROWS_OF_TASKS: &[Row] = &[
         ..simulated(
             "S23a",
             "scaled to zero, and back after the change",
-            &[(300, ScaleToZero), (300, PutValue), (90, ScaleBack), (120, Sweep), (600, Sweep)],
+            &[
+                (300, ScaleToZero),
+                (300, PutValue),
+                (90, ScaleBack),
+                (120, Sweep),
+                (600, Sweep),
+            ],
             0,
         )
     },
@@ -182,7 +310,13 @@ pub(crate) const ROWS_OF_TASKS: &[Row] = &[
         ..simulated(
             "S23b",
             "every event lost, the tasks replaced by Spot, then sweeps",
-            &[(600, PutValue), (0, LoseEvents), (90, ReplaceTasks), (120, Sweep), (600, Sweep)],
+            &[
+                (600, PutValue),
+                (0, LoseEvents),
+                (90, ReplaceTasks),
+                (120, Sweep),
+                (600, Sweep),
+            ],
             0,
         )
     },

@@ -10,8 +10,8 @@ use redeploy_on_rotation::handler::handle;
 
 use crate::rows::{ROWS, ROWS_OF_TASKS, Row, Step};
 use crate::scene::{Delivery, config, deliveries, invoke, play};
-use crate::simulation::wire::Wire;
 use crate::simulation::account::{FakeAws, Family};
+use crate::simulation::wire::Wire;
 
 #[test]
 fn every_row_holds_in_every_way_of_delivery() {
@@ -26,23 +26,38 @@ fn every_row_of_tasks_that_are_younger_than_their_deployment_holds() {
 fn every_row_holds(rows: &[Row]) {
     for row in rows {
         let began = std::time::Instant::now();
-        let deliveries: Vec<_> =
-            deliveries().into_iter().filter(|delivery| row.is_told_by(delivery.families)).collect();
+        let deliveries: Vec<_> = deliveries()
+            .into_iter()
+            .filter(|delivery| row.is_told_by(delivery.families))
+            .collect();
         for delivery in &deliveries {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
             runtime.block_on(check(row, *delivery));
         }
-        let also = if row.on_emulator { ", on the emulator too" } else { "" };
+        let also = if row.on_emulator {
+            ", on the emulator too"
+        } else {
+            ""
+        };
         let took = began.elapsed().as_secs_f64() * 1000.0 / deliveries.len() as f64;
-        println!("{}: {}: {} redeploys of each service{also}; {took:.1} ms a story", row.id, row.says, row.redeploys);
+        println!(
+            "{}: {}: {} redeploys of each service{also}; {took:.1} ms a story",
+            row.id, row.says, row.redeploys
+        );
     }
 }
 
 impl Row {
     /// Whether any of its events is of these families.
     fn is_told_by(&self, families: &[Family]) -> bool {
-        let only_requested = self.story.iter().any(|(_, step)| *step == Step::LoseAllButRotateSecret);
+        let only_requested = self
+            .story
+            .iter()
+            .any(|(_, step)| *step == Step::LoseAllButRotateSecret);
         !only_requested || families.contains(&Family::CloudTrail)
     }
 }
@@ -57,19 +72,39 @@ async fn check(row: &Row, delivery: Delivery) {
     let wire = Wire::new(account);
     let reports = play(&wire, &config(&[]), delivery, row.story).await;
     let account = wire.account();
-    let context = format!("{} ({}), {delivery:?}: {:?}\n{reports:#?}", row.id, row.says, account.redeploys);
-    assert_eq!(account.redeploys.len(), row.redeploys * row.services, "{context}");
+    let context = format!(
+        "{} ({}), {delivery:?}: {:?}\n{reports:#?}",
+        row.id, row.says, account.redeploys
+    );
+    assert_eq!(
+        account.redeploys.len(),
+        row.redeploys * row.services,
+        "{context}"
+    );
     for service in account.services.keys() {
-        let each = account.redeploys.iter().filter(|(_, redeployed)| redeployed == service).count();
+        let each = account
+            .redeploys
+            .iter()
+            .filter(|(_, redeployed)| redeployed == service)
+            .count();
         assert_eq!(each, row.redeploys, "{service}: {context}");
     }
     for (number, (at, _)) in account.redeploys.iter().enumerate() {
-        let moved = account.moves.get(number / row.services).unwrap_or_else(|| panic!("{context}"));
-        assert!(at > moved, "redeployed at {at}, before the label moved at {moved}: {context}");
+        let moved = account
+            .moves
+            .get(number / row.services)
+            .unwrap_or_else(|| panic!("{context}"));
+        assert!(
+            at > moved,
+            "redeployed at {at}, before the label moved at {moved}: {context}"
+        );
     }
     if let Some((action, reason)) = row.ends {
         let last = serde_json::to_value(reports.last().unwrap()).unwrap();
-        assert!(last["services"][0]["action"] == action && last["services"][0]["reason"] == reason, "{context}");
+        assert!(
+            last["services"][0]["action"] == action && last["services"][0]["reason"] == reason,
+            "{context}"
+        );
     }
 }
 
@@ -91,7 +126,11 @@ async fn s7_what_cannot_be_known_is_reported_and_left_alone() {
     let wire = Wire::new(account);
     tokio::time::sleep(Duration::from_mins(10)).await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep()).await;
-    assert_eq!(report.services[0].reason, Why::Planned(Reason::Unknown), "{report:#?}");
+    assert_eq!(
+        report.services[0].reason,
+        Why::Planned(Reason::Unknown),
+        "{report:#?}"
+    );
     assert!(wire.account().redeploys.is_empty());
 }
 
@@ -106,27 +145,49 @@ async fn s10_a_rollout_that_is_rolled_back_is_blocked_and_never_tried_again() {
         let (_, event) = account.events.remove(0);
         let wire = Wire::new(account);
         let (mut aws, config) = (wire.clients(), config(&[]));
-        assert_eq!(invoke(&aws, &wire, &config, &event).await.outcome, Outcome::Redeployed);
+        assert_eq!(
+            invoke(&aws, &wire, &config, &event).await.outcome,
+            Outcome::Redeployed
+        );
         tokio::time::sleep(Duration::from_secs(40)).await;
         wire.account().roll_back(&service);
         let failed = serde_json::json!({
             "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [service],
             "detail": {"eventName": "SERVICE_DEPLOYMENT_FAILED"},
         });
-        for payload in [&event, &failed, &sweep(), &sweep(), &sweep(), &sweep(), &sweep(), &event] {
+        for payload in [
+            &event,
+            &failed,
+            &sweep(),
+            &sweep(),
+            &sweep(),
+            &sweep(),
+            &sweep(),
+            &event,
+        ] {
             if restarted {
                 aws = wire.clients();
             }
             let report = invoke(&aws, &wire, &config, payload).await;
-            assert_eq!(report.services[0].reason, Why::Planned(Reason::RolledBack), "{payload}: {report:#?}");
-            assert_eq!((report.failure, report.services[0].action), (None, Done::Blocked));
+            assert_eq!(
+                report.services[0].reason,
+                Why::Planned(Reason::RolledBack),
+                "{payload}: {report:#?}"
+            );
+            assert_eq!(
+                (report.failure, report.services[0].action),
+                (None, Done::Blocked)
+            );
             tokio::time::sleep(Duration::from_mins(60)).await;
         }
         assert_eq!(wire.account().redeploys.len(), 1);
         // A later change clears it.
         wire.account().put_value("prod/db");
         tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_eq!(invoke(&aws, &wire, &config, &sweep()).await.outcome, Outcome::Redeployed);
+        assert_eq!(
+            invoke(&aws, &wire, &config, &sweep()).await.outcome,
+            Outcome::Redeployed
+        );
         assert_eq!(wire.account().redeploys.len(), 2);
     }
 }
@@ -145,18 +206,34 @@ async fn s16_a_thousand_services_at_the_documented_quota() {
     assert!(event["resources"][0] == secret.as_str());
     let wire = Wire::new(account);
     let began = tokio::time::Instant::now();
-    let vars = [("REDEPLOY_LOOKUP", "tags"), ("REDEPLOY_RATE_SHARE", "1"), ("REDEPLOY_SETTLE_SECONDS", "1")];
+    let vars = [
+        ("REDEPLOY_LOOKUP", "tags"),
+        ("REDEPLOY_RATE_SHARE", "1"),
+        ("REDEPLOY_SETTLE_SECONDS", "1"),
+    ];
     let report = invoke(&wire.clients_with(1.0), &wire, &config(&vars), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed);
     let took = began.elapsed().as_secs();
     assert!((180..=200).contains(&took), "{took} s");
     let calls = wire.account().calls.len();
     let refused = wire.account().quotas.refused;
-    assert!(refused * 100 < calls, "{refused} of {calls} calls were throttled");
-    let mut redeployed: Vec<_> = wire.account().redeploys.iter().map(|(_, service)| service.clone()).collect();
+    assert!(
+        refused * 100 < calls,
+        "{refused} of {calls} calls were throttled"
+    );
+    let mut redeployed: Vec<_> = wire
+        .account()
+        .redeploys
+        .iter()
+        .map(|(_, service)| service.clone())
+        .collect();
     redeployed.sort();
     redeployed.dedup();
-    assert_eq!((redeployed.len(), wire.account().redeploys.len()), (1000, 1000), "each once");
+    assert_eq!(
+        (redeployed.len(), wire.account().redeploys.len()),
+        (1000, 1000),
+        "each once"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +252,10 @@ async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_
     let mut invocations = 0;
     loop {
         let now = wire.account().now();
-        let clock = Clock::new(now, Some(now.saturating_add(Duration::from_secs(45)).unwrap()));
+        let clock = Clock::new(
+            now,
+            Some(now.saturating_add(Duration::from_secs(45)).unwrap()),
+        );
         let before = wire.account().redeploys.len();
         let report = handle(&wire.clients(), &config, &event, &clock).await;
         assert!(clock.elapsed() < Duration::from_secs(45));
@@ -186,7 +266,10 @@ async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_
         assert_eq!(report.failure, Some(Failure::TimeLeft), "{report:#?}");
         let done = wire.account().redeploys.len();
         assert!(
-            done > before && report.reason.contains(&format!("{} of these are left", 100 - done)),
+            done > before
+                && report
+                    .reason
+                    .contains(&format!("{} of these are left", 100 - done)),
             "{}",
             report.reason
         );

@@ -24,13 +24,24 @@ async fn ask(wire: &Wire, operation: &str, body: Value) -> Value {
 }
 
 async fn describe(wire: &Wire, api: &str) -> Value {
-    ask(wire, "DescribeServices", json!({"cluster": "prod", "services": [api]})).await["services"][0].clone()
+    ask(
+        wire,
+        "DescribeServices",
+        json!({"cluster": "prod", "services": [api]}),
+    )
+    .await["services"][0]
+        .clone()
 }
 
 fn event_names(wire: &Wire) -> Vec<String> {
     let events = std::mem::take(&mut wire.account().events);
-    let names = events.iter().filter_map(|(_, event)| event["detail"]["eventName"].as_str());
-    names.filter_map(|name| name.strip_prefix("SERVICE_DEPLOYMENT_")).map(str::to_owned).collect()
+    let names = events
+        .iter()
+        .filter_map(|(_, event)| event["detail"]["eventName"].as_str());
+    names
+        .filter_map(|name| name.strip_prefix("SERVICE_DEPLOYMENT_"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,8 +57,18 @@ async fn a_rollout_replaces_one_task_after_the_other() {
     assert_eq!(wire.account().stale_tasks(&api).len(), 2);
     let service = describe(&wire, &api).await;
     let [new, old] = [&service["deployments"][0], &service["deployments"][1]];
-    assert_eq!((&new["status"], &new["rolloutState"]), (&json!("PRIMARY"), &json!("IN_PROGRESS")));
-    assert_eq!((&new["runningCount"], &new["pendingCount"], &old["runningCount"]), (&json!(2), &json!(1), &json!(2)));
+    assert_eq!(
+        (&new["status"], &new["rolloutState"]),
+        (&json!("PRIMARY"), &json!("IN_PROGRESS"))
+    );
+    assert_eq!(
+        (
+            &new["runningCount"],
+            &new["pendingCount"],
+            &old["runningCount"]
+        ),
+        (&json!(2), &json!(1), &json!(2))
+    );
     sleep(Duration::from_secs(21)).await;
     let service = describe(&wire, &api).await;
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
@@ -70,23 +91,43 @@ async fn a_bad_revision_is_rolled_back_over_time() {
     sleep(Duration::from_secs(40)).await;
     let service = describe(&wire, &api).await;
     let [back, gone] = [&service["deployments"][0], &service["deployments"][1]];
-    assert_eq!((&back["id"], &back["rolloutState"]), (&json!(first), &json!("IN_PROGRESS")));
-    assert_eq!((&gone["id"], &gone["rolloutState"], &gone["failedTasks"]), (&json!(failed), &json!("FAILED"), &json!(3)));
+    assert_eq!(
+        (&back["id"], &back["rolloutState"]),
+        (&json!(first), &json!("IN_PROGRESS"))
+    );
+    assert_eq!(
+        (&gone["id"], &gone["rolloutState"], &gone["failedTasks"]),
+        (&json!(failed), &json!("FAILED"), &json!(3))
+    );
     let reason = gone["rolloutStateReason"].as_str().unwrap();
-    assert!(reason.contains(&format!("rolling back to deploymentId {first}")), "{reason}");
+    assert!(
+        reason.contains(&format!("rolling back to deploymentId {first}")),
+        "{reason}"
+    );
     assert_eq!(event_names(&wire), ["IN_PROGRESS", "FAILED", "IN_PROGRESS"]);
     let list = json!({"cluster": "prod", "service": api});
     let listed = ask(&wire, "ListServiceDeployments", list.clone()).await;
-    assert_eq!(listed["serviceDeployments"][0]["status"], "ROLLBACK_IN_PROGRESS");
+    assert_eq!(
+        listed["serviceDeployments"][0]["status"],
+        "ROLLBACK_IN_PROGRESS"
+    );
     let revision = &listed["serviceDeployments"][0]["targetServiceRevisionArn"];
-    let revisions = ask(&wire, "DescribeServiceRevisions", json!({"serviceRevisionArns": [revision]})).await;
+    let revisions = ask(
+        &wire,
+        "DescribeServiceRevisions",
+        json!({"serviceRevisionArns": [revision]}),
+    )
+    .await;
     assert_eq!(revisions["serviceRevisions"][0]["taskDefinition"], bad);
     sleep(Duration::from_secs(60)).await;
     // The task that was stopped for the bad revision was started anew, with the present value.
     assert_eq!(wire.account().stale_tasks(&api).len(), 3);
     assert_eq!(event_names(&wire), ["COMPLETED"]);
     let listed = ask(&wire, "ListServiceDeployments", list).await;
-    assert_eq!(listed["serviceDeployments"][0]["status"], "ROLLBACK_SUCCESSFUL");
+    assert_eq!(
+        listed["serviceDeployments"][0]["status"],
+        "ROLLBACK_SUCCESSFUL"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +156,12 @@ async fn a_breaker_that_only_stops_leaves_the_old_tasks() {
         let wire = Wire::new(account);
         sleep(Duration::from_mins(1)).await;
         wire.account().put_wrong_value("prod/db");
-        ask(&wire, "UpdateService", json!({"cluster": "prod", "service": api, "forceNewDeployment": true})).await;
+        ask(
+            &wire,
+            "UpdateService",
+            json!({"cluster": "prod", "service": api, "forceNewDeployment": true}),
+        )
+        .await;
         sleep(Duration::from_mins(5)).await;
         let service = describe(&wire, &api).await;
         assert_eq!(service["deployments"][0]["rolloutState"], state);
@@ -133,30 +179,62 @@ async fn a_task_that_takes_the_place_of_another_belongs_to_the_same_deployment()
     wire.account().replace_task(&api, 1);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(wire.account().stale_tasks(&api).len(), 3);
-    assert_eq!(describe(&wire, &api).await["deployments"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        describe(&wire, &api).await["deployments"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     wire.account().scale(&api, 0);
     sleep(Duration::from_secs(20)).await;
     wire.account().scale(&api, 2);
     sleep(Duration::from_secs(60)).await;
     assert!(!wire.account().is_stale(&api));
-    let listed = ask(&wire, "ListTasks", json!({"cluster": "prod", "serviceName": "api"})).await;
-    let tasks = ask(&wire, "DescribeTasks", json!({"cluster": "prod", "tasks": listed["taskArns"]})).await;
+    let listed = ask(
+        &wire,
+        "ListTasks",
+        json!({"cluster": "prod", "serviceName": "api"}),
+    )
+    .await;
+    let tasks = ask(
+        &wire,
+        "DescribeTasks",
+        json!({"cluster": "prod", "tasks": listed["taskArns"]}),
+    )
+    .await;
     let task = &tasks["tasks"][1];
     assert_eq!(tasks["tasks"].as_array().unwrap().len(), 2);
-    assert!(task["createdAt"].as_f64() < task["startedAt"].as_f64(), "{task}");
-    assert_eq!(task["startedBy"], wire.account().services[&api].deployments[0].id);
+    assert!(
+        task["createdAt"].as_f64() < task["startedAt"].as_f64(),
+        "{task}"
+    );
+    assert_eq!(
+        task["startedBy"],
+        wire.account().services[&api].deployments[0].id
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_forced_is_refused_in_the_words_of_ecs() {
     let (mut account, api) = account();
-    let revision = account.services[&api].deployments[0].task_definition.clone();
+    let revision = account.services[&api].deployments[0]
+        .task_definition
+        .clone();
     account.inactive.insert(revision.clone());
     let wire = Wire::new(account);
     let body = json!({"cluster": "prod", "service": api, "forceNewDeployment": true});
     let refused = wire.exchange("UpdateService", &body).await.unwrap();
-    assert_eq!((refused.0, &refused.1["message"]), (400, &json!("TaskDefinition is inactive")));
-    let described = ask(&wire, "DescribeTaskDefinition", json!({"taskDefinition": revision})).await;
+    assert_eq!(
+        (refused.0, &refused.1["message"]),
+        (400, &json!("TaskDefinition is inactive"))
+    );
+    let described = ask(
+        &wire,
+        "DescribeTaskDefinition",
+        json!({"taskDefinition": revision}),
+    )
+    .await;
     assert_eq!(described["taskDefinition"]["status"], "INACTIVE");
     wire.account().inactive.clear();
     // In each rollout one of the new tasks is protected, so that its deployment lives on.
@@ -166,11 +244,18 @@ async fn what_cannot_be_forced_is_refused_in_the_words_of_ecs() {
         let mut account = wire.account();
         let newest = account.services[&api].deployments[0].id.clone();
         let service = account.services.get_mut(&api).unwrap();
-        service.running.iter_mut().filter(|task| task.started_by == newest).for_each(|task| task.protected = true);
+        service
+            .running
+            .iter_mut()
+            .filter(|task| task.started_by == newest)
+            .for_each(|task| task.protected = true);
         service.running[0].protected = true;
     }
     assert_eq!(wire.account().services[&api].deployments.len(), 5);
     let refused = wire.exchange("UpdateService", &body).await.unwrap().1;
     assert_eq!(refused["__type"], "InvalidParameterException");
-    assert_eq!(refused["message"], "5 active deployments exist, unable to create new deployment.");
+    assert_eq!(
+        refused["message"],
+        "5 active deployments exist, unable to create new deployment."
+    );
 }

@@ -41,7 +41,9 @@ async fn s21_what_ci_deployed_and_ecs_rolls_back_is_left_alone_until_it_is_over(
     for offset in (-120..=150).step_by(10) {
         let (wire, api) = account(Breaker::Rollback).await;
         let mut lambda = Lambda::new(wire.clone(), config(&[]));
-        let good = wire.account().services[&api].deployments[0].task_definition.clone();
+        let good = wire.account().services[&api].deployments[0]
+            .task_definition
+            .clone();
         while_it_happens(&mut lambda, async {
             let ci_deploys = || {
                 let bad = wire.account().make_revision(&api);
@@ -62,14 +64,30 @@ async fn s21_what_ci_deployed_and_ecs_rolls_back_is_left_alone_until_it_is_over(
         .await;
         let account = wire.account();
         let service = &account.services[&api];
-        let context = format!("{offset} s: {:?}\n{:#?}", account.redeploys, service.history);
+        let context = format!(
+            "{offset} s: {:?}\n{:#?}",
+            account.redeploys, service.history
+        );
         assert!(!account.is_stale(&api), "stale: {context}");
-        let cut_off: Vec<_> = account.cut_off.iter().filter(|cut_off| cut_off.was_shown).collect();
+        let cut_off: Vec<_> = account
+            .cut_off
+            .iter()
+            .filter(|cut_off| cut_off.was_shown)
+            .collect();
         assert!(cut_off.is_empty(), "{cut_off:?}: {context}");
-        assert!(service.deployments[0].task_definition == good, "the bad revision runs: {context}");
-        let ours = service.history.iter().filter(|entry| entry.task_definition == good);
+        assert!(
+            service.deployments[0].task_definition == good,
+            "the bad revision runs: {context}"
+        );
+        let ours = service
+            .history
+            .iter()
+            .filter(|entry| entry.task_definition == good);
         // CI may have ended one of ours, which begins again when ECS has gone back.
-        let ended = ours.clone().filter(|entry| entry.status == "STOPPED").count();
+        let ended = ours
+            .clone()
+            .filter(|entry| entry.status == "STOPPED")
+            .count();
         assert_eq!(account.redeploys.len(), 1 + ended, "{context}");
     }
 }
@@ -77,8 +95,13 @@ async fn s21_what_ci_deployed_and_ecs_rolls_back_is_left_alone_until_it_is_over(
 #[tokio::test(start_paused = true)]
 async fn s22_twelve_changes_cost_two_rollouts_and_none_is_cut_off() {
     let mut account = FakeAws::new();
-    let secrets: Vec<_> = (0..12).map(|number| account.make_secret(&format!("prod/{number}"))).collect();
-    let secrets: Vec<_> = secrets.iter().map(|arn| json!({"name": "S", "valueFrom": arn})).collect();
+    let secrets: Vec<_> = (0..12)
+        .map(|number| account.make_secret(&format!("prod/{number}")))
+        .collect();
+    let secrets: Vec<_> = secrets
+        .iter()
+        .map(|arn| json!({"name": "S", "valueFrom": arn}))
+        .collect();
     let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
     let api = account.make_service_of("api", definition);
     account.services.get_mut(&api).unwrap().takes = ROLLOUT;
@@ -95,7 +118,11 @@ async fn s22_twelve_changes_cost_two_rollouts_and_none_is_cut_off() {
     let account = wire.account();
     let context = format!("{:?}\n{:?}", account.moves, account.redeploys);
     assert!(account.redeploys.len() <= 2, "{context}");
-    assert!(account.cut_off.is_empty(), "{:?}: {context}", account.cut_off);
+    assert!(
+        account.cut_off.is_empty(),
+        "{:?}: {context}",
+        account.cut_off
+    );
     assert!(!account.is_stale(&api), "{context}");
 }
 
@@ -112,7 +139,10 @@ async fn s27_a_wrong_value_that_is_corrected_while_its_rollout_fails_is_replaced
     let account = wire.account();
     let context = format!("{:?}\n{:?}", account.moves, account.redeploys);
     assert_eq!(account.redeploys.len(), 2, "{context}");
-    let waited = account.redeploys[1].0.duration_since(account.moves[1]).as_secs();
+    let waited = account.redeploys[1]
+        .0
+        .duration_since(account.moves[1])
+        .as_secs();
     assert!(waited <= 30, "{waited} s: {context}");
     assert!(!account.is_stale(&api), "{context}");
 }
@@ -133,10 +163,16 @@ async fn s27_a_wrong_value_that_is_corrected_while_ecs_rolls_back_is_replaced_af
         let report = lambda.sweep().await;
         let account = wire.account();
         let history = &account.services[&api].history;
-        let context = format!("{corrected} s: {:?}\n{:?}\n{history:#?}", account.moves, account.redeploys);
+        let context = format!(
+            "{corrected} s: {:?}\n{:?}\n{history:#?}",
+            account.moves, account.redeploys
+        );
         assert_eq!(account.redeploys.len(), 2, "{context}");
         assert!(!account.is_stale(&api), "{context}");
-        assert!(account.cut_off.iter().all(|cut_off| !cut_off.was_roll_back), "{context}");
+        assert!(
+            account.cut_off.iter().all(|cut_off| !cut_off.was_roll_back),
+            "{context}"
+        );
         assert_eq!(said(&report, &api).0, "skipped", "{context}: {report:#?}");
     }
 }
@@ -145,8 +181,9 @@ async fn s27_a_wrong_value_that_is_corrected_while_ecs_rolls_back_is_replaced_af
 async fn s29_one_service_that_may_not_be_described_hides_no_other() {
     let mut account = FakeAws::new();
     let secret = account.make_secret("prod/db");
-    let services: Vec<_> =
-        (0..20).map(|number| account.make_service(&format!("api-{number:02}"), &secret)).collect();
+    let services: Vec<_> = (0..20)
+        .map(|number| account.make_service(&format!("api-{number:02}"), &secret))
+        .collect();
     account.hidden.insert(services[7].clone());
     sleep(Duration::from_mins(10)).await;
     account.put_value("prod/db");
@@ -154,7 +191,10 @@ async fn s29_one_service_that_may_not_be_described_hides_no_other() {
     let wire = Wire::new(account);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(wire.account().redeploys.len(), 19, "{report:#?}");
-    assert_eq!(said(&report, &services[7]), ("failed".to_owned(), "lookup-failed".to_owned()));
+    assert_eq!(
+        said(&report, &services[7]),
+        ("failed".to_owned(), "lookup-failed".to_owned())
+    );
     assert!(report.failure.is_some());
 }
 
@@ -165,10 +205,22 @@ async fn s29_a_rotation_of_a_secret_that_may_not_be_described_is_believed() {
     wire.account().finish_rotation("prod/db", &version);
     let is_end = |event: &&(_, Value)| event.1["detail"]["eventName"] == "RotationSucceeded";
     let (_, event) = wire.account().events.iter().find(is_end).unwrap().clone();
-    wire.account().fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException"); 8]);
+    wire.account().fail_next(
+        "DescribeSecret",
+        &[Fault::Refused("AccessDeniedException"); 8],
+    );
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-    assert_eq!(said(&report, &api), ("redeployed".to_owned(), "stale".to_owned()), "{report:#?}");
-    assert!(report.warnings.iter().any(|warning| warning.contains("secretsmanager:DescribeSecret")));
+    assert_eq!(
+        said(&report, &api),
+        ("redeployed".to_owned(), "stale".to_owned()),
+        "{report:#?}"
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("secretsmanager:DescribeSecret"))
+    );
     assert_eq!(report.failure, None);
 }
 
@@ -177,7 +229,12 @@ async fn s29_what_is_foreign_is_ignored_and_what_plainly_carries_an_event_fails(
     let (wire, api) = account(Breaker::Rollback).await;
     wire.account().put_value("prod/db");
     let (_, event) = wire.account().events.remove(0);
-    let outcome = |report: &Report| serde_json::to_value(report).unwrap()["outcome"].as_str().unwrap().to_owned();
+    let outcome = |report: &Report| {
+        serde_json::to_value(report).unwrap()["outcome"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     for (from, to) in [("123456789012", "222222222222"), ("eu-west-1", "us-east-1")] {
         let mut foreign = json!({
             "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [api],
@@ -186,14 +243,22 @@ async fn s29_what_is_foreign_is_ignored_and_what_plainly_carries_an_event_fails(
         });
         foreign = serde_json::from_str(&foreign.to_string().replace(from, to)).unwrap();
         let report = invoke(&wire.clients(), &wire, &config(&[]), &foreign).await;
-        assert_eq!((outcome(&report), report.failure), ("ignored".to_owned(), None), "{report:#?}");
+        assert_eq!(
+            (outcome(&report), report.failure),
+            ("ignored".to_owned(), None),
+            "{report:#?}"
+        );
     }
-    for unknown in [event["detail"].clone(), json!({"envelope": [event.clone()]})] {
+    for unknown in [
+        event["detail"].clone(),
+        json!({"envelope": [event.clone()]}),
+    ] {
         let report = invoke(&wire.clients(), &wire, &config(&[]), &unknown).await;
         assert_eq!(outcome(&report), "failed", "{unknown}");
     }
     assert!(wire.account().redeploys.is_empty());
-    let wrapped = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": event.to_string()}}]});
+    let wrapped =
+        json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": event.to_string()}}]});
     let report = invoke(&wire.clients(), &wire, &config(&[]), &wrapped).await;
     assert_eq!(outcome(&report), "redeployed");
 }
@@ -223,7 +288,11 @@ async fn busy_hour(always_cold: bool) -> Vec<String> {
     .await;
     let account = wire.account();
     assert!(account.services.keys().all(|arn| !account.is_stale(arn)));
-    let mut redeployed: Vec<_> = account.redeploys.iter().map(|(_, arn)| arn.clone()).collect();
+    let mut redeployed: Vec<_> = account
+        .redeploys
+        .iter()
+        .map(|(_, arn)| arn.clone())
+        .collect();
     redeployed.sort();
     redeployed
 }

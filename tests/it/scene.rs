@@ -36,15 +36,25 @@ pub(crate) enum Order {
 
 /// Every way in which events can arrive.
 pub(crate) fn deliveries() -> Vec<Delivery> {
-    let families: [&'static [Family]; 3] =
-        [&[Family::Native], &[Family::CloudTrail], &[Family::Native, Family::CloudTrail]];
+    let families: [&'static [Family]; 3] = [
+        &[Family::Native],
+        &[Family::CloudTrail],
+        &[Family::Native, Family::CloudTrail],
+    ];
     let orders = [Order::Once, Order::Twice, Order::Shuffled];
-    families.into_iter().flat_map(|families| orders.map(|order| Delivery { families, order })).collect()
+    families
+        .into_iter()
+        .flat_map(|families| orders.map(|order| Delivery { families, order }))
+        .collect()
 }
 
 /// Settings by variable, as an operator would give them.
 pub(crate) fn config(vars: &[(&str, &str)]) -> Config {
-    Config::from_vars(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+    Config::from_vars(
+        vars.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
+    .unwrap()
 }
 
 /// Hands one payload to the function.
@@ -56,8 +66,17 @@ pub(crate) async fn invoke(aws: &Aws, wire: &Wire, config: &Config, payload: &Va
 /// Action and reason of a service in a report, as its JSON has them.
 pub(crate) fn said(report: &Report, arn: &str) -> (String, String) {
     let report = serde_json::to_value(report).unwrap();
-    let service = report["services"].as_array().unwrap().iter().find(|service| service["service"] == arn);
-    let text = |field: &str| service.and_then(|service| service[field].as_str()).unwrap_or_default().to_owned();
+    let service = report["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|service| service["service"] == arn);
+    let text = |field: &str| {
+        service
+            .and_then(|service| service[field].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     (text("action"), text("reason"))
 }
 
@@ -75,7 +94,14 @@ pub(crate) struct Lambda {
 impl Lambda {
     pub(crate) fn new(wire: Wire, config: Config) -> Self {
         let aws = wire.clients();
-        Self { wire, config, queue: Queue::default(), reports: Vec::new(), always_cold: false, aws }
+        Self {
+            wire,
+            config,
+            queue: Queue::default(),
+            reports: Vec::new(),
+            always_cold: false,
+            aws,
+        }
     }
 
     /// Brings what happened through the shipped rules, a second after it did, and lets the function
@@ -89,7 +115,11 @@ impl Lambda {
                 (std::mem::take(&mut account.events), account.next_due())
             };
             for (family, event) in events {
-                let rules = if family == Family::Schedule { 1 } else { patterns::matching(&event) };
+                let rules = if family == Family::Schedule {
+                    1
+                } else {
+                    patterns::matching(&event)
+                };
                 for _ in 0..rules {
                     self.queue.send(event.clone(), Duration::from_secs(1));
                 }
@@ -107,7 +137,8 @@ impl Lambda {
                 continue;
             }
             let due = self.queue.next_due();
-            if due.is_none() && next.is_none() && is_over() && self.wire.account().events.is_empty() {
+            if due.is_none() && next.is_none() && is_over() && self.wire.account().events.is_empty()
+            {
                 return worked;
             }
             let soon = Instant::now() + Duration::from_millis(500);
@@ -120,7 +151,13 @@ impl Lambda {
     async fn invoke(&self, payload: &Value) -> Report {
         let now = self.wire.account().now();
         let deadline = now.saturating_add(Duration::from_mins(15)).unwrap();
-        handle(&self.aws, &self.config, payload, &Clock::new(now, Some(deadline))).await
+        handle(
+            &self.aws,
+            &self.config,
+            payload,
+            &Clock::new(now, Some(deadline)),
+        )
+        .await
     }
 
     /// A sweep, by the same process.
@@ -147,23 +184,33 @@ fn happen(account: &mut FakeAws, step: Step) {
             account.move_label(name, "AWSCURRENT", &before);
         }
         Step::Describe => account.describe(name),
-        Step::ScaleToZero => services.iter().for_each(|service| account.scale(service, 0)),
-        Step::ScaleBack => services.iter().for_each(|service| account.scale(service, 2)),
+        Step::ScaleToZero => services
+            .iter()
+            .for_each(|service| account.scale(service, 0)),
+        Step::ScaleBack => services
+            .iter()
+            .for_each(|service| account.scale(service, 2)),
         Step::ReplaceTasks => services.iter().for_each(|service| {
             for _ in 0..2 {
                 account.replace_task(service, 0);
             }
         }),
         Step::Deploy => services.iter().for_each(|service| {
-            let task_definition = account.services[service].deployments[0].task_definition.clone();
+            let task_definition = account.services[service].deployments[0]
+                .task_definition
+                .clone();
             account.deploy(service, &task_definition);
         }),
         Step::LoseAllButRotateSecret => {
-            account.events.retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
+            account
+                .events
+                .retain(|(_, event)| event["detail"]["eventName"] == "RotateSecret");
         }
         Step::LoseEvents => account.events.clear(),
         Step::Sweep => account.schedule_event(),
-        Step::RollBack => services.iter().for_each(|service| account.roll_back(service)),
+        Step::RollBack => services
+            .iter()
+            .for_each(|service| account.roll_back(service)),
         Step::Throttle(times) => account.fail_next("UpdateService", &vec![Fault::Throttled; times]),
         Step::Fail(times) => account.fail_next("UpdateService", &vec![Fault::ServerError; times]),
         Step::LoseAnswer => {
@@ -200,7 +247,8 @@ pub(crate) async fn play(
     loop {
         let happened = std::mem::take(&mut wire.account().events);
         for (family, event) in happened {
-            let is_always = family == Family::Schedule || family == Family::Ecs && patterns::matching(&event) > 0;
+            let is_always = family == Family::Schedule
+                || family == Family::Ecs && patterns::matching(&event) > 0;
             if !is_always && !delivery.families.contains(&family) {
                 continue;
             }
@@ -221,7 +269,10 @@ pub(crate) async fn play(
             if report.is_none() {
                 aws = wire.clients();
             }
-            if report.as_ref().is_none_or(|report| report.failure.is_some()) {
+            if report
+                .as_ref()
+                .is_none_or(|report| report.failure.is_some())
+            {
                 queue.failed(message);
             }
             reports.extend(report);
@@ -241,7 +292,10 @@ async fn killed(wire: &Wire) {
     while wire.account().kill_after.is_some() {
         sleep(Duration::from_millis(1)).await;
         let mut account = wire.account();
-        if account.kill_after.is_some_and(|after| account.redeploys.len() >= after) {
+        if account
+            .kill_after
+            .is_some_and(|after| account.redeploys.len() >= after)
+        {
             account.kill_after = None;
             return;
         }

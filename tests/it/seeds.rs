@@ -16,12 +16,16 @@ use crate::story::Story;
 const CAUGHT_WITHIN: u64 = 1000;
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 /// Says something that the test harness does not hold back.
 fn say(text: &str) {
-    std::io::stdout().write_all(format!("{text}\n").as_bytes()).unwrap();
+    std::io::stdout()
+        .write_all(format!("{text}\n").as_bytes())
+        .unwrap();
 }
 
 /// Runs `play` for every seed, on all cores, until one gives something.
@@ -73,7 +77,11 @@ fn is_caught(mistake: Mistake) {
     let Some((seed, how)) = caught else {
         panic!("{mistake:?} was not caught within {CAUGHT_WITHIN} seeds");
     };
-    say(&format!("{mistake:?} is caught after {} seeds: {}", seed + 1, how.lines().next().unwrap_or_default()));
+    say(&format!(
+        "{mistake:?} is caught after {} seeds: {}",
+        seed + 1,
+        how.lines().next().unwrap_or_default()
+    ));
 }
 
 #[test]

@@ -26,8 +26,18 @@ fn make_service(account: &mut FakeAws, cluster: &str, name: &str, value_from: &s
 
 /// The calls that ECS got.
 fn ecs_calls(account: &FakeAws) -> usize {
-    let others = ["DescribeSecret", "ListSecretVersionIds", "LookupEvents", "DescribeParameters", "GetResources"];
-    account.calls.iter().filter(|(operation, _)| !others.contains(&operation.as_str())).count()
+    let others = [
+        "DescribeSecret",
+        "ListSecretVersionIds",
+        "LookupEvents",
+        "DescribeParameters",
+        "GetResources",
+    ];
+    account
+        .calls
+        .iter()
+        .filter(|(operation, _)| !others.contains(&operation.as_str()))
+        .count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,13 +45,21 @@ async fn s17_two_hundred_secrets_change_within_ten_seconds() {
     const FOLLOWERS: usize = 429;
     let mut account = FakeAws::new();
     account.latency = LATENCY;
-    let secrets: Vec<_> = (0..200).map(|number| account.make_secret(&format!("prod/{number}"))).collect();
-    let clusters: Vec<_> = (0..20).map(|number| account.make_cluster(&format!("c{number}"))).collect();
+    let secrets: Vec<_> = (0..200)
+        .map(|number| account.make_secret(&format!("prod/{number}")))
+        .collect();
+    let clusters: Vec<_> = (0..20)
+        .map(|number| account.make_cluster(&format!("c{number}")))
+        .collect();
     let mut followers = Vec::new();
     for number in 0..1000 {
         let (cluster, name) = (&clusters[number % 20], format!("api-{number:03}"));
         let other = format!("/app/{number}");
-        let value_from = if number < FOLLOWERS { &secrets[number % 200] } else { &other };
+        let value_from = if number < FOLLOWERS {
+            &secrets[number % 200]
+        } else {
+            &other
+        };
         let arn = make_service(&mut account, cluster, &name, value_from);
         followers.extend((number < FOLLOWERS).then_some(arn));
     }
@@ -61,7 +79,10 @@ async fn s17_two_hundred_secrets_change_within_ten_seconds() {
         loop {
             let (fresh, now) = {
                 let account = wire.account();
-                (followers.iter().all(|arn| !account.is_stale(arn)), account.now())
+                (
+                    followers.iter().all(|arn| !account.is_stale(arn)),
+                    account.now(),
+                )
             };
             if fresh {
                 return now;
@@ -72,7 +93,11 @@ async fn s17_two_hundred_secrets_change_within_ten_seconds() {
     let (_, _, fresh_at) = tokio::join!(changes, lambda.until(|| over.get()), all_fresh);
     let account = wire.account();
     let redeployed: BTreeSet<_> = account.redeploys.iter().map(|(_, arn)| arn).collect();
-    assert_eq!((redeployed.len(), account.redeploys.len()), (FOLLOWERS, FOLLOWERS), "each once");
+    assert_eq!(
+        (redeployed.len(), account.redeploys.len()),
+        (FOLLOWERS, FOLLOWERS),
+        "each once"
+    );
     let took = fresh_at.duration_since(account.moves[199]).as_secs();
     let calls = account.calls.len();
     let oldest = lambda.queue.ages.iter().max().unwrap().as_secs();
@@ -86,8 +111,15 @@ async fn s17_two_hundred_secrets_change_within_ten_seconds() {
         lambda.reports.len(),
         account.quotas.refused
     );
-    assert!(lambda.queue.dropped.is_empty(), "{:?}", lambda.queue.dropped.first());
-    assert!(calls * 10 <= floor * 13, "{calls} calls, the floor is {floor}");
+    assert!(
+        lambda.queue.dropped.is_empty(),
+        "{:?}",
+        lambda.queue.dropped.first()
+    );
+    assert!(
+        calls * 10 <= floor * 13,
+        "{calls} calls, the floor is {floor}"
+    );
     // The definitions at half of 20 a second, then the updates at half of 5.
     assert!(took <= 420, "{took} s");
 }
@@ -100,8 +132,16 @@ async fn warm_account() -> (Lambda, String) {
     let cluster = account.make_cluster("c");
     let api = make_service(&mut account, &cluster, "api", &secret);
     for number in 0..499 {
-        make_service(&mut account, &cluster, &format!("other-{number:03}"), &format!("/app/{number}"));
-        account.parameters.insert(format!("/app/{number}"), "2026-01-01T00:00:00Z".parse().unwrap());
+        make_service(
+            &mut account,
+            &cluster,
+            &format!("other-{number:03}"),
+            &format!("/app/{number}"),
+        );
+        account.parameters.insert(
+            format!("/app/{number}"),
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        );
     }
     sleep(Duration::from_mins(10)).await;
     let lambda = Lambda::new(Wire::new(account), config(&[]));
@@ -127,7 +167,10 @@ async fn after_unread_parameters(count: usize) -> i64 {
     let account = wire.account();
     assert_eq!(account.redeploys.len(), 1);
     assert_eq!(account.redeploys[0].1, api);
-    account.redeploys[0].0.duration_since(account.moves[0]).as_secs()
+    account.redeploys[0]
+        .0
+        .duration_since(account.moves[0])
+        .as_secs()
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +200,11 @@ async fn three_hundred_clusters_with_one_service_cost_a_handful_of_calls() {
             account.put_value("prod/db");
             let events = std::mem::take(&mut account.events);
             account.calls.clear();
-            events.into_iter().find(|(family, _)| *family == Family::Native).unwrap().1
+            events
+                .into_iter()
+                .find(|(family, _)| *family == Family::Native)
+                .unwrap()
+                .1
         };
         invoke(&aws, &wire, &config(&[]), &event).await;
         sleep(Duration::from_mins(10)).await;
@@ -172,13 +219,16 @@ async fn six_deployment_events_ask_cloudtrail_for_a_page_each() {
     let mut account = FakeAws::new();
     account.latency = LATENCY;
     account.trail_lag = Duration::from_mins(1);
-    let secrets: Vec<_> = (0..200).map(|number| account.make_secret(&format!("prod/{number}"))).collect();
+    let secrets: Vec<_> = (0..200)
+        .map(|number| account.make_secret(&format!("prod/{number}")))
+        .collect();
     for name in 0..200 {
         account.put_value(&format!("prod/{name}"));
     }
     sleep(Duration::from_mins(60)).await;
-    let services: Vec<_> =
-        (0..6).map(|number| account.make_service(&format!("api-{number}"), &secrets[number])).collect();
+    let services: Vec<_> = (0..6)
+        .map(|number| account.make_service(&format!("api-{number}"), &secrets[number]))
+        .collect();
     sleep(Duration::from_mins(60)).await;
     // Somebody's tags, again and again.
     for _ in 0..15 {

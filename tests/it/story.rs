@@ -8,6 +8,7 @@ mod account;
 mod delivery;
 mod happenings;
 mod promises;
+mod sort;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -100,18 +101,27 @@ pub(crate) struct Story {
 impl Story {
     pub(crate) fn of(seed: u64, mistake: Option<Mistake>) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let services: Vec<_> = (0..random.usize(1..7)).map(|_| Service::random(&mut random)).collect();
+        let services: Vec<_> = (0..random.usize(1..7))
+            .map(|_| Service::random(&mut random))
+            .collect();
         let count = random.usize(1..6);
-        let mut happenings: Vec<_> = (0..count).map(|_| Happening::random(&mut random, services.len())).collect();
+        let mut happenings: Vec<_> = (0..count)
+            .map(|_| Happening::random(&mut random, services.len()))
+            .collect();
         if random.u8(0..4) == 0 {
-            happenings.extend(Happening::change_and_bad_revision(&mut random, services.len()));
+            happenings.extend(Happening::change_and_bad_revision(
+                &mut random,
+                services.len(),
+            ));
         }
         let is_calm = random.u8(0..4) == 0;
         let unless_calm = |part: f64| if is_calm { 0.0 } else { part };
         Self {
             seed,
             happenings,
-            lookup: random.choice(["scan", "scan,tags", "scan,tags,config"]).unwrap(),
+            lookup: random
+                .choice(["scan", "scan,tags", "scan,tags,config"])
+                .unwrap(),
             settle: random.choice(["1", "2", "10", "30"]).unwrap(),
             shipped_rules: random.bool(),
             lost: unless_calm(random.f64() * random.f64()),
@@ -147,7 +157,10 @@ impl Story {
     pub(crate) fn shortest(&self, mut broken: String) -> (Self, String) {
         let mut story = self.clone();
         loop {
-            let shorter = story.shorter().into_iter().find_map(|shorter| Some((shorter.check().err()?, shorter)));
+            let shorter = story
+                .shorter()
+                .into_iter()
+                .find_map(|shorter| Some((shorter.check().err()?, shorter)));
             match shorter {
                 Some((how, shorter)) => (broken, story) = (how, shorter),
                 None => return (story, broken),
@@ -170,17 +183,75 @@ impl Story {
         let mut shorter: Vec<_> = (0..self.happenings.len()).map(without_happening).collect();
         shorter.extend((0..self.services.len()).filter_map(without_service));
         let calmer = [
-            (self.trouble > 0.0, Self { trouble: 0.0, ..self.clone() }),
-            (self.killed > 0.0, Self { killed: 0.0, ..self.clone() }),
-            (self.lost > 0.0, Self { lost: 0.0, ..self.clone() }),
-            (self.cold > 0.0, Self { cold: 0.0, ..self.clone() }),
-            (self.used_by_others > 0.0, Self { used_by_others: 0.0, ..self.clone() }),
-            (!self.read_lag.is_zero(), Self { read_lag: Duration::ZERO, ..self.clone() }),
-            (!self.secret_lag.is_zero(), Self { secret_lag: Duration::ZERO, ..self.clone() }),
-            (self.page_size < 100, Self { page_size: 100, ..self.clone() }),
-            (self.other_clusters > 0, Self { other_clusters: 0, ..self.clone() }),
+            (
+                self.trouble > 0.0,
+                Self {
+                    trouble: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.killed > 0.0,
+                Self {
+                    killed: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.lost > 0.0,
+                Self {
+                    lost: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.cold > 0.0,
+                Self {
+                    cold: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.used_by_others > 0.0,
+                Self {
+                    used_by_others: 0.0,
+                    ..self.clone()
+                },
+            ),
+            (
+                !self.read_lag.is_zero(),
+                Self {
+                    read_lag: Duration::ZERO,
+                    ..self.clone()
+                },
+            ),
+            (
+                !self.secret_lag.is_zero(),
+                Self {
+                    secret_lag: Duration::ZERO,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.page_size < 100,
+                Self {
+                    page_size: 100,
+                    ..self.clone()
+                },
+            ),
+            (
+                self.other_clusters > 0,
+                Self {
+                    other_clusters: 0,
+                    ..self.clone()
+                },
+            ),
         ];
-        shorter.extend(calmer.into_iter().filter_map(|(differs, story)| differs.then_some(story)));
+        shorter.extend(
+            calmer
+                .into_iter()
+                .filter_map(|(differs, story)| differs.then_some(story)),
+        );
         shorter
     }
 
@@ -188,7 +259,8 @@ impl Story {
         let mut account = Account::new(self);
         let mut random = fastrand::Rng::with_seed(self.seed ^ 0x5eed);
         sleep(Duration::from_mins(10)).await;
-        let mut delivery = Delivery::new(self, account.wire.clone(), account.watched(), random.fork());
+        let mut delivery =
+            Delivery::new(self, account.wire.clone(), account.watched(), random.fork());
         let closing = delivery.closing.clone();
         let happening = async {
             for happening in &self.happenings {
@@ -222,7 +294,11 @@ impl Story {
         let kept = delivery.check(&account).and_then(|()| account.check(&said));
         kept.map_err(|broken| {
             let redeploys = account.wire.account().redeploys.clone();
-            account.told.extend(redeploys.into_iter().map(|(at, arn)| (at, format!("{arn} gets a deployment"))));
+            account.told.extend(
+                redeploys
+                    .into_iter()
+                    .map(|(at, arn)| (at, format!("{arn} gets a deployment"))),
+            );
             account.told.sort();
             let mut told = format!("{broken}\n");
             let _ = writeln!(told, "  {self:?}");
@@ -240,86 +316,15 @@ impl Service {
             sort: random.choice(Sort::DRAWN).unwrap(),
             tasks: random.i32(1..5),
             breaker: random
-                .choice([Breaker::Off, Breaker::Stop, Breaker::Rollback, Breaker::Rollback, Breaker::Rollback])
+                .choice([
+                    Breaker::Off,
+                    Breaker::Stop,
+                    Breaker::Rollback,
+                    Breaker::Rollback,
+                    Breaker::Rollback,
+                ])
                 .unwrap(),
             stops_first: random.bool(),
-        }
-    }
-}
-
-impl Sort {
-    /// What a service of a story is drawn from.
-    const DRAWN: [Self; 20] = [
-        Self::Follows,
-        Self::Follows,
-        Self::Follows,
-        Self::FollowsTwo,
-        Self::FollowsPrevious,
-        Self::ByName,
-        Self::ByPartialArn,
-        Self::FollowsParameter,
-        Self::Tagged,
-        Self::Mapped,
-        Self::Staged,
-        Self::Protected,
-        Self::OptedOut,
-        Self::Pinned,
-        Self::External,
-        Self::Unrelated,
-        Self::Forbidden,
-        Self::Hidden,
-        Self::Inactive,
-        Self::Broken,
-    ];
-
-    /// Whether a service of this sort follows the secret, and so is redeployed for it, or reported.
-    fn follows(self, secret: &str, lookup: &str) -> bool {
-        match self {
-            Self::Follows
-            | Self::ByName
-            | Self::Forbidden
-            | Self::Hidden
-            | Self::Inactive
-            | Self::Broken
-            | Self::External
-            | Self::Staged
-            | Self::Protected => secret == SECRETS[0],
-            Self::Tagged => secret == SECRETS[0] && lookup.contains("tags"),
-            Self::Mapped => secret == SECRETS[0] && lookup.contains("config"),
-            Self::FollowsParameter => secret == PARAMETER,
-            Self::FollowsTwo => secret == SECRETS[0] || secret == SECRETS[1],
-            Self::FollowsPrevious => secret == SECRETS[1],
-            Self::ByPartialArn => secret == SECRETS[2],
-            Self::OptedOut | Self::Pinned | Self::Unrelated => false,
-        }
-    }
-
-    /// Whether nothing keeps the function from redeploying it.
-    fn is_ordinary(self) -> bool {
-        !matches!(
-            self,
-            Self::Protected
-                | Self::OptedOut
-                | Self::Pinned
-                | Self::External
-                | Self::Unrelated
-                | Self::Forbidden
-                | Self::Hidden
-                | Self::Inactive
-                | Self::Broken
-        )
-    }
-
-    /// What a report must say of it when it runs stale tasks; nothing may be said of an ordinary one.
-    fn excuses(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Forbidden => &[("failed", "stale")],
-            Self::Hidden => &[("failed", "lookup-failed")],
-            Self::Inactive => &[("blocked", "inactive-task-definition")],
-            Self::Broken => &[("blocked", "rolled-back")],
-            Self::External => &[("blocked", "unsupported-controller")],
-            Self::Protected => &[("blocked", "stale-tasks"), ("skipped", "unknown")],
-            _ => &[],
         }
     }
 }

@@ -201,7 +201,8 @@ impl FakeAws {
 
     /// The time, or that of what is caught up on.
     pub(crate) fn now(&self) -> Timestamp {
-        self.catching_up.unwrap_or_else(|| self.began_at.saturating_add(self.began.elapsed()).unwrap())
+        self.catching_up
+            .unwrap_or_else(|| self.began_at.saturating_add(self.began.elapsed()).unwrap())
     }
 
     /// Lets everything happen that was due by now, in its order.
@@ -210,7 +211,8 @@ impl FakeAws {
             return;
         }
         let now = self.now();
-        while let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) {
+        while let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now)
+        {
             self.agenda.pop_first();
             self.catching_up = Some(due);
             self.step(number);
@@ -221,7 +223,8 @@ impl FakeAws {
     /// When the next thing happens by itself.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let (due, _) = self.agenda.first()?;
-        let from_the_start = Duration::try_from(due.duration_since(self.began_at)).unwrap_or_default();
+        let from_the_start =
+            Duration::try_from(due.duration_since(self.began_at)).unwrap_or_default();
         Some(self.began + from_the_start)
     }
 
@@ -259,13 +262,20 @@ impl FakeAws {
     }
 
     /// The same, in another cluster.
-    pub(crate) fn make_service_in(&mut self, cluster: &str, name: &str, definition: Value) -> String {
+    pub(crate) fn make_service_in(
+        &mut self,
+        cluster: &str,
+        name: &str,
+        definition: Value,
+    ) -> String {
         let family = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}");
         let task_definition = format!("{family}:1");
-        self.task_definitions.insert(task_definition.clone(), definition);
+        self.task_definitions
+            .insert(task_definition.clone(), definition);
         let in_cluster = cluster.rsplit('/').next().unwrap();
         let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/{in_cluster}/{name}");
-        self.services.insert(arn.clone(), Service::new(cluster, self.numbers.len()));
+        self.services
+            .insert(arn.clone(), Service::new(cluster, self.numbers.len()));
         self.numbers.push(arn.clone());
         self.deploy(&arn, &task_definition);
         arn
@@ -275,16 +285,22 @@ impl FakeAws {
     pub(crate) fn make_revision(&mut self, arn: &str) -> String {
         let present = self.services[arn].deployments[0].task_definition.clone();
         let family = present.rsplit_once(':').unwrap().0;
-        let is_taken = |number: &usize| self.task_definitions.contains_key(&format!("{family}:{number}"));
+        let is_taken = |number: &usize| {
+            self.task_definitions
+                .contains_key(&format!("{family}:{number}"))
+        };
         let number = (2..).find(|number| !is_taken(number)).unwrap();
         let revision = format!("{family}:{number}");
-        self.task_definitions.insert(revision.clone(), self.task_definitions[&present].clone());
+        self.task_definitions
+            .insert(revision.clone(), self.task_definitions[&present].clone());
         revision
     }
 
     /// Tags the service with our key.
     pub(crate) fn tag(&mut self, service: &str, value: &str) {
         let service = self.services.get_mut(service).unwrap();
-        service.tags.insert("redeploy-on-rotation".to_owned(), value.to_owned());
+        service
+            .tags
+            .insert("redeploy-on-rotation".to_owned(), value.to_owned());
     }
 }

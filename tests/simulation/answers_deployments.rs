@@ -11,19 +11,35 @@ const ACTIVE_DEPLOYMENTS: usize = 5;
 
 impl FakeAws {
     pub(super) fn update_service(&mut self, body: &Value) -> Answer {
-        let mut members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut members: Vec<_> = body
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         members.sort_unstable();
-        assert_eq!(members, ["cluster", "forceNewDeployment", "service"], "nothing else may be sent");
+        assert_eq!(
+            members,
+            ["cluster", "forceNewDeployment", "service"],
+            "nothing else may be sent"
+        );
         let cluster = self.cluster(body)?;
         let arn = body["service"].as_str().unwrap().to_owned();
-        let Some(service) = self.services.get(&arn).filter(|service| service.cluster == cluster) else {
+        let Some(service) = self
+            .services
+            .get(&arn)
+            .filter(|service| service.cluster == cluster)
+        else {
             return refused("ServiceNotFoundException", "Service not found.");
         };
         if service.status != "ACTIVE" {
             return refused("ServiceNotActiveException", "Service was not ACTIVE.");
         }
         if self.forbidden.contains(&arn) {
-            return refused("AccessDeniedException", "not authorized to perform: ecs:UpdateService");
+            return refused(
+                "AccessDeniedException",
+                "not authorized to perform: ecs:UpdateService",
+            );
         }
         if service.controller != "ECS" {
             let message = format!(
@@ -60,9 +76,13 @@ impl FakeAws {
             return refused("ServiceNotFoundException", "Service not found.");
         };
         let after = body["createdAt"]["after"].as_f64().unwrap_or(0.0);
-        let listed = service.history.iter().filter(|entry| seconds(entry.created_at) >= after);
+        let listed = service
+            .history
+            .iter()
+            .filter(|entry| seconds(entry.created_at) >= after);
         let statuses = body["status"].as_array();
-        let listed = listed.filter(|entry| statuses.is_none_or(|asked| asked.contains(&json!(entry.status))));
+        let listed = listed
+            .filter(|entry| statuses.is_none_or(|asked| asked.contains(&json!(entry.status))));
         let cluster = service.cluster.rsplit('/').next().unwrap();
         let name = arn.rsplit('/').next().unwrap();
         let briefs: Vec<_> = listed
@@ -83,7 +103,10 @@ impl FakeAws {
     pub(super) fn describe_service_revisions(&self, body: &Value) -> Answer {
         let asked = body["serviceRevisionArns"].as_array().unwrap();
         if asked.len() > 20 {
-            return refused("InvalidParameterException", "at most 20 service revisions at a time");
+            return refused(
+                "InvalidParameterException",
+                "at most 20 service revisions at a time",
+            );
         }
         let (mut revisions, mut failures) = (Vec::new(), Vec::new());
         for arn in asked {

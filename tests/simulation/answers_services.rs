@@ -9,12 +9,22 @@ use super::wire::{Answer, refused, seconds};
 impl FakeAws {
     pub(super) fn cluster(&self, body: &Value) -> Result<String, (u16, &'static str, String)> {
         let asked = body["cluster"].as_str().unwrap_or("default");
-        let is_asked = |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
+        let is_asked =
+            |cluster: &&String| *cluster == asked || cluster.rsplit('/').next() == Some(asked);
         let listed = self.clusters.iter().find(is_asked);
-        let found = listed.or_else(|| self.services.values().map(|service| &service.cluster).find(is_asked));
+        let found = listed.or_else(|| {
+            self.services
+                .values()
+                .map(|service| &service.cluster)
+                .find(is_asked)
+        });
         match found {
             Some(cluster) if !cluster.ends_with("/gone") => Ok(cluster.clone()),
-            _ => Err((400, "ClusterNotFoundException", "Cluster not found.".to_owned())),
+            _ => Err((
+                400,
+                "ClusterNotFoundException",
+                "Cluster not found.".to_owned(),
+            )),
         }
     }
 
@@ -25,7 +35,10 @@ impl FakeAws {
     pub(super) fn describe_clusters(&self, body: &Value) -> Answer {
         let asked = body["clusters"].as_array().unwrap();
         if asked.len() > 100 {
-            return refused("InvalidParameterException", "at most 100 clusters at a time");
+            return refused(
+                "InvalidParameterException",
+                "at most 100 clusters at a time",
+            );
         }
         let (mut clusters, mut failures) = (Vec::new(), Vec::new());
         for asked in asked {
@@ -33,10 +46,22 @@ impl FakeAws {
                 failures.push(json!({"arn": asked, "reason": "MISSING"}));
                 continue;
             };
-            let outside = self.tasks.values().filter(|task| task.cluster == arn).count();
+            let outside = self
+                .tasks
+                .values()
+                .filter(|task| task.cluster == arn)
+                .count();
             let (mut active, mut running, mut pending) = (0, 0, 0);
-            for service in self.services.values().filter(|service| service.cluster == arn) {
-                let started = service.running.iter().filter(|task| task.started_at.is_some()).count();
+            for service in self
+                .services
+                .values()
+                .filter(|service| service.cluster == arn)
+            {
+                let started = service
+                    .running
+                    .iter()
+                    .filter(|task| task.started_at.is_some())
+                    .count();
                 active += usize::from(service.status == "ACTIVE");
                 running += started;
                 pending += service.running.len() - started;
@@ -51,26 +76,44 @@ impl FakeAws {
 
     pub(super) fn list_services(&self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let is_listed = |service: &Service| service.cluster == cluster && service.status == "ACTIVE";
-        let listed = self.services.iter().filter(|(_, service)| is_listed(service));
+        let is_listed =
+            |service: &Service| service.cluster == cluster && service.status == "ACTIVE";
+        let listed = self
+            .services
+            .iter()
+            .filter(|(_, service)| is_listed(service));
         let arns: Vec<_> = listed.map(|(arn, _)| arn.clone()).collect();
         Ok(self.page(body, "serviceArns", &arns))
     }
 
     pub(super) fn describe_services(&mut self, body: &Value) -> Answer {
         let cluster = self.cluster(body)?;
-        let asked: Vec<_> = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let asked: Vec<_> = body["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
         if asked.len() > 10 {
-            return refused("InvalidParameterException", "describe at most 10 services at a time");
+            return refused(
+                "InvalidParameterException",
+                "describe at most 10 services at a time",
+            );
         }
-        let tags = body["include"].as_array().is_some_and(|include| include.contains(&json!("TAGS")));
+        let tags = body["include"]
+            .as_array()
+            .is_some_and(|include| include.contains(&json!("TAGS")));
         let (mut services, mut failures, mut shown) = (Vec::new(), Vec::new(), Vec::new());
         for name in asked {
             let is = |arn: &str, service: &Service| {
                 service.cluster == cluster && (arn == name || arn.rsplit('/').next() == Some(name))
             };
-            let by_arn = self.services.get_key_value(name).filter(|(arn, service)| is(arn, service));
-            let found = by_arn.or_else(|| self.services.iter().find(|(arn, service)| is(arn, service)));
+            let by_arn = self
+                .services
+                .get_key_value(name)
+                .filter(|(arn, service)| is(arn, service));
+            let found =
+                by_arn.or_else(|| self.services.iter().find(|(arn, service)| is(arn, service)));
             let Some((arn, service)) = found else {
                 let arn = if name.starts_with("arn:") {
                     name.to_owned()
@@ -100,13 +143,26 @@ impl FakeAws {
     /// A service as ECS describes it.
     pub(super) fn service(&self, arn: &str, service: &Service, tags: bool) -> Value {
         let as_of = self.now().saturating_sub(self.read_lag).unwrap();
-        let mut visible: Vec<_> = service.deployments.iter().filter(|d| d.created_at <= as_of).cloned().collect();
+        let mut visible: Vec<_> = service
+            .deployments
+            .iter()
+            .filter(|d| d.created_at <= as_of)
+            .cloned()
+            .collect();
         if !visible.is_empty() && !visible.iter().any(|deployment| deployment.primary) {
             visible[0].primary = true;
         }
         let name = arn.rsplit('/').next().unwrap();
-        let outside = self.tasks.values().filter(|task| task.group.strip_prefix("service:") == Some(name)).count();
-        let pending = service.running.iter().filter(|task| task.started_at.is_none()).count();
+        let outside = self
+            .tasks
+            .values()
+            .filter(|task| task.group.strip_prefix("service:") == Some(name))
+            .count();
+        let pending = service
+            .running
+            .iter()
+            .filter(|task| task.started_at.is_none())
+            .count();
         let mut answer = json!({
             "serviceArn": arn, "serviceName": name, "clusterArn": service.cluster,
             "status": service.status, "desiredCount": service.desired, "pendingCount": pending,
@@ -120,7 +176,13 @@ impl FakeAws {
                 },
             },
         });
-        let status = |deployment: &Deployment| if deployment.primary { "PRIMARY" } else { "ACTIVE" };
+        let status = |deployment: &Deployment| {
+            if deployment.primary {
+                "PRIMARY"
+            } else {
+                "ACTIVE"
+            }
+        };
         if service.controller == "ECS" {
             answer["deployments"] = visible.iter().map(|d| deployment(service, d)).collect();
         } else {
@@ -143,7 +205,10 @@ impl FakeAws {
 
 /// A deployment as ECS describes it.
 fn deployment(service: &Service, deployment: &Deployment) -> Value {
-    let of_it = service.running.iter().filter(|task| task.started_by == deployment.id);
+    let of_it = service
+        .running
+        .iter()
+        .filter(|task| task.started_by == deployment.id);
     let (running, pending): (Vec<_>, Vec<_>) = of_it.partition(|task| task.started_at.is_some());
     let desired = match (deployment.primary, deployment.rollout) {
         (true, "FAILED") => running.len(),

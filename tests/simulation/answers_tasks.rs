@@ -19,11 +19,19 @@ impl FakeAws {
         let name = named.map(|name| name.rsplit('/').next().unwrap().to_owned());
         let group = name.as_ref().map(|name| format!("service:{name}"));
         let is_asked = |arn: &str, service: &Service| {
-            service.cluster == cluster && name.as_deref().is_none_or(|name| arn.rsplit('/').next() == Some(name))
+            service.cluster == cluster
+                && name
+                    .as_deref()
+                    .is_none_or(|name| arn.rsplit('/').next() == Some(name))
         };
-        let services = self.services.iter().filter(|(arn, service)| is_asked(arn, service));
+        let services = self
+            .services
+            .iter()
+            .filter(|(arn, service)| is_asked(arn, service));
         let of_services = services.flat_map(|(_, service)| &service.running);
-        let mut arns: Vec<_> = of_services.map(|task| task_arn(&cluster, task.id)).collect();
+        let mut arns: Vec<_> = of_services
+            .map(|task| task_arn(&cluster, task.id))
+            .collect();
         let is_loose = |task: &LooseTask| {
             task.cluster == cluster && group.as_ref().is_none_or(|group| task.group == *group)
         };
@@ -38,11 +46,18 @@ impl FakeAws {
             return refused("InvalidParameterException", "at most 100 tasks at a time");
         }
         let cluster = self.cluster(body)?;
-        let services: Vec<_> = self.services.iter().filter(|(_, service)| service.cluster == cluster).collect();
+        let services: Vec<_> = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.cluster == cluster)
+            .collect();
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
         for arn in asked {
             let arn = arn.as_str().unwrap();
-            let id = arn.rsplit('/').next().and_then(|id| u64::from_str_radix(id, 16).ok());
+            let id = arn
+                .rsplit('/')
+                .next()
+                .and_then(|id| u64::from_str_radix(id, 16).ok());
             let kept = services.iter().find_map(|(service, state)| {
                 let task = state.running.iter().find(|task| Some(task.id) == id)?;
                 (task_arn(&cluster, task.id) == arn).then_some((*service, task))
@@ -72,7 +87,11 @@ impl FakeAws {
         };
         let mut definition = definition.clone();
         definition["taskDefinitionArn"] = json!(arn);
-        definition["status"] = json!(if self.inactive.contains(arn) { "INACTIVE" } else { "ACTIVE" });
+        definition["status"] = json!(if self.inactive.contains(arn) {
+            "INACTIVE"
+        } else {
+            "ACTIVE"
+        });
         Ok(json!({"taskDefinition": definition}))
     }
 }

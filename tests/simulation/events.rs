@@ -25,10 +25,18 @@ impl FakeAws {
 
     /// The time as AWS writes it into events: cut to the second.
     fn second(&self) -> String {
-        Timestamp::from_second(self.now().as_second()).unwrap().to_string()
+        Timestamp::from_second(self.now().as_second())
+            .unwrap()
+            .to_string()
     }
 
-    pub(super) fn api_event(&mut self, call: &str, name: &str, mut request: Value, mut response: Value) {
+    pub(super) fn api_event(
+        &mut self,
+        call: &str,
+        name: &str,
+        mut request: Value,
+        mut response: Value,
+    ) {
         request["secretId"] = json!(name);
         let arn = self.secrets[name].arn.clone();
         response["arn"] = json!(arn);
@@ -37,7 +45,12 @@ impl FakeAws {
             "awsRegion": REGION, "requestParameters": request, "responseElements": response,
         });
         let resources = vec![arn, name.to_owned()];
-        self.trail.push(Recorded { at: self.now(), name: call.to_owned(), resources, detail: detail.clone() });
+        self.trail.push(Recorded {
+            at: self.now(),
+            name: call.to_owned(),
+            resources,
+            detail: detail.clone(),
+        });
         let event = self.envelope("AWS API Call via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
@@ -49,14 +62,25 @@ impl FakeAws {
             "additionalEventData": {"SecretId": self.secrets[name].arn},
         });
         let (at, name) = (self.now(), event.to_owned());
-        self.trail.push(Recorded { at, name, resources: Vec::new(), detail: detail.clone() });
+        self.trail.push(Recorded {
+            at,
+            name,
+            resources: Vec::new(),
+            detail: detail.clone(),
+        });
         let event = self.envelope("AWS Service Event via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
 
     /// `ECS Deployment State Change`
     /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>).
-    pub(super) fn deployment_event(&mut self, event_name: &str, service: &str, deployment: &str, reason: &str) {
+    pub(super) fn deployment_event(
+        &mut self,
+        event_name: &str,
+        service: &str,
+        deployment: &str,
+        reason: &str,
+    ) {
         let failed = event_name == "SERVICE_DEPLOYMENT_FAILED";
         let detail = json!({
             "eventType": if failed { "ERROR" } else { "INFO" }, "eventName": event_name,

@@ -29,9 +29,19 @@ impl Identity {
         let statement = json!({
             "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"},
         });
-        let allowed = allowed.iter().map(|(action, on)| ((*action).to_owned(), (*on).to_owned())).collect();
+        let allowed = allowed
+            .iter()
+            .map(|(action, on)| ((*action).to_owned(), (*on).to_owned()))
+            .collect();
         let trust = json!({"Version": "2012-10-17", "Statement": [statement]});
-        self.0.insert(arn.clone(), Role { trust, allowed, denied: BTreeSet::new() });
+        self.0.insert(
+            arn.clone(),
+            Role {
+                trust,
+                allowed,
+                denied: BTreeSet::new(),
+            },
+        );
         arn
     }
 
@@ -43,8 +53,12 @@ impl Identity {
     /// The operation and parameters of a form.
     pub(crate) fn request(body: &[u8]) -> Option<(String, Value)> {
         let form = std::str::from_utf8(body).ok()?;
-        let pairs = form.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let parameters: BTreeMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), decoded(value))).collect();
+        let pairs = form
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let parameters: BTreeMap<_, _> = pairs
+            .map(|(name, value)| (name.to_owned(), decoded(value)))
+            .collect();
         Some((parameters.get("Action")?.clone(), json!(parameters)))
     }
 
@@ -53,8 +67,16 @@ impl Identity {
         match operation {
             "GetRole" => {
                 let name = parameters["RoleName"].as_str().unwrap();
-                let Some((arn, role)) = self.0.iter().find(|(arn, _)| arn.rsplit('/').next() == Some(name)) else {
-                    return Err((404, "NoSuchEntity", format!("The role with name {name} cannot be found.")));
+                let Some((arn, role)) = self
+                    .0
+                    .iter()
+                    .find(|(arn, _)| arn.rsplit('/').next() == Some(name))
+                else {
+                    return Err((
+                        404,
+                        "NoSuchEntity",
+                        format!("The role with name {name} cannot be found."),
+                    ));
                 };
                 let fields = format!(
                     "<Role><Path>/service/</Path><RoleName>{name}</RoleName><RoleId>AROAEXAMPLE</RoleId><Arn>{arn}</Arn>\
@@ -104,7 +126,13 @@ fn result(operation: &str, fields: &str) -> String {
 
 /// As IAM sends a policy.
 fn encoded(text: &str) -> String {
-    let byte = |b: u8| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") };
+    let byte = |b: u8| {
+        if b.is_ascii_alphanumeric() {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    };
     text.bytes().map(byte).collect()
 }
 

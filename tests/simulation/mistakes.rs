@@ -66,7 +66,11 @@ impl Mistake {
 
 /// The elements of a list in an answer.
 fn each<'a>(answer: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
-    answer.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+    answer
+        .get_mut(field)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
 }
 
 impl Wire {
@@ -77,7 +81,9 @@ impl Wire {
             (Some(Mistake::StopAtFirstFailure), "UpdateService") => seen.failed,
             (Some(Mistake::DeniedBatch), "DescribeServices") => {
                 let asked = body["services"].as_array().into_iter().flatten();
-                asked.filter_map(Value::as_str).any(|name| seen.in_refused_batches.contains(name))
+                asked
+                    .filter_map(Value::as_str)
+                    .any(|name| seen.in_refused_batches.contains(name))
             }
             _ => false,
         }
@@ -89,7 +95,11 @@ impl Wire {
         match operation {
             "UpdateService" => seen.failed = true,
             "DescribeServices" => {
-                let asked = body["services"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let asked = body["services"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str);
                 seen.in_refused_batches.extend(asked.map(str::to_owned));
             }
             _ => {}
@@ -101,7 +111,8 @@ impl Wire {
         match self.mistake {
             Some(Mistake::NoFreshnessCheck) => {
                 for service in each(&mut answer, "services") {
-                    each(service, "deployments").for_each(|deployment| deployment["createdAt"] = json!(0));
+                    each(service, "deployments")
+                        .for_each(|deployment| deployment["createdAt"] = json!(0));
                 }
                 for task in each(&mut answer, "tasks") {
                     (task["createdAt"], task["startedAt"]) = (json!(0), json!(0));
@@ -136,13 +147,22 @@ impl Wire {
     }
 
     fn cut_suffixes(&self, answer: &mut Value) {
-        let Some(definition) = answer.get_mut("taskDefinition") else { return };
+        let Some(definition) = answer.get_mut("taskDefinition") else {
+            return;
+        };
         let account = self.account();
         for container in each(definition, "containerDefinitions") {
             for secret in each(container, "secrets") {
                 let named = secret["valueFrom"].as_str().unwrap_or_default();
-                let cut = named.len().checked_sub(7).and_then(|end| named.get(..end)).unwrap_or_default();
-                let other = account.secrets.values().find(|secret| secret.arn[..secret.arn.len() - 7] == *cut);
+                let cut = named
+                    .len()
+                    .checked_sub(7)
+                    .and_then(|end| named.get(..end))
+                    .unwrap_or_default();
+                let other = account
+                    .secrets
+                    .values()
+                    .find(|secret| secret.arn[..secret.arn.len() - 7] == *cut);
                 if let Some(other) = other {
                     secret["valueFrom"] = json!(other.arn);
                 }
@@ -155,12 +175,17 @@ impl Wire {
         for service in each(answer, "services") {
             let mut deployments = service["deployments"].as_array().into_iter().flatten();
             let primary = deployments.find(|deployment| deployment["status"] == "PRIMARY");
-            let primary = primary.map(|primary| primary["taskDefinition"].clone()).unwrap_or_default();
-            each(service, "deployments").for_each(|deployment| deployment["taskDefinition"] = primary.clone());
+            let primary = primary
+                .map(|primary| primary["taskDefinition"].clone())
+                .unwrap_or_default();
+            each(service, "deployments")
+                .for_each(|deployment| deployment["taskDefinition"] = primary.clone());
         }
         let account = self.account();
         for revision in each(answer, "serviceRevisions") {
-            let service = account.services.get(revision["serviceArn"].as_str().unwrap_or_default());
+            let service = account
+                .services
+                .get(revision["serviceArn"].as_str().unwrap_or_default());
             if let Some(newest) = service.and_then(|service| service.deployments.first()) {
                 revision["taskDefinition"] = json!(newest.task_definition);
             }
@@ -191,7 +216,9 @@ impl Wire {
 fn hide_roll_backs(answer: &mut Value) {
     for service in each(answer, "services") {
         let is_rolling_back = |deployment: &Value| {
-            let reason = deployment["rolloutStateReason"].as_str().unwrap_or_default();
+            let reason = deployment["rolloutStateReason"]
+                .as_str()
+                .unwrap_or_default();
             reason.contains("rolling back to")
         };
         if let Some(deployments) = service["deployments"].as_array_mut() {
@@ -199,7 +226,9 @@ fn hide_roll_backs(answer: &mut Value) {
                 deployment["status"] == "PRIMARY" || deployment["rolloutState"] != "FAILED"
             });
         }
-        for deployment in each(service, "deployments").filter(|deployment| is_rolling_back(deployment)) {
+        for deployment in
+            each(service, "deployments").filter(|deployment| is_rolling_back(deployment))
+        {
             deployment["rolloutState"] = json!("COMPLETED");
             deployment["rolloutStateReason"] = json!("");
         }
@@ -218,7 +247,9 @@ fn hide_rollouts(answer: &mut Value) {
             continue;
         }
         for deployment in each(service, "deployments") {
-            let reason = deployment["rolloutStateReason"].as_str().unwrap_or_default();
+            let reason = deployment["rolloutStateReason"]
+                .as_str()
+                .unwrap_or_default();
             if deployment["rolloutState"] == "IN_PROGRESS" && !reason.contains("rolling back to") {
                 deployment["rolloutState"] = json!("COMPLETED");
             }

@@ -16,6 +16,7 @@ pub(crate) mod mistakes;
 pub(crate) mod patterns;
 pub(crate) mod queue;
 pub(crate) mod quota;
+mod rollouts;
 pub(crate) mod secrets;
 pub(crate) mod tasks;
 pub(crate) mod wire;

@@ -35,7 +35,14 @@ impl Queue {
     /// An event that arrives after so long.
     pub(crate) fn send(&mut self, payload: Value, after: Duration) {
         let received = Instant::now() + after;
-        self.push(received, Message { payload, received, attempt: 1 });
+        self.push(
+            received,
+            Message {
+                payload,
+                received,
+                attempt: 1,
+            },
+        );
     }
 
     fn push(&mut self, due: Instant, message: Message) {
@@ -73,6 +80,12 @@ impl Queue {
             return;
         }
         let due = Instant::now() + Duration::from_mins(1) * message.attempt;
-        self.push(due, Message { attempt: message.attempt + 1, ..message });
+        self.push(
+            due,
+            Message {
+                attempt: message.attempt + 1,
+                ..message
+            },
+        );
     }
 }

@@ -24,7 +24,9 @@ fn category(operation: &str) -> (&'static str, f64, f64) {
         "UpdateService" => ("service modify", 50.0, 5.0),
         "DescribeTaskDefinition" => ("task definition read", 50.0, 20.0),
         "ListTasks" | "DescribeTasks" => ("cluster resource read", 100.0, 20.0),
-        "ListServiceDeployments" | "DescribeServiceDeployments" => ("service deployment", 50.0, 20.0),
+        "ListServiceDeployments" | "DescribeServiceDeployments" => {
+            ("service deployment", 50.0, 20.0)
+        }
         "DescribeServiceRevisions" => ("service revision", 50.0, 20.0),
         "GetResources" => ("tagging", 15.0, 15.0),
         "LookupEvents" => ("CloudTrail", 2.0, 2.0),
@@ -44,7 +46,8 @@ impl Quotas {
         let left = 1.0 - self.used_by_others;
         let now = Instant::now();
         let (tokens, at) = self.buckets.entry(category).or_insert((burst * left, now));
-        *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate * left).min((burst * left).max(1.0));
+        *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate * left)
+            .min((burst * left).max(1.0));
         *at = now;
         let exhausted = *tokens < 1.0;
         if exhausted {

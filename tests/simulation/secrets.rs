@@ -23,13 +23,17 @@ pub(crate) struct Secret {
 
 /// What stands for the value of a version.
 pub(crate) fn value_of(version: &str) -> u64 {
-    version.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    version.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 impl Secret {
     /// What a reader of this label gets; nothing is 0.
     pub(super) fn value(&self, label: &str) -> u64 {
-        self.labels.get(label).map_or(0, |version| value_of(version))
+        self.labels
+            .get(label)
+            .map_or(0, |version| value_of(version))
     }
 }
 
@@ -63,7 +67,10 @@ impl FakeAws {
         }
         let name = id.split(":secret:").nth(1)?;
         // An exact ARN wins over the partial ARN of another secret.
-        let exact = name.len().checked_sub(7).and_then(|end| self.secrets.get_key_value(name.get(..end)?));
+        let exact = name
+            .len()
+            .checked_sub(7)
+            .and_then(|end| self.secrets.get_key_value(name.get(..end)?));
         let exact = exact.filter(|(_, secret)| secret.arn == id);
         exact.or_else(|| {
             let partial = self.secrets.get_key_value(name);
@@ -77,21 +84,34 @@ impl FakeAws {
             return secret;
         }
         let seen_at = self.now().saturating_sub(self.secret_lag).unwrap();
-        secret.past.iter().find(|(until, _)| *until > seen_at).map_or(secret, |(_, was)| was)
+        secret
+            .past
+            .iter()
+            .find(|(until, _)| *until > seen_at)
+            .map_or(secret, |(_, was)| was)
     }
 
     /// `RotateSecret`: the request, and the version to be.
     pub(crate) fn request_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
-        self.api_event("RotateSecret", name, json!({"clientRequestToken": version}), json!({"versionId": version}));
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
+        self.api_event(
+            "RotateSecret",
+            name,
+            json!({"clientRequestToken": version}),
+            json!({"versionId": version}),
+        );
         version
     }
 
     /// A rotation that Secrets Manager starts by itself sends no `RotateSecret`.
     pub(crate) fn begin_scheduled_rotation(&mut self, name: &str) -> String {
         let version = self.id();
-        self.touch(name).labels.insert("AWSPENDING".to_owned(), version.clone());
+        self.touch(name)
+            .labels
+            .insert("AWSPENDING".to_owned(), version.clone());
         self.service_event("RotationStarted", name);
         version
     }
@@ -102,7 +122,12 @@ impl FakeAws {
         self.touch(name).versions.insert(version.to_owned(), now);
         let stages = json!(["AWSPENDING"]);
         let request = json!({"clientRequestToken": version, "versionStages": stages});
-        self.api_event("PutSecretValue", name, request, json!({"versionId": version, "versionStages": stages}));
+        self.api_event(
+            "PutSecretValue",
+            name,
+            request,
+            json!({"versionId": version, "versionStages": stages}),
+        );
     }
 
     /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
@@ -124,7 +149,8 @@ impl FakeAws {
     pub(crate) fn move_label(&mut self, name: &str, label: &str, version: &str) {
         let from = self.secrets[name].labels.get(label).cloned();
         self.promote(name, label, version);
-        let request = json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
+        let request =
+            json!({"versionStage": label, "moveToVersionId": version, "removeFromVersionId": from});
         self.api_event("UpdateSecretVersionStage", name, request, json!({}));
     }
 
@@ -133,7 +159,12 @@ impl FakeAws {
         let version = self.id();
         self.promote(name, "AWSCURRENT", &version);
         let answer = json!({"versionId": version, "versionStages": ["AWSCURRENT"]});
-        self.api_event("PutSecretValue", name, json!({"clientRequestToken": version}), answer);
+        self.api_event(
+            "PutSecretValue",
+            name,
+            json!({"clientRequestToken": version}),
+            answer,
+        );
         version
     }
 
@@ -185,7 +216,10 @@ impl FakeAws {
         self.advance();
         let now = self.now();
         let secret = self.secrets.get_mut(name).unwrap();
-        let before = Secret { past: Vec::new(), ..secret.clone() };
+        let before = Secret {
+            past: Vec::new(),
+            ..secret.clone()
+        };
         secret.past.push((now, before));
         secret.last_changed = now;
         secret

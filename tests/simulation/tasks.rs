@@ -52,21 +52,34 @@ impl Source {
     /// What a `valueFrom` means to ECS.
     pub(crate) fn of(value_from: &str) -> Self {
         if let Some(name) = value_from.strip_prefix("/aws/reference/secretsmanager/") {
-            return Self::Secret { id: name.to_owned(), label: "AWSCURRENT".to_owned() };
+            return Self::Secret {
+                id: name.to_owned(),
+                label: "AWSCURRENT".to_owned(),
+            };
         }
         let fields: Vec<_> = value_from.split(':').collect();
         match fields.as_slice() {
             ["arn", _, "secretsmanager", _, _, "secret", _, rest @ ..] => {
                 let field = |number: usize| rest.get(number).copied().unwrap_or_default();
-                let label = if field(1).is_empty() { "AWSCURRENT" } else { field(1) };
+                let label = if field(1).is_empty() {
+                    "AWSCURRENT"
+                } else {
+                    field(1)
+                };
                 match field(2) {
-                    "" => Self::Secret { id: fields[..7].join(":"), label: label.to_owned() },
+                    "" => Self::Secret {
+                        id: fields[..7].join(":"),
+                        label: label.to_owned(),
+                    },
                     version => Self::Pinned(value_of(version)),
                 }
             }
-            ["arn", _, "ssm", _, _, resource, ..] => {
-                Self::Parameter(resource.strip_prefix("parameter").unwrap_or(resource).to_owned())
-            }
+            ["arn", _, "ssm", _, _, resource, ..] => Self::Parameter(
+                resource
+                    .strip_prefix("parameter")
+                    .unwrap_or(resource)
+                    .to_owned(),
+            ),
             _ => Self::Parameter(value_from.to_owned()),
         }
     }
@@ -76,11 +89,18 @@ impl Source {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let mut names = Vec::new();
         for container in list(&definition["containerDefinitions"]) {
-            names.extend(list(&container["secrets"]).iter().map(|secret| secret["valueFrom"].clone()));
+            names.extend(
+                list(&container["secrets"])
+                    .iter()
+                    .map(|secret| secret["valueFrom"].clone()),
+            );
             let options = list(&container["logConfiguration"]["secretOptions"]);
             names.extend(options.iter().map(|option| option["valueFrom"].clone()));
             for spec in list(&container["credentialSpecs"]) {
-                let arn = spec.as_str().and_then(|spec| spec.split_once(':')).map(|(_, arn)| arn);
+                let arn = spec
+                    .as_str()
+                    .and_then(|spec| spec.split_once(':'))
+                    .map(|(_, arn)| arn);
                 names.extend(arn.filter(|arn| arn.starts_with("arn:")).map(Value::from));
             }
         }
@@ -88,7 +108,11 @@ impl Source {
             let fsx = &volume["fsxWindowsFileServerVolumeConfiguration"];
             names.push(fsx["authorizationConfig"]["credentialsParameter"].clone());
         }
-        names.iter().filter_map(Value::as_str).map(Self::of).collect()
+        names
+            .iter()
+            .filter_map(Value::as_str)
+            .map(Self::of)
+            .collect()
     }
 }
 
@@ -110,7 +134,9 @@ impl FakeAws {
     pub(crate) fn value(&self, source: &Source) -> u64 {
         match source {
             Source::Pinned(value) => *value,
-            Source::Secret { id, label } => self.find_secret(id).map_or(0, |(_, secret)| secret.value(label)),
+            Source::Secret { id, label } => self
+                .find_secret(id)
+                .map_or(0, |(_, secret)| secret.value(label)),
             Source::Parameter(name) => self.parameter_value(name),
         }
     }
@@ -127,7 +153,10 @@ impl FakeAws {
     }
 
     fn parameter_value(&self, name: &str) -> u64 {
-        let found = self.parameters.get(name).or_else(|| self.parameters.get(name.trim_start_matches('/')));
+        let found = self
+            .parameters
+            .get(name)
+            .or_else(|| self.parameters.get(name.trim_start_matches('/')));
         let found = found.or_else(|| self.parameters.get(&format!("/{name}")));
         found.map_or(0, |changed| changed.as_nanosecond() as u64)
     }
@@ -145,27 +174,54 @@ impl FakeAws {
         let at_once = service.takes.is_zero();
         let read = sources
             .iter()
-            .map(|source| if at_once { self.value(source) } else { self.value_as_seen(source) })
+            .map(|source| {
+                if at_once {
+                    self.value(source)
+                } else {
+                    self.value_as_seen(source)
+                }
+            })
             .collect();
-        self.services.get_mut(arn).unwrap().sources = Some((task_definition.clone(), sources.clone()));
-        Task { id, started_by, task_definition, created_at, started_at: None, protected: false, sources, read }
+        self.services.get_mut(arn).unwrap().sources =
+            Some((task_definition.clone(), sources.clone()));
+        Task {
+            id,
+            started_by,
+            task_definition,
+            created_at,
+            started_at: None,
+            protected: false,
+            sources,
+            read,
+        }
     }
 
     /// Whether a task would ever become healthy.
     pub(super) fn is_healthy(&self, task: &Task) -> bool {
         !self.bad_revisions.contains(&task.task_definition)
-            && !task.read.iter().any(|value| self.wrong_values.contains(value))
+            && !task
+                .read
+                .iter()
+                .any(|value| self.wrong_values.contains(value))
     }
 
     /// Whether a task has read what is not the value any more.
     pub(crate) fn is_stale_task(&self, task: &Task) -> bool {
-        task.sources.iter().zip(&task.read).any(|(source, read)| self.value(source) != *read)
+        task.sources
+            .iter()
+            .zip(&task.read)
+            .any(|(source, read)| self.value(source) != *read)
     }
 
     /// The running tasks of a service that have read what is not the value any more.
     pub(crate) fn stale_tasks(&self, arn: &str) -> Vec<&Task> {
-        let Some(service) = self.services.get(arn) else { return Vec::new() };
-        let running = service.running.iter().filter(|task| task.started_at.is_some());
+        let Some(service) = self.services.get(arn) else {
+            return Vec::new();
+        };
+        let running = service
+            .running
+            .iter()
+            .filter(|task| task.started_at.is_some());
         running.filter(|task| self.is_stale_task(task)).collect()
     }
 
@@ -178,8 +234,14 @@ impl FakeAws {
     /// one that takes its place belongs to the same deployment and reads its values anew.
     pub(crate) fn replace_task(&mut self, arn: &str, number: usize) {
         self.advance();
-        let Some(service) = self.services.get_mut(arn) else { return };
-        let running = service.running.iter().enumerate().filter(|(_, task)| task.started_at.is_some());
+        let Some(service) = self.services.get_mut(arn) else {
+            return;
+        };
+        let running = service
+            .running
+            .iter()
+            .enumerate()
+            .filter(|(_, task)| task.started_at.is_some());
         let running: Vec<_> = running.map(|(index, _)| index).collect();
         if running.is_empty() {
             return;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use redeploy_on_rotation::aws::Aws;
 use serde_json::{Value, json};
 
-use super::account::{Fault, FakeAws, REGION};
+use super::account::{FakeAws, Fault, REGION};
 use super::identity::{self, Identity};
 use super::mistakes::Mistake;
 
@@ -40,11 +41,18 @@ pub(super) struct Seen {
 
 impl Wire {
     pub(crate) fn new(account: FakeAws) -> Self {
-        Self { account: Arc::new(Mutex::new(account)), mistake: None, seen: Arc::default() }
+        Self {
+            account: Arc::new(Mutex::new(account)),
+            mistake: None,
+            seen: Arc::default(),
+        }
     }
 
     pub(crate) fn with_mistake(account: FakeAws, mistake: Option<Mistake>) -> Self {
-        Self { mistake, ..Self::new(account) }
+        Self {
+            mistake,
+            ..Self::new(account)
+        }
     }
 
     /// The account as it is now.
@@ -83,7 +91,11 @@ impl Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -97,7 +109,10 @@ impl HttpConnector for Wire {
             let (operation, body) = match target {
                 Some(target) => {
                     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                    (operation, serde_json::from_slice(bytes).unwrap_or(Value::Null))
+                    (
+                        operation,
+                        serde_json::from_slice(bytes).unwrap_or(Value::Null),
+                    )
                 }
                 None => Identity::request(bytes).unwrap(),
             };
@@ -109,7 +124,10 @@ impl HttpConnector for Wire {
                         Value::String(xml) => xml,
                         answer => answer.to_string(),
                     };
-                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(text)))
+                    Ok(HttpResponse::new(
+                        status.try_into().unwrap(),
+                        SdkBody::from(text),
+                    ))
                 }
                 None => Err(ConnectorError::io("connection reset by peer".into())),
             }
@@ -124,13 +142,20 @@ impl Wire {
         let (fault, answer) = {
             let mut account = self.account();
             account.calls.push((operation.to_owned(), body.clone()));
-            let fault = account.faults.get_mut(operation).and_then(std::collections::VecDeque::pop_front);
+            let fault = account
+                .faults
+                .get_mut(operation)
+                .and_then(std::collections::VecDeque::pop_front);
             let fault = fault.or_else(|| account.random_fault(operation));
             account.faulted += usize::from(fault.is_some());
             let answer = match fault {
                 _ if kept_back => refused("AccessDeniedException", "kept back"),
-                Some(Fault::Throttled) => Err((400, "ThrottlingException", "Rate exceeded".to_owned())),
-                Some(Fault::ServerError) => Err((500, "ServerException", "Service unavailable".to_owned())),
+                Some(Fault::Throttled) => {
+                    Err((400, "ThrottlingException", "Rate exceeded".to_owned()))
+                }
+                Some(Fault::ServerError) => {
+                    Err((500, "ServerException", "Service unavailable".to_owned()))
+                }
                 Some(Fault::NamelessError) => Err((500, "", String::new())),
                 Some(Fault::Refused(code)) => Err((400, code, "refused".to_owned())),
                 Some(Fault::AnswerLost | Fault::Silence) | None => account.answer(operation, body),
@@ -141,11 +166,16 @@ impl Wire {
         if matches!(answer, Err((400, "AccessDeniedException", _))) {
             self.note_refusal(operation, body);
             if operation == "UpdateService" && !is_lost {
-                self.account().denied.push(body["service"].as_str().unwrap().to_owned());
+                self.account()
+                    .denied
+                    .push(body["service"].as_str().unwrap().to_owned());
             }
         }
         if operation == "UpdateService" && is_lost && self.mistake == Some(Mistake::BlindRetry) {
-            return Some((200, self.account().answer(operation, body).unwrap_or_default()));
+            return Some((
+                200,
+                self.account().answer(operation, body).unwrap_or_default(),
+            ));
         }
         match fault {
             Some(Fault::AnswerLost) => return None,
@@ -181,7 +211,13 @@ impl FakeAws {
         if self.quotas.exhausted(operation) {
             return Some(Fault::Throttled);
         }
-        let faults = [Fault::Throttled, Fault::ServerError, Fault::NamelessError, Fault::AnswerLost, Fault::Silence];
+        let faults = [
+            Fault::Throttled,
+            Fault::ServerError,
+            Fault::NamelessError,
+            Fault::AnswerLost,
+            Fault::Silence,
+        ];
         (self.dice.f64() < self.trouble).then(|| self.dice.choice(faults).unwrap())
     }
 
@@ -222,7 +258,10 @@ impl FakeAws {
         all: &[impl serde::Serialize],
     ) -> Value {
         let size = size.min(self.page_size);
-        let from = body[token].as_str().filter(|at| !at.is_empty()).map_or(0, |at| at.parse().unwrap());
+        let from = body[token]
+            .as_str()
+            .filter(|at| !at.is_empty())
+            .map_or(0, |at| at.parse().unwrap());
         let mut answer = json!({field: all.iter().skip(from).take(size).collect::<Vec<_>>()});
         if from + size < all.len() {
             answer[token] = json!((from + size).to_string());
@@ -232,7 +271,12 @@ impl FakeAws {
 
     /// Adds what a test wants to be said about something.
     pub(super) fn add_details(&self, of: &str, answer: &mut Value) {
-        let details = self.details.get(of).and_then(Value::as_object).cloned().unwrap_or_default();
+        let details = self
+            .details
+            .get(of)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         answer.as_object_mut().unwrap().extend(details);
     }
 }

@@ -38,10 +38,14 @@ impl Account {
             account.make_secret(name);
         }
         for name in [PARAMETER, "/app/other"] {
-            account.parameters.insert(name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
+            account
+                .parameters
+                .insert(name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
         }
         let services = story.services.iter().enumerate();
-        let services = services.map(|(number, service)| make(&mut account, story, number, service)).collect();
+        let services = services
+            .map(|(number, service)| make(&mut account, story, number, service))
+            .collect();
         for number in 0..story.other_clusters {
             let cluster = account.make_cluster(&format!("batch-{number}"));
             let secrets = [json!({"name": "S", "valueFrom": "/app/other"})];
@@ -58,13 +62,30 @@ impl Account {
         let wire = Wire::with_mistake(account, story.mistake);
         let settle = Duration::from_secs(story.settle.parse().unwrap());
         let (moves, deployed, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { wire, settle, services, lookup: story.lookup, moves, touched: 0, deployed, told }
+        Self {
+            wire,
+            settle,
+            services,
+            lookup: story.lookup,
+            moves,
+            touched: 0,
+            deployed,
+            told,
+        }
     }
 
     /// The services that are to be fresh before long after any change.
     pub(super) fn watched(&self) -> Vec<String> {
-        let follows = |sort: Sort| SECRETS.iter().chain([&PARAMETER]).any(|name| sort.follows(name, self.lookup));
-        let watched = self.services.iter().filter(|(_, sort)| sort.is_ordinary() && follows(*sort));
+        let follows = |sort: Sort| {
+            SECRETS
+                .iter()
+                .chain([&PARAMETER])
+                .any(|name| sort.follows(name, self.lookup))
+        };
+        let watched = self
+            .services
+            .iter()
+            .filter(|(_, sort)| sort.is_ordinary() && follows(*sort));
         watched.map(|(arn, _)| arn.clone()).collect()
     }
 
@@ -94,7 +115,12 @@ impl Account {
     /// The owners of services that only they can help deploy what works.
     pub(super) async fn repair(&mut self) {
         let is_stuck = |(arn, _): &&(String, Sort)| self.wire.account().is_stuck(arn);
-        let stuck: Vec<_> = self.services.iter().filter(is_stuck).map(|(arn, _)| arn.clone()).collect();
+        let stuck: Vec<_> = self
+            .services
+            .iter()
+            .filter(is_stuck)
+            .map(|(arn, _)| arn.clone())
+            .collect();
         if stuck.is_empty() {
             return;
         }
@@ -105,7 +131,12 @@ impl Account {
         }
     }
 
-    pub(super) async fn happen(&mut self, Happening { secret: name, what, .. }: Happening) {
+    pub(super) async fn happen(
+        &mut self,
+        Happening {
+            secret: name, what, ..
+        }: Happening,
+    ) {
         match what {
             What::Rotates { requested, takes } => self.rotate(name, requested, takes).await,
             What::RotationFails => {
@@ -114,7 +145,12 @@ impl Account {
                 self.tell(format!("a rotation of {name} fails"));
                 sleep(Duration::from_secs(5)).await;
                 let mut account = self.wire.account();
-                account.secrets.get_mut(name).unwrap().labels.remove("AWSPENDING");
+                account
+                    .secrets
+                    .get_mut(name)
+                    .unwrap()
+                    .labels
+                    .remove("AWSPENDING");
                 account.fail_rotation(name);
             }
             What::ValueIsStored => {
@@ -164,7 +200,11 @@ impl Account {
         self.tell(format!("{name} rotates"));
         let version = {
             let mut account = self.wire.account();
-            if requested { account.request_rotation(name) } else { account.begin_scheduled_rotation(name) }
+            if requested {
+                account.request_rotation(name)
+            } else {
+                account.begin_scheduled_rotation(name)
+            }
         };
         self.wire.account().store_pending(name, &version);
         sleep(takes).await;
@@ -179,9 +219,14 @@ impl Account {
 
     fn move_back(&mut self, name: &'static str) {
         let mut account = self.wire.account();
-        let Some(back) = account.secrets[name].labels.get("AWSPREVIOUS").cloned() else { return };
+        let Some(back) = account.secrets[name].labels.get("AWSPREVIOUS").cloned() else {
+            return;
+        };
         // A value that was found wrong is not what anybody goes back to.
-        if account.wrong_values.contains(&crate::simulation::secrets::value_of(&back)) {
+        if account
+            .wrong_values
+            .contains(&crate::simulation::secrets::value_of(&back))
+        {
             return;
         }
         account.move_label(name, "AWSCURRENT", &back);
@@ -191,13 +236,21 @@ impl Account {
 
     /// What happens to a service.
     async fn happen_to(&mut self, arn: &str, what: What) {
-        let is_broken = self.services.iter().any(|(service, sort)| service == arn && *sort == Sort::Broken);
-        let is_of_revisions = matches!(what, What::CiDeploysANewRevision(_) | What::CiDeploysABadRevision(_));
+        let is_broken = self
+            .services
+            .iter()
+            .any(|(service, sort)| service == arn && *sort == Sort::Broken);
+        let is_of_revisions = matches!(
+            what,
+            What::CiDeploysANewRevision(_) | What::CiDeploysABadRevision(_)
+        );
         // A broken one fails whatever it runs, so another revision tells nothing.
         if self.wire.account().services[arn].status != "ACTIVE" || is_broken && is_of_revisions {
             return;
         }
-        let present = self.wire.account().services[arn].deployments[0].task_definition.clone();
+        let present = self.wire.account().services[arn].deployments[0]
+            .task_definition
+            .clone();
         match what {
             What::CiDeploys(_) => self.deploy(arn, &present),
             What::CiDeploysANewRevision(_) => {
@@ -242,17 +295,25 @@ fn make(account: &mut FakeAws, story: &Story, number: usize, service: &Service) 
         Sort::FollowsPrevious => vec![format!("{}::AWSPREVIOUS:", arns[1])],
         Sort::ByName => vec![format!("/aws/reference/secretsmanager/{}", SECRETS[0])],
         Sort::ByPartialArn => vec![arns[2][..arns[2].len() - 7].to_owned()],
-        Sort::Pinned => vec![format!("{}:::{}", arns[0], account.version(SECRETS[0], "AWSCURRENT"))],
+        Sort::Pinned => vec![format!(
+            "{}:::{}",
+            arns[0],
+            account.version(SECRETS[0], "AWSCURRENT")
+        )],
         Sort::FollowsParameter => vec![PARAMETER.to_owned()],
         Sort::Unrelated | Sort::Tagged | Sort::Mapped => vec!["/app/other".to_owned()],
         _ => vec![format!("{}:password::", arns[0])],
     };
-    let secrets: Vec<_> = value_from.iter().map(|from| json!({"name": "S", "valueFrom": from})).collect();
+    let secrets: Vec<_> = value_from
+        .iter()
+        .map(|from| json!({"name": "S", "valueFrom": from}))
+        .collect();
     let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
     let arn = account.make_service_of(&format!("api-{number}"), definition);
     account.scale(&arn, service.tasks);
     let made = account.services.get_mut(&arn).unwrap();
-    (made.takes, made.breaker, made.stops_first) = (story.rollouts_take, service.breaker, service.stops_first);
+    (made.takes, made.breaker, made.stops_first) =
+        (story.rollouts_take, service.breaker, service.stops_first);
     let revision = made.deployments[0].task_definition.clone();
     match sort {
         Sort::Staged => (made.strategy, made.takes) = ("BLUE_GREEN", STAGES_TAKE),

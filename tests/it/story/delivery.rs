@@ -66,12 +66,22 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(story: &Story, wire: Wire, watched: Vec<String>, random: fastrand::Rng) -> Self {
+    pub(super) fn new(
+        story: &Story,
+        wire: Wire,
+        watched: Vec<String>,
+        random: fastrand::Rng,
+    ) -> Self {
         let services = story.services.iter().enumerate();
         let mapped = services.filter(|(_, service)| service.sort == Sort::Mapped);
-        let mapped: Vec<_> = mapped.map(|(number, _)| format!("prod/api-{number}")).collect();
+        let mapped: Vec<_> = mapped
+            .map(|(number, _)| format!("prod/api-{number}"))
+            .collect();
         let mapping = json!([{"secret": SECRETS[0], "services": mapped}]).to_string();
-        let mut variables = vec![("REDEPLOY_LOOKUP", story.lookup), ("REDEPLOY_SETTLE_SECONDS", story.settle)];
+        let mut variables = vec![
+            ("REDEPLOY_LOOKUP", story.lookup),
+            ("REDEPLOY_SETTLE_SECONDS", story.settle),
+        ];
         if story.lookup.contains("config") {
             variables.push(("REDEPLOY_MAPPING", &mapping));
         }
@@ -127,13 +137,21 @@ impl Delivery {
                 }
                 continue;
             }
-            let is_at_rest = next.is_none() || closed.is_some_and(|at: Instant| at.elapsed() > AT_REST);
+            let is_at_rest =
+                next.is_none() || closed.is_some_and(|at: Instant| at.elapsed() > AT_REST);
             let due = self.queue.next_due();
-            if due.is_none() && closed.is_some() && is_at_rest && self.wire.account().events.is_empty() {
+            if due.is_none()
+                && closed.is_some()
+                && is_at_rest
+                && self.wire.account().events.is_empty()
+            {
                 return;
             }
             // What happens in the story may come at any time.
-            let soon = closed.map_or_else(|| Instant::now() + Duration::from_secs(2), |_| Instant::now() + AT_REST);
+            let soon = closed.map_or_else(
+                || Instant::now() + Duration::from_secs(2),
+                |_| Instant::now() + AT_REST,
+            );
             let until = [Some(soon), due, next].into_iter().flatten().min().unwrap();
             sleep_until(until.max(Instant::now() + Duration::from_millis(50))).await;
         }
@@ -185,12 +203,21 @@ impl Delivery {
         }
         let began = self.wire.account().now();
         // The mistake of a function that waits for nothing.
-        let ahead = Duration::from_secs(if self.mistake == Some(Mistake::NoSettle) { 60 } else { 0 });
+        let ahead = Duration::from_secs(if self.mistake == Some(Mistake::NoSettle) {
+            60
+        } else {
+            0
+        });
         let now = began.saturating_add(ahead).unwrap();
-        let clock = Clock::new(now, Some(now.saturating_add(Duration::from_mins(15)).unwrap()));
+        let clock = Clock::new(
+            now,
+            Some(now.saturating_add(Duration::from_mins(15)).unwrap()),
+        );
         let handled = handle(&self.aws, &self.config, payload, &clock);
         let report = if self.random.f64() < self.killed && !self.sweeping {
-            timeout(Duration::from_millis(self.random.u64(1..20_000)), handled).await.ok()
+            timeout(Duration::from_millis(self.random.u64(1..20_000)), handled)
+                .await
+                .ok()
         } else {
             Some(handled.await)
         };
@@ -199,21 +226,27 @@ impl Delivery {
             self.aws = self.wire.clients();
             self.processes += 1;
         }
-        let what = payload["detail"]["eventName"].as_str().or(payload["detail-type"].as_str());
+        let what = payload["detail"]["eventName"]
+            .as_str()
+            .or(payload["detail-type"].as_str());
         self.sweeps += usize::from(what.is_none_or(|what| what == "Scheduled Event"));
         if let Some(report) = &report {
             let said = serde_json::to_value(report).unwrap();
             let denied = std::mem::take(&mut self.wire.account().denied);
             let is_told = |arn: &String| {
                 let is_it = |service: &Value| {
-                    service["service"] == **arn && service["action"] == "failed" && service["error"].is_string()
+                    service["service"] == **arn
+                        && service["action"] == "failed"
+                        && service["error"].is_string()
                 };
                 report.failure.is_some() && said["services"].as_array().unwrap().iter().any(is_it)
             };
-            self.untold.extend(denied.into_iter().filter(|arn| !is_told(arn)));
+            self.untold
+                .extend(denied.into_iter().filter(|arn| !is_told(arn)));
         }
         let came_to = report.as_ref().map_or("killed", |report| &report.reason);
-        self.told.push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
+        self.told
+            .push((began, format!("{}: {came_to}", what.unwrap_or("sweep"))));
         report
     }
 
@@ -227,11 +260,17 @@ impl Delivery {
             return Err(late.clone());
         }
         let calls = self.wire.account();
-        let looks = calls.calls_of("ListClusters").iter().filter(|body| body["nextToken"].is_null()).count();
+        let looks = calls
+            .calls_of("ListClusters")
+            .iter()
+            .filter(|body| body["nextToken"].is_null())
+            .count();
         let changes = account.moves.len() + account.touched;
         let reasons = self.processes + changes + 2 * self.sweeps + calls.faulted + 3;
         if looks > reasons {
-            return Err(format!("the account was looked at {looks} times, for {reasons} reasons"));
+            return Err(format!(
+                "the account was looked at {looks} times, for {reasons} reasons"
+            ));
         }
         Ok(())
     }

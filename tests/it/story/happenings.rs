@@ -51,13 +51,21 @@ impl Happening {
         let service = random.usize(0..services);
         let takes = Duration::from_millis(random.u64(500..90_000));
         let what = match random.u8(0..32) {
-            0..=3 => What::Rotates { requested: random.bool(), takes },
+            0..=3 => What::Rotates {
+                requested: random.bool(),
+                takes,
+            },
             4..=8 => What::ValueIsStored,
             9 => {
                 let apart = Duration::from_millis(random.u64(800..15_000));
-                What::ValuesAreStored { times: random.u32(2..8), apart }
+                What::ValuesAreStored {
+                    times: random.u32(2..8),
+                    apart,
+                }
             }
-            10..=11 => What::WrongValueIsStored { corrected: Duration::from_secs(random.u64(20..200)) },
+            10..=11 => What::WrongValueIsStored {
+                corrected: Duration::from_secs(random.u64(20..200)),
+            },
             12..=13 => What::LabelIsMovedBack,
             14 => What::IsDescribedAnew,
             15..=16 => What::CiDeploys(service),
@@ -77,19 +85,35 @@ impl Happening {
         let secret = match (random.bool(), what) {
             (true, _) => SECRETS[0],
             // AWSPREVIOUS would be wrong from then on, and some follow that of the second.
-            (false, What::WrongValueIsStored { .. }) => random.choice([SECRETS[0], SECRETS[2]]).unwrap(),
+            (false, What::WrongValueIsStored { .. }) => {
+                random.choice([SECRETS[0], SECRETS[2]]).unwrap()
+            }
             (false, _) => random.choice(SECRETS).unwrap(),
         };
-        Self { after, secret, what }
+        Self {
+            after,
+            secret,
+            what,
+        }
     }
 
     /// A change, and CI's bad revision of a service a moment before or after.
-    pub(super) fn change_and_bad_revision(random: &mut fastrand::Rng, services: usize) -> [Self; 2] {
-        let mut what = [What::ValueIsStored, What::CiDeploysABadRevision(random.usize(0..services))];
+    pub(super) fn change_and_bad_revision(
+        random: &mut fastrand::Rng,
+        services: usize,
+    ) -> [Self; 2] {
+        let mut what = [
+            What::ValueIsStored,
+            What::CiDeploysABadRevision(random.usize(0..services)),
+        ];
         random.shuffle(&mut what);
         what.map(|what| {
             let after = Duration::from_millis(random.u64(200..90_000));
-            Self { after, secret: SECRETS[0], what }
+            Self {
+                after,
+                secret: SECRETS[0],
+                what,
+            }
         })
     }
 }

@@ -33,37 +33,59 @@ impl Account {
         self.check_needless(&account)?;
         check_cut_off(&account)?;
         if account.quotas.refused > 0 {
-            return Err(format!("{} calls of the sweeps were more than AWS allows", account.quotas.refused));
+            return Err(format!(
+                "{} calls of the sweeps were more than AWS allows",
+                account.quotas.refused
+            ));
         }
         Ok(())
     }
 
     fn moves(&self, sort: Sort) -> impl Iterator<Item = Timestamp> + Clone {
-        self.moves.iter().filter(move |(_, name)| sort.follows(name, self.lookup)).map(|(at, _)| *at)
+        self.moves
+            .iter()
+            .filter(move |(_, name)| sort.follows(name, self.lookup))
+            .map(|(at, _)| *at)
     }
 
     /// No more rollouts than changes, and each after a change that has settled. What others
     /// deployed may have ended one of ours, which then begins again.
     fn check_rollouts(&self, account: &FakeAws, arn: &str, sort: Sort) -> Result<(), String> {
         let moves = self.moves(sort);
-        let redeploys = account.redeploys.iter().filter(|(_, service)| service == arn).map(|(at, _)| *at);
+        let redeploys = account
+            .redeploys
+            .iter()
+            .filter(|(_, service)| service == arn)
+            .map(|(at, _)| *at);
         let redeploys: Vec<_> = redeploys.collect();
-        let deployed = self.deployed.iter().filter(|(_, service)| service == arn).map(|(at, _)| *at);
+        let deployed = self
+            .deployed
+            .iter()
+            .filter(|(_, service)| service == arn)
+            .map(|(at, _)| *at);
         for (number, at) in redeploys.iter().enumerate() {
             let changes = moves.clone().filter(|moved| moved < at).count();
             let by_others = deployed.clone().filter(|deployed| deployed < at).count();
             if changes == 0 || sort == Sort::External || changes + by_others <= number {
                 let nth = number + 1;
-                return Err(format!("{arn} ({sort:?}) got deployment {nth} at {at}, after {changes} changes"));
+                return Err(format!(
+                    "{arn} ({sort:?}) got deployment {nth} at {at}, after {changes} changes"
+                ));
             }
-            let before = number.checked_sub(1).map_or(Timestamp::MIN, |before| redeploys[before]);
-            let is_disturbed = deployed.clone().any(|deployed| (before..*at).contains(&deployed));
+            let before = number
+                .checked_sub(1)
+                .map_or(Timestamp::MIN, |before| redeploys[before]);
+            let is_disturbed = deployed
+                .clone()
+                .any(|deployed| (before..*at).contains(&deployed));
             let asks = |moved: Timestamp| {
                 let is_new = is_disturbed || after(moved, FRESH_AFTER) > before;
                 is_new && after(moved, self.settle) <= *at
             };
             if !moves.clone().any(asks) {
-                return Err(format!("{arn} ({sort:?}) got a deployment at {at}, before a change had settled"));
+                return Err(format!(
+                    "{arn} ({sort:?}) got a deployment at {at}, before a change had settled"
+                ));
             }
         }
         // Nor may the deployment that one change did not need be spent on another.
@@ -83,9 +105,15 @@ impl Account {
     /// Nothing is redeployed whose tasks are known to be younger than every change.
     fn check_needless(&self, account: &FakeAws) -> Result<(), String> {
         for ((at, arn), tasks) in account.redeploys.iter().zip(&account.tasks_then) {
-            let Some((oldest, newest)) = tasks else { continue };
-            let Some((_, sort)) = self.services.iter().find(|(service, _)| service == arn) else { continue };
-            let Some(last) = self.moves(*sort).filter(|moved| moved < at).max() else { continue };
+            let Some((oldest, newest)) = tasks else {
+                continue;
+            };
+            let Some((_, sort)) = self.services.iter().find(|(service, _)| service == arn) else {
+                continue;
+            };
+            let Some(last) = self.moves(*sort).filter(|moved| moved < at).max() else {
+                continue;
+            };
             let is_asked = after(last, ASKED_AFTER) < *at && after(*newest, ASKED_AFTER) < *at;
             if is_asked && after(last, FRESH_AFTER) < *oldest {
                 return Err(format!(
@@ -98,20 +126,39 @@ impl Account {
     }
 
     /// No service runs a stale task, or the last report says why. And no more than that is said.
-    fn check_end(&self, account: &FakeAws, arn: &str, sort: Sort, last: &Value) -> Result<(), String> {
+    fn check_end(
+        &self,
+        account: &FakeAws,
+        arn: &str,
+        sort: Sort,
+        last: &Value,
+    ) -> Result<(), String> {
         let reported = last["services"].as_array().into_iter().flatten();
-        let reported = reported.clone().find(|service| service["service"] == arn).cloned().unwrap_or_default();
+        let reported = reported
+            .clone()
+            .find(|service| service["service"] == arn)
+            .cloned()
+            .unwrap_or_default();
         let (action, reason) = (&reported["action"], &reported["reason"]);
-        let follows = SECRETS.iter().chain([&super::PARAMETER]).any(|name| sort.follows(name, self.lookup));
+        let follows = SECRETS
+            .iter()
+            .chain([&super::PARAMETER])
+            .any(|name| sort.follows(name, self.lookup));
         let stale = account.stale_tasks(arn);
         if stale.is_empty() || !follows {
             let is_bad = action == "blocked" || action == "failed" || action == "waiting";
             if sort.is_ordinary() && is_bad && follows {
-                return Err(format!("{arn} ({sort:?}) runs no stale task, and the last report says {reported}"));
+                return Err(format!(
+                    "{arn} ({sort:?}) runs no stale task, and the last report says {reported}"
+                ));
             }
             return Ok(());
         }
-        if sort.excuses().iter().any(|(done, why)| action == done && reason == why) {
+        if sort
+            .excuses()
+            .iter()
+            .any(|(done, why)| action == done && reason == why)
+        {
             return Ok(());
         }
         let since = stale.iter().map(|task| task.created_at).min().unwrap();
@@ -141,7 +188,11 @@ fn check_cut_off(account: &FakeAws) -> Result<(), String> {
             return Err(format!("{what}, in stages"));
         }
         if cut_off.age < LEFT_ALONE && !cut_off.held_a_wrong_value {
-            let whose = if cut_off.was_ours { "one of ours" } else { "one of others" };
+            let whose = if cut_off.was_ours {
+                "one of ours"
+            } else {
+                "one of others"
+            };
             return Err(format!("{what}, {whose}"));
         }
     }
