@@ -216,11 +216,15 @@ fn deployment(service: &Service, deployment: &Deployment) -> Value {
         (false, "FAILED") => 0,
         (false, _) => running.len(),
     };
-    json!({
+    let mut answer = json!({
         "id": deployment.id, "status": if deployment.primary { "PRIMARY" } else { "ACTIVE" },
         "taskDefinition": deployment.task_definition, "desiredCount": desired,
         "runningCount": running.len(), "pendingCount": pending.len(), "failedTasks": deployment.failed_tasks,
         "createdAt": seconds(deployment.created_at), "updatedAt": seconds(deployment.updated_at),
         "rolloutState": deployment.rollout, "rolloutStateReason": deployment.reason,
-    })
+    });
+    if let Some(configuration) = &service.service_connect {
+        answer["serviceConnectConfiguration"] = configuration.clone();
+    }
+    answer
 }

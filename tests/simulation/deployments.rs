@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::account::{ACCOUNT, CutOff, FakeAws, REGION};
 use super::rollouts::CREATION;
@@ -32,6 +33,8 @@ pub(crate) struct Service {
     pub(crate) breaker: Breaker,
     /// Whether an old task is stopped before the new one runs.
     pub(crate) stops_first: bool,
+    /// `serviceConnectConfiguration` of its deployments; set it before the tasks start.
+    pub(crate) service_connect: Option<Value>,
     /// What the code of its tasks reads by itself when it starts.
     pub(crate) also_reads: Vec<Source>,
     /// The failed deployment that ECS rolls back, and since when.
@@ -98,6 +101,7 @@ impl Service {
             running: Vec::new(),
             breaker: Breaker::Rollback,
             stops_first: false,
+            service_connect: None,
             also_reads: Vec::new(),
             roll_back: None,
             completed: None,

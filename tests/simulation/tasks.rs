@@ -126,6 +126,10 @@ impl FakeAws {
         }
         let definition = self.task_definitions.get(task_definition);
         let mut sources = definition.map(Source::all_of).unwrap_or_default();
+        let proxy = service.service_connect.iter();
+        let proxy = proxy.filter_map(|proxy| proxy["logConfiguration"]["secretOptions"].as_array());
+        let options = proxy.flatten().filter_map(|option| option["valueFrom"].as_str());
+        sources.extend(options.map(Source::of));
         sources.extend(service.also_reads.iter().cloned());
         sources.into()
     }
