@@ -15,7 +15,8 @@ fn account() -> (FakeAws, String) {
     let secret = account.make_secret("prod/db");
     let api = account.make_service("api", &secret);
     account.scale(&api, 4);
-    account.services.get_mut(&api).unwrap().takes = Duration::from_secs(40);
+    let service = account.services.get_mut(&api).unwrap();
+    (service.takes, service.breaker) = (Duration::from_secs(40), Breaker::Rollback);
     (account, api)
 }
 

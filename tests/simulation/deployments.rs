@@ -99,7 +99,7 @@ impl Service {
             takes: Duration::ZERO,
             history: Vec::new(),
             running: Vec::new(),
-            breaker: Breaker::Rollback,
+            breaker: Breaker::Off,
             stops_first: false,
             service_connect: None,
             also_reads: Vec::new(),
