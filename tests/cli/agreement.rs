@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, skip};
 use crate::process::run;
-use crate::simulation::world::World;
+use crate::simulation::account::FakeAws;
 
 /// One service, in all that a decision may depend on.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ fn cases() -> impl Strategy<Value = Vec<Case>> {
 }
 
 /// An account in which `prod/db` changed an hour ago, and the event of that.
-fn world(cases: &[Case]) -> (World, Value) {
-    let mut world = World::at(Timestamp::now() - SignedDuration::from_mins(181));
+fn world(cases: &[Case]) -> (FakeAws, Value) {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_mins(181));
     world.quotas.unlimited = true;
     let (db, mail) = (world.make_secret("prod/db"), world.make_secret("prod/mail"));
     let pinned = world.version("prod/db", "AWSCURRENT");
@@ -95,8 +95,8 @@ fn world(cases: &[Case]) -> (World, Value) {
         if let Some(tag) = case.tag {
             world.tag(arn, tag);
         }
+        world.scale(arn, case.tasks);
         let service = world.services.get_mut(arn).unwrap();
-        service.tasks = case.tasks;
         (service.controller, service.strategy) = (case.controller, case.strategy);
         service.status = if case.active { "ACTIVE" } else { "DRAINING" };
         service.deployments[0].rollout = case.rollout;
@@ -139,7 +139,11 @@ fn compare(
         &endpoint.url,
         &args.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    assert_eq!(endpoint.wire.world().redeploys, [], "a plan writes nothing");
+    assert_eq!(
+        endpoint.wire.account().redeploys,
+        [],
+        "a plan writes nothing"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -164,7 +168,7 @@ fn compare(
         "{}",
         shown.err
     );
-    let something = !endpoint.wire.world().redeploys.is_empty();
+    let something = !endpoint.wire.account().redeploys.is_empty();
     assert_eq!(
         shown.code,
         Some(if something { 2 } else { 0 }),

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::simulation::account::FakeAws;
 use crate::simulation::wire::Wire;
-use crate::simulation::world::World;
 
 /// Ends with the test's process.
 pub(crate) struct Endpoint {
@@ -29,7 +29,7 @@ pub(crate) struct Mood {
 }
 
 impl Endpoint {
-    pub(crate) fn start(world: World) -> Self {
+    pub(crate) fn start(world: FakeAws) -> Self {
         let wire = Wire::new(world);
         let mood = Arc::<Mutex<Mood>>::default();
         let (tell, port) = channel();
@@ -53,7 +53,7 @@ impl Endpoint {
 }
 
 /// Lets time go by in an account, at once.
-pub(crate) fn skip(world: &mut World, seconds: i64) {
+pub(crate) fn skip(world: &mut FakeAws, seconds: i64) {
     world.began_at += SignedDuration::from_secs(seconds);
 }
 
@@ -64,7 +64,7 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
         let (status, answer) = match operation.as_deref() {
             None => caller(mood.lock().unwrap().expired),
             Some("ListSecrets") => {
-                let world = wire.world();
+                let world = wire.account();
                 let names: Vec<_> = world
                     .secrets
                     .keys()
@@ -85,7 +85,7 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
                         mood.rollouts.first().copied()
                     };
                     if let (Some(rollout), Some(arn)) = (rollout, body["service"].as_str()) {
-                        wire.world().services.get_mut(arn).unwrap().deployments[0].rollout =
+                        wire.account().services.get_mut(arn).unwrap().deployments[0].rollout =
                             rollout;
                     }
                 }

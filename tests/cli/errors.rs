@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::endpoint::Endpoint;
 use crate::process::{bare, command, done, run};
-use crate::simulation::world::{Fault, World};
+use crate::simulation::account::{FakeAws, Fault};
 
-fn world() -> World {
-    let mut world = World::at(jiff::Timestamp::now());
+fn world() -> FakeAws {
+    let mut world = FakeAws::at(jiff::Timestamp::now());
     let db = world.make_secret("prod/db");
     world.make_secret("prod/mail");
     world.make_secret("billing/api-key");

@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::endpoint::{Endpoint, skip};
 use crate::process::run;
-use crate::simulation::world::World;
+use crate::simulation::account::FakeAws;
 
 #[test]
 fn the_page_of_two_hundred_services_needs_nothing_but_itself() {
-    let mut world = World::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
     world.quotas.unlimited = true;
     let teams = [
         "catalog", "identity", "mail", "orders", "payments", "pricing", "search", "shipping",

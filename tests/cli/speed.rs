@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
 use crate::process::run;
-use crate::simulation::world::World;
+use crate::simulation::account::FakeAws;
 
 #[test]
 fn a_plan_of_a_thousand_services_takes_less_than_three_seconds() {
-    let mut world = World::at(jiff::Timestamp::now());
+    let mut world = FakeAws::at(jiff::Timestamp::now());
     world.quotas.unlimited = true;
     let db = world.make_secret("prod/db");
     for n in 0..1000 {
@@ -22,7 +22,7 @@ fn a_plan_of_a_thousand_services_takes_less_than_three_seconds() {
     assert_eq!(done.json()["services"].as_array().unwrap().len(), 1000);
     println!(
         "planned 1,000 services in {took:?}, with {} calls",
-        endpoint.wire.world().calls.len()
+        endpoint.wire.account().calls.len()
     );
     assert!(took < Duration::from_secs(3), "{took:?}");
 }

@@ -8,11 +8,11 @@ use rexpect::session::{PtySession, spawn_command};
 
 use crate::endpoint::{Endpoint, skip};
 use crate::process::{command, run};
-use crate::simulation::world::World;
+use crate::simulation::account::FakeAws;
 
 /// Services of which each is stale since half an hour.
 fn stale(names: &[&str]) -> Endpoint {
-    let mut world = World::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
     let db = world.make_secret("prod/db");
     for name in names {
         world.make_service(name, &db);
@@ -35,7 +35,7 @@ fn code(session: &PtySession) -> i32 {
 }
 
 fn redeploys(endpoint: &Endpoint) -> usize {
-    endpoint.wire.world().redeploys.len()
+    endpoint.wire.account().redeploys.len()
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn without_a_terminal_nothing_is_changed_unless_yes_was_said() {
 #[test]
 fn a_rollout_is_followed_that_reads_do_not_show_yet() {
     let endpoint = stale(&["api"]);
-    endpoint.wire.world().read_lag = Duration::from_secs(2);
+    endpoint.wire.account().read_lag = Duration::from_secs(2);
     let done = run(&endpoint.url, &["redeploy", "--stale", "--yes", "--wait"]);
     assert_eq!(
         (done.code, redeploys(&endpoint)),

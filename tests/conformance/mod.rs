@@ -40,6 +40,9 @@ pub(crate) enum Step {
     /// Somebody changes the description.
     Describe,
     ScaleToZero,
+    ScaleBack,
+    /// Spot takes both tasks, one after the other.
+    ReplaceTasks,
     /// CI deploys.
     Deploy,
     /// All events so far but `RotateSecret` are lost.
@@ -63,7 +66,7 @@ pub(crate) enum Step {
 use Step::{
     BeginRotation, Deploy, Describe, Fail, FailRotation, FinishRotation, Kill,
     LoseAllButRotateSecret, LoseAnswer, LoseEvents, MoveBack, PutValue, PutValueOfAnother,
-    RequestRotation, RollBack, ScaleToZero, StorePending, Sweep, Throttle,
+    ReplaceTasks, RequestRotation, RollBack, ScaleBack, ScaleToZero, StorePending, Sweep, Throttle,
 };
 
 const ROTATION: &[(u64, Step)] = &[
@@ -281,6 +284,40 @@ pub(crate) const ROWS: &[Row] = &[
             "more services than UpdateService's burst",
             BY_HAND,
             1,
+        )
+    },
+];
+
+/// The rows whose tasks are younger than their deployment (S23): they have read the present value.
+pub(crate) const ROWS_OF_TASKS: &[Row] = &[
+    Row {
+        ends: Some(("skipped", "already-fresh")),
+        ..simulated(
+            "S23a",
+            "scaled to zero, and back after the change",
+            &[
+                (300, ScaleToZero),
+                (300, PutValue),
+                (90, ScaleBack),
+                (120, Sweep),
+                (600, Sweep),
+            ],
+            0,
+        )
+    },
+    Row {
+        ends: Some(("skipped", "already-fresh")),
+        ..simulated(
+            "S23b",
+            "every event lost, the tasks replaced by Spot, then sweeps",
+            &[
+                (600, PutValue),
+                (0, LoseEvents),
+                (90, ReplaceTasks),
+                (120, Sweep),
+                (600, Sweep),
+            ],
+            0,
         )
     },
 ];

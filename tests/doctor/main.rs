@@ -16,8 +16,8 @@ use redeploy_on_rotation_cli::desk::Gatherer;
 use redeploy_on_rotation_cli::doctor::{Check, Finding, Verdict, examine, examine_secret};
 use serde_json::{Value, json};
 
+use crate::simulation::account::{ACCOUNT, FakeAws, Fault, REGION};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{ACCOUNT, Fault, REGION, World};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
 const PARTIAL: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db";
@@ -27,8 +27,8 @@ const TASK_DEFINITION: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definitio
 const READ: &str = "secretsmanager:GetSecretValue";
 
 /// A healthy account: a secret, a parameter, a role that may read both, and a service on Fargate that does.
-fn healthy() -> World {
-    let mut world = World::new();
+fn healthy() -> FakeAws {
+    let mut world = FakeAws::new();
     world.make_secret("prod/db");
     world
         .parameters
@@ -63,13 +63,13 @@ fn definition(value_from: &[&str], execution_role: Option<&str>, task_role: Opti
     })
 }
 
-fn use_definition(world: &mut World, definition: Value) {
+fn use_definition(world: &mut FakeAws, definition: Value) {
     world
         .task_definitions
         .insert(TASK_DEFINITION.to_owned(), definition);
 }
 
-fn stop_task(world: &mut World, reason: &str) {
+fn stop_task(world: &mut FakeAws, reason: &str) {
     let (n, at) = (
         world.stopped.len(),
         world.now().as_millisecond() as f64 / 1000.0,
@@ -79,7 +79,7 @@ fn stop_task(world: &mut World, reason: &str) {
     world.stopped.insert(arn, task);
 }
 
-async fn examined(world: World) -> Vec<Finding> {
+async fn examined(world: FakeAws) -> Vec<Finding> {
     let wire = Wire::new(world);
     let aws = wire.clients();
     let service = MappedService {
@@ -106,7 +106,7 @@ fn unwell(findings: &[Finding]) -> Vec<(Check, Verdict, &str)> {
 
 /// Plants one thing and expects one finding, whose evidence, fix and commands hold these words.
 async fn check(
-    plant: impl FnOnce(&mut World),
+    plant: impl FnOnce(&mut FakeAws),
     check: Check,
     verdict: Verdict,
     subject: &str,
@@ -157,7 +157,7 @@ async fn nothing_is_wrong_with_a_healthy_service() {
 #[tokio::test(start_paused = true)]
 async fn a_reference_that_ecs_cannot_read_is_a_fault() {
     let text = format!("{SECRET}:password");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         use_definition(
             world,
             definition(&[SECRET, &text], Some(&role("exec")), None),
@@ -211,7 +211,7 @@ async fn a_secret_that_was_made_anew_is_named_with_its_new_arn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_scheduled_for_deletion_is_a_fault() {
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         drop(
             world
                 .details
@@ -231,8 +231,9 @@ async fn a_secret_that_is_scheduled_for_deletion_is_a_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_label_that_no_version_has_is_a_fault() {
     let text = format!("{SECRET}::BLUE:");
-    let plant =
-        |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| {
+        use_definition(world, definition(&[&text], Some(&role("exec")), None))
+    };
     check(
         plant,
         Check::Version,
@@ -247,8 +248,9 @@ async fn a_label_that_no_version_has_is_a_fault() {
 async fn a_version_that_does_not_exist_is_a_fault_and_one_without_a_label_a_warning() {
     let missing = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
     let text = format!("{SECRET}:::{missing}");
-    let plant =
-        |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| {
+        use_definition(world, definition(&[&text], Some(&role("exec")), None))
+    };
     check(
         plant,
         Check::Version,
@@ -258,7 +260,7 @@ async fn a_version_that_does_not_exist_is_a_fault_and_one_without_a_label_a_warn
     )
     .await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let old = world.version("prod/db", "AWSCURRENT");
         world.put_value("prod/db");
         world.put_value("prod/db");
@@ -280,8 +282,9 @@ async fn a_version_that_does_not_exist_is_a_fault_and_one_without_a_label_a_warn
 #[tokio::test(start_paused = true)]
 async fn a_json_key_cannot_be_told_until_a_task_stops_for_want_of_it() {
     let text = format!("{SECRET}:password::");
-    let plant =
-        |world: &mut World| use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    let plant = |world: &mut FakeAws| {
+        use_definition(world, definition(&[&text], Some(&role("exec")), None))
+    };
     check(
         plant,
         Check::JsonKey,
@@ -325,7 +328,7 @@ async fn a_partial_arn_is_well_until_it_looks_like_a_full_one() {
     );
 
     let partial = PARTIAL.replace("prod/db", "prod/db-backup");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.make_secret("prod/db-backup");
         let may = world.identity.make_role("exec", &[(READ, &partial)]);
         use_definition(world, definition(&[&partial], Some(&may), None));
@@ -342,7 +345,7 @@ async fn a_partial_arn_is_well_until_it_looks_like_a_full_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_for_the_full_arn_does_not_allow_the_partial_one() {
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         use_definition(world, definition(&[PARTIAL], Some(&role("exec")), None))
     };
     let words = ["allowed on the full ARN", SECRET, "put-role-policy"];
@@ -380,7 +383,7 @@ async fn a_parameter_that_does_not_exist_is_a_fault_and_may_be_a_secret_by_mista
 async fn a_task_definition_without_an_execution_role_is_a_fault() {
     let task_role = role("app");
     let plant =
-        |world: &mut World| use_definition(world, definition(&[SECRET], None, Some(&task_role)));
+        |world: &mut FakeAws| use_definition(world, definition(&[SECRET], None, Some(&task_role)));
     check(
         plant,
         Check::ExecutionRole,
@@ -394,7 +397,8 @@ async fn a_task_definition_without_an_execution_role_is_a_fault() {
 #[tokio::test(start_paused = true)]
 async fn an_execution_role_that_does_not_exist_is_a_fault() {
     let gone = role("gone");
-    let plant = |world: &mut World| use_definition(world, definition(&[SECRET], Some(&gone), None));
+    let plant =
+        |world: &mut FakeAws| use_definition(world, definition(&[SECRET], Some(&gone), None));
     check(
         plant,
         Check::ExecutionRole,
@@ -408,7 +412,7 @@ async fn an_execution_role_that_does_not_exist_is_a_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_role_that_ecs_may_not_take_on_is_a_fault() {
     let exec = role("exec");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.trust["Statement"][0]["Principal"]["Service"] = json!(["ecs.amazonaws.com"]);
     };
@@ -421,7 +425,7 @@ async fn a_role_that_ecs_may_not_take_on_is_a_fault() {
     )
     .await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.trust["Statement"][0]["Condition"] =
             json!({"StringEquals": {"aws:SourceAccount": ACCOUNT}});
@@ -438,7 +442,7 @@ async fn a_role_that_ecs_may_not_take_on_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         drop(
             world
                 .identity
@@ -453,7 +457,7 @@ async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
     ];
     check(plant, Check::Permission, Verdict::Fault, SECRET, &words).await;
 
-    let plant = |world: &mut World| drop(world.identity.make_role("exec", &[(READ, SECRET)]));
+    let plant = |world: &mut FakeAws| drop(world.identity.make_role("exec", &[(READ, SECRET)]));
     check(
         plant,
         Check::Permission,
@@ -463,7 +467,7 @@ async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
     )
     .await;
 
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let role = world.identity.0.get_mut(&role("exec")).unwrap();
         role.denied.insert((READ.to_owned(), SECRET.to_owned()));
     };
@@ -484,7 +488,7 @@ async fn a_missing_permission_is_a_fault_with_the_command_that_gives_it() {
 #[tokio::test(start_paused = true)]
 async fn the_task_role_taken_for_the_execution_role_is_said() {
     let app = role("app");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.identity.make_role("exec", &[]);
         world.identity.make_role("app", &[(READ, SECRET)]);
         use_definition(
@@ -506,7 +510,7 @@ async fn the_task_role_taken_for_the_execution_role_is_said() {
 async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
     let key = |key: &str| json!({"KmsKeyId": key});
     for name in [KEY, KEY.rsplit('/').next().unwrap()] {
-        let plant = |world: &mut World| drop(world.details.insert(SECRET.to_owned(), key(name)));
+        let plant = |world: &mut FakeAws| drop(world.details.insert(SECRET.to_owned(), key(name)));
         check(
             plant,
             Check::Decrypt,
@@ -517,7 +521,7 @@ async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
         .await;
     }
     let plant =
-        |world: &mut World| drop(world.details.insert(SECRET.to_owned(), key("alias/mine")));
+        |world: &mut FakeAws| drop(world.details.insert(SECRET.to_owned(), key("alias/mine")));
     check(
         plant,
         Check::Decrypt,
@@ -536,7 +540,8 @@ async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
     );
     assert_eq!(unwell(&examined(world).await), []);
     let parameter = json!({"Type": "SecureString", "KeyId": KEY});
-    let plant = |world: &mut World| drop(world.details.insert("/app/limit".to_owned(), parameter));
+    let plant =
+        |world: &mut FakeAws| drop(world.details.insert("/app/limit".to_owned(), parameter));
     check(plant, Check::Decrypt, Verdict::Fault, KEY, &["app: S1"]).await;
 }
 
@@ -544,7 +549,7 @@ async fn a_key_of_ones_own_needs_a_permission_of_its_own() {
 async fn a_secret_through_parameter_store_needs_both_permissions() {
     let through = "/aws/reference/secretsmanager/prod/db";
     let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{through}");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world.identity.make_role("exec", &[(READ, SECRET)]);
         use_definition(world, definition(&[through], Some(&role("exec")), None));
     };
@@ -556,7 +561,7 @@ async fn a_secret_through_parameter_store_needs_both_permissions() {
         &["ssm:GetParameters"],
     )
     .await;
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         world
             .identity
             .make_role("exec", &[("ssm:GetParameters", &arn)]);
@@ -571,7 +576,7 @@ async fn an_old_platform_version_is_a_fault() {
     let text = format!("{SECRET}:::");
     let on = |at: &str| {
         let at = version(at);
-        move |world: &mut World| drop(world.details.insert(service_arn(), at))
+        move |world: &mut FakeAws| drop(world.details.insert(service_arn(), at))
     };
     check(
         on("1.2.0"),
@@ -593,7 +598,7 @@ async fn an_old_platform_version_is_a_fault() {
         "three empty fields ask for nothing"
     );
     let text = format!("{SECRET}::AWSCURRENT:");
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         on("1.3.0")(world);
         use_definition(world, definition(&[&text], Some(&role("exec")), None));
     };
@@ -605,7 +610,7 @@ async fn an_old_platform_version_is_a_fault() {
         &["1.4.0"],
     )
     .await;
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         drop(
             world
                 .details
@@ -642,7 +647,7 @@ async fn the_network_is_open_until_a_task_runs_or_fails_for_want_of_it() {
         "com.amazonaws.eu-west-1.secretsmanager,com.amazonaws.eu-west-1.ssm",
         "describe-security-groups --group-ids sg-1",
     ];
-    let plant = |world: &mut World| drop(world.details.insert(service_arn(), network(0)));
+    let plant = |world: &mut FakeAws| drop(world.details.insert(service_arn(), network(0)));
     check(
         plant,
         Check::Network,
@@ -731,7 +736,7 @@ async fn what_stopped_before_the_present_deployment_is_a_warning() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_the_service_tells_what_no_task_shows_any_more() {
-    let plant = |world: &mut World| {
+    let plant = |world: &mut FakeAws| {
         let at = world.now().as_millisecond() as f64 / 1000.0 + 1.0;
         let reason = "(service api) was unable to place a task. Reason: ResourceInitializationError: unable to pull secrets \
                       or registry auth: ... Secrets Manager can't find the specified secret.";
@@ -807,7 +812,7 @@ async fn no_call_of_the_doctor_could_return_a_value() {
         .service(&service, None)
         .await
         .unwrap();
-    let world = wire.world();
+    let world = wire.account();
     let mut called: Vec<_> = world
         .calls
         .iter()

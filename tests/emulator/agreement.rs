@@ -9,8 +9,8 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use crate::container;
 use crate::emulator::{Emulator, Program};
+use crate::simulation::account::FakeAws;
 use crate::simulation::wire::Wire;
-use crate::simulation::world::World;
 
 /// Where an emulator differs: what AWS, and so the simulated AWS, says, and what it says.
 const MINISTACK_DIFFERS: &[(&str, &str)] = &[(
@@ -255,7 +255,7 @@ async fn answers_of(program: Program) -> Vec<String> {
 
 #[tokio::test]
 async fn the_simulated_aws_answers_as_the_emulators_do() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.quotas.unlimited = true;
     let db = world.make_secret("prod/db");
     world.put_value("prod/db");

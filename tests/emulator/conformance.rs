@@ -217,7 +217,9 @@ impl Case {
             }
             Step::LoseEvents => self.events.clear(),
             Step::Sweep => self.events.push((None, json!({"action": "sweep"}))),
-            Step::RollBack
+            Step::ScaleBack
+            | Step::ReplaceTasks
+            | Step::RollBack
             | Step::Throttle(_)
             | Step::Fail(_)
             | Step::LoseAnswer

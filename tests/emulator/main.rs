@@ -14,6 +14,7 @@ mod conformance;
 mod emulator;
 mod function;
 #[path = "../conformance/mod.rs"]
+#[expect(dead_code, reason = "the simulated AWS plays more rows")]
 mod rows;
 #[path = "../simulation/mod.rs"]
 #[expect(dead_code, reason = "the model knows more than these tests use")]
@@ -267,13 +268,13 @@ async fn a_function_killed_between_two_calls_finishes_when_called_again() {
 /// S10, over the wire: what the emulators cannot do, the simulated AWS can, as a server.
 #[tokio::test]
 async fn a_roll_back_is_remembered_by_a_process_that_knows_nothing_of_it() {
-    let mut world = simulation::world::World::at(jiff::Timestamp::now());
+    let mut world = simulation::account::FakeAws::at(jiff::Timestamp::now());
     let secret = world.make_secret("prod/db");
     let api = world.make_service("api", &secret);
     let wire = simulation::wire::Wire::new(world);
     let endpoint = between::serve(wire.clone()).await;
     let_the_clock_move_on().await;
-    wire.world().put_value("prod/db");
+    wire.account().put_value("prod/db");
     let event = label_updated(&secret, "prod/db");
     let vars = [("REDEPLOY_SETTLE_SECONDS", "1")];
     let mut function = Function::start_at(&endpoint, &vars).await;
@@ -281,7 +282,7 @@ async fn a_roll_back_is_remembered_by_a_process_that_knows_nothing_of_it() {
         function.invoke(&event).await.report()["outcome"],
         "redeployed"
     );
-    wire.world().roll_back(&api);
+    wire.account().roll_back(&api);
     // So long the process remembers its own deployment, because reads may lag.
     tokio::time::sleep(Duration::from_secs(5)).await;
     // The process that did it, then others.
@@ -299,13 +300,13 @@ async fn a_roll_back_is_remembered_by_a_process_that_knows_nothing_of_it() {
         function.kill().await;
         function = Function::start_at(&endpoint, &vars).await;
     }
-    assert_eq!(wire.world().redeploys.len(), 1);
-    wire.world().put_value("prod/db");
+    assert_eq!(wire.account().redeploys.len(), 1);
+    wire.account().put_value("prod/db");
     assert_eq!(
         function.invoke(&json!({"action": "sweep"})).await.report()["outcome"],
         "redeployed"
     );
-    assert_eq!(wire.world().redeploys.len(), 2);
+    assert_eq!(wire.account().redeploys.len(), 2);
 }
 
 /// What the process takes for a large account: memory at its peak, whatever the machine's speed.
@@ -313,7 +314,7 @@ async fn a_roll_back_is_remembered_by_a_process_that_knows_nothing_of_it() {
 async fn a_thousand_services_fit_into_40_megabytes() {
     // `SERVICES=10000 cargo test --release --test emulator megabytes` measures a larger account.
     let services = std::env::var("SERVICES").map_or(1000, |number| number.parse().unwrap());
-    let mut world = simulation::world::World::new();
+    let mut world = simulation::account::FakeAws::new();
     world.quotas.unlimited = true;
     let secret = world.make_secret("prod/db");
     for number in 0..services {

@@ -8,14 +8,23 @@ use redeploy_core::report::{ErrorType, Outcome, ServiceAction};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
 
-use crate::rows::{ROWS, Row, Step};
+use crate::rows::{ROWS, ROWS_OF_TASKS, Row, Step};
 use crate::scene::{Delivery, config, deliveries, invoke, play};
+use crate::simulation::account::{FakeAws, Family};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{Family, World};
 
 #[test]
 fn every_row_holds_in_every_way_of_delivery() {
-    for row in ROWS {
+    every_row_holds(ROWS);
+}
+
+#[test]
+fn every_row_of_tasks_that_are_younger_than_their_deployment_holds() {
+    every_row_holds(ROWS_OF_TASKS);
+}
+
+fn every_row_holds(rows: &[Row]) {
+    for row in rows {
         let began = std::time::Instant::now();
         let deliveries: Vec<_> = deliveries()
             .into_iter()
@@ -54,34 +63,34 @@ impl Row {
 }
 
 async fn check(row: &Row, delivery: Delivery) {
-    let mut world = World::new();
-    let secret = world.make_secret("prod/db");
-    world.make_secret("prod/mail");
+    let mut account = FakeAws::new();
+    let secret = account.make_secret("prod/db");
+    account.make_secret("prod/mail");
     for number in 0..row.services {
-        world.make_service(&format!("api-{number}"), &format!("{secret}:password::"));
+        account.make_service(&format!("api-{number}"), &format!("{secret}:password::"));
     }
-    let wire = Wire::new(world);
+    let wire = Wire::new(account);
     let reports = play(&wire, &config(&[]), delivery, row.story).await;
-    let world = wire.world();
+    let account = wire.account();
     let context = format!(
         "{} ({}), {delivery:?}: {:?}\n{reports:#?}",
-        row.id, row.says, world.redeploys
+        row.id, row.says, account.redeploys
     );
     assert_eq!(
-        world.redeploys.len(),
+        account.redeploys.len(),
         row.redeploys * row.services,
         "{context}"
     );
-    for service in world.services.keys() {
-        let each = world
+    for service in account.services.keys() {
+        let each = account
             .redeploys
             .iter()
             .filter(|(_, redeployed)| redeployed == service)
             .count();
         assert_eq!(each, row.redeploys, "{service}: {context}");
     }
-    for (number, (at, _)) in world.redeploys.iter().enumerate() {
-        let moved = world
+    for (number, (at, _)) in account.redeploys.iter().enumerate() {
+        let moved = account
             .moves
             .get(number / row.services)
             .unwrap_or_else(|| panic!("{context}"));
@@ -106,38 +115,38 @@ fn sweep() -> serde_json::Value {
 
 #[tokio::test(start_paused = true)]
 async fn s7_what_cannot_be_known_is_reported_and_left_alone() {
-    let mut world = World::new();
-    let secret = world.make_secret("prod/db");
-    world.put_value("prod/db");
+    let mut account = FakeAws::new();
+    let secret = account.make_secret("prod/db");
+    account.put_value("prod/db");
     tokio::time::sleep(Duration::from_mins(10)).await;
-    world.make_service("api", &secret);
+    account.make_service("api", &secret);
     tokio::time::sleep(Duration::from_mins(10)).await;
-    world.describe("prod/db");
-    world.trail.clear();
-    let wire = Wire::new(world);
+    account.describe("prod/db");
+    account.trail.clear();
+    let wire = Wire::new(account);
     tokio::time::sleep(Duration::from_mins(10)).await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep()).await;
     assert_eq!(report.services[0].reason, Reason::Unknown, "{report:#?}");
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn s10_a_rollout_that_is_rolled_back_is_blocked_and_never_tried_again() {
     for restarted in [false, true] {
-        let mut world = World::new();
-        let secret = world.make_secret("prod/db");
-        let service = world.make_service("api", &secret);
+        let mut account = FakeAws::new();
+        let secret = account.make_secret("prod/db");
+        let service = account.make_service("api", &secret);
         tokio::time::sleep(Duration::from_mins(10)).await;
-        world.put_value("prod/db");
-        let (_, event) = world.events.remove(0);
-        let wire = Wire::new(world);
+        account.put_value("prod/db");
+        let (_, event) = account.events.remove(0);
+        let wire = Wire::new(account);
         let (mut aws, config) = (wire.clients(), config(&[]));
         assert_eq!(
             invoke(&aws, &wire, &config, &event).await.outcome,
             Outcome::Redeployed
         );
         tokio::time::sleep(Duration::from_secs(40)).await;
-        wire.world().roll_back(&service);
+        wire.account().roll_back(&service);
         let failed = serde_json::json!({
             "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [service],
             "detail": {"eventName": "SERVICE_DEPLOYMENT_FAILED"},
@@ -167,31 +176,31 @@ async fn s10_a_rollout_that_is_rolled_back_is_blocked_and_never_tried_again() {
             );
             tokio::time::sleep(Duration::from_mins(60)).await;
         }
-        assert_eq!(wire.world().redeploys.len(), 1);
+        assert_eq!(wire.account().redeploys.len(), 1);
         // A later change clears it.
-        wire.world().put_value("prod/db");
+        wire.account().put_value("prod/db");
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(
             invoke(&aws, &wire, &config, &sweep()).await.outcome,
             Outcome::Redeployed
         );
-        assert_eq!(wire.world().redeploys.len(), 2);
+        assert_eq!(wire.account().redeploys.len(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn s16_a_thousand_services_at_the_documented_quota() {
-    let mut world = World::new();
-    let secret = world.make_secret("prod/db");
+    let mut account = FakeAws::new();
+    let secret = account.make_secret("prod/db");
     for number in 0..1000 {
-        let service = world.make_service(&format!("api-{number}"), "/unrelated");
-        world.tag(&service, "prod/db");
+        let service = account.make_service(&format!("api-{number}"), "/unrelated");
+        account.tag(&service, "prod/db");
     }
     tokio::time::sleep(Duration::from_mins(10)).await;
-    world.put_value("prod/db");
-    let (_, event) = world.events.remove(0);
+    account.put_value("prod/db");
+    let (_, event) = account.events.remove(0);
     assert!(event["resources"][0] == secret.as_str());
-    let wire = Wire::new(world);
+    let wire = Wire::new(account);
     let began = tokio::time::Instant::now();
     let vars = [
         ("REDEPLOY_LOOKUP", "tags"),
@@ -202,14 +211,14 @@ async fn s16_a_thousand_services_at_the_documented_quota() {
     assert_eq!(report.outcome, Outcome::Redeployed);
     let took = began.elapsed().as_secs();
     assert!((180..=200).contains(&took), "{took} s");
-    let calls = wire.world().calls.len();
-    let refused = wire.world().quotas.refused;
+    let calls = wire.account().calls.len();
+    let refused = wire.account().quotas.refused;
     assert!(
         refused * 100 < calls,
         "{refused} of {calls} calls were throttled"
     );
     let mut redeployed: Vec<_> = wire
-        .world()
+        .account()
         .redeploys
         .iter()
         .map(|(_, service)| service.clone())
@@ -217,7 +226,7 @@ async fn s16_a_thousand_services_at_the_documented_quota() {
     redeployed.sort();
     redeployed.dedup();
     assert_eq!(
-        (redeployed.len(), wire.world().redeploys.len()),
+        (redeployed.len(), wire.account().redeploys.len()),
         (1000, 1000),
         "each once"
     );
@@ -225,25 +234,25 @@ async fn s16_a_thousand_services_at_the_documented_quota() {
 
 #[tokio::test(start_paused = true)]
 async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_next_goes_on() {
-    let mut world = World::new();
-    world.make_secret("prod/db");
+    let mut account = FakeAws::new();
+    account.make_secret("prod/db");
     for number in 0..100 {
-        let service = world.make_service(&format!("api-{number}"), "/unrelated");
-        world.tag(&service, "prod/db");
+        let service = account.make_service(&format!("api-{number}"), "/unrelated");
+        account.tag(&service, "prod/db");
     }
     tokio::time::sleep(Duration::from_mins(10)).await;
-    world.put_value("prod/db");
-    let (_, event) = world.events.remove(0);
-    let wire = Wire::new(world);
+    account.put_value("prod/db");
+    let (_, event) = account.events.remove(0);
+    let wire = Wire::new(account);
     let config = config(&[("REDEPLOY_LOOKUP", "tags")]);
     let mut invocations = 0;
     loop {
-        let now = wire.world().now();
+        let now = wire.account().now();
         let clock = Clock::new(
             now,
             Some(now.saturating_add(Duration::from_secs(45)).unwrap()),
         );
-        let before = wire.world().redeploys.len();
+        let before = wire.account().redeploys.len();
         let report = handle(&wire.clients(), &config, &event, &clock).await;
         assert!(clock.elapsed() < Duration::from_secs(45));
         invocations += 1;
@@ -251,7 +260,7 @@ async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_
             break;
         }
         assert_eq!(report.failure, Some(ErrorType::TimeLeft), "{report:#?}");
-        let done = wire.world().redeploys.len();
+        let done = wire.account().redeploys.len();
         assert!(
             done > before
                 && report
@@ -262,5 +271,5 @@ async fn s16_an_invocation_that_runs_out_of_time_says_how_many_are_left_and_the_
         );
     }
     assert!(invocations > 1);
-    assert_eq!(wire.world().redeploys.len(), 100);
+    assert_eq!(wire.account().redeploys.len(), 100);
 }

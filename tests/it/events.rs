@@ -7,8 +7,8 @@ use redeploy_on_rotation::handler::read;
 use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};
+use crate::simulation::account::FakeAws;
 use crate::simulation::wire::Wire;
-use crate::simulation::world::World;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -209,7 +209,7 @@ fn an_sqs_record_without_an_id_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_event_fails_and_the_next_one_is_handled() {
-    let wire = Wire::new(World::new());
+    let wire = Wire::new(FakeAws::new());
     let aws = wire.clients();
     let config = config(&[]);
     let invalid = with(sample("secret-label-updated"), "detail.labelUpdated", None);
@@ -222,7 +222,7 @@ async fn an_invalid_event_fails_and_the_next_one_is_handled() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_from_the_future_is_refused_rather_than_waited_for() {
-    let wire = Wire::new(World::new());
+    let wire = Wire::new(FakeAws::new());
     let future = with(
         sample("secret-label-updated"),
         "time",
@@ -283,7 +283,7 @@ async fn every_sample_does_what_its_readme_promises() {
         if trigger == "batch" {
             continue;
         }
-        let wire = Wire::new(World::new());
+        let wire = Wire::new(FakeAws::new());
         let report = invoke(
             &wire.clients(),
             &wire,

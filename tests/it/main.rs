@@ -16,7 +16,10 @@ mod scene;
 mod story;
 
 mod conformance;
+mod engine;
 mod events;
+mod others;
 mod seeds;
+mod storms;
 mod tidy;
 mod wire;

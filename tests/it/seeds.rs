@@ -1,12 +1,15 @@
-//! Random stories: whatever happens, in whatever order its events arrive, the promises hold in the end.
+//! Random stories: whatever happens, in whatever order its events arrive, the promises hold in the
+//! end.
 //!
 //! `make soak SEEDS=1000000` plays more, and `SEED=4711 cargo test --test it seeds` one.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::simulation::wire::Bug;
+use crate::simulation::mistakes::Mistake;
 use crate::story::Story;
 
 /// Within this many stories each known mistake must have broken a promise.
@@ -25,23 +28,22 @@ fn say(text: &str) {
         .unwrap();
 }
 
-/// The first seed whose story breaks a promise, and how, in its shortest form.
-fn first_broken(seeds: Range<u64>, bug: Option<Bug>) -> Option<(u64, String)> {
+/// Runs `play` for every seed, on all cores, until one gives something.
+fn first<T: Send>(seeds: Range<u64>, play: impl Fn(u64) -> Option<T> + Sync) -> Option<(u64, T)> {
     let next = AtomicU64::new(seeds.start);
-    let broken = std::sync::Mutex::new(None::<(u64, String)>);
+    let found = Mutex::new(None::<(u64, T)>);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || broken.lock().unwrap().is_some() {
+                    if seed >= seeds.end || found.lock().unwrap().is_some() {
                         return;
                     }
-                    let story = Story::of(seed, bug);
-                    if let Err(how) = story.check() {
-                        let mut broken = broken.lock().unwrap();
-                        if broken.as_ref().is_none_or(|(first, _)| seed < *first) {
-                            *broken = Some((seed, how));
+                    if let Some(thing) = play(seed) {
+                        let mut found = found.lock().unwrap();
+                        if found.as_ref().is_none_or(|(first, _)| seed < *first) {
+                            *found = Some((seed, thing));
                         }
                         return;
                     }
@@ -49,7 +51,7 @@ fn first_broken(seeds: Range<u64>, bug: Option<Bug>) -> Option<(u64, String)> {
             });
         }
     });
-    broken.into_inner().unwrap()
+    found.into_inner().unwrap()
 }
 
 #[test]
@@ -59,33 +61,57 @@ fn whatever_happens_the_promises_hold() {
         None => 0..number("SEEDS").unwrap_or(10_000),
     };
     let count = seeds.end - seeds.start;
-    if let Some((seed, how)) = first_broken(seeds, None) {
+    if let Some((seed, how)) = first(seeds, |seed| Story::of(seed, None).check().err()) {
         let (_, how) = Story::of(seed, None).shortest(how);
         panic!("seed {seed}: {how}replay it with: SEED={seed} cargo test --test it seeds");
     }
     say(&format!("{count} seeds"));
 }
 
+/// A mistake is caught by a story that breaks a promise with it, and none without it.
+fn is_caught(mistake: Mistake) {
+    let caught = first(0..CAUGHT_WITHIN, |seed| {
+        let how = Story::of(seed, Some(mistake)).check().err()?;
+        Story::of(seed, None).check().is_ok().then_some(how)
+    });
+    let Some((seed, how)) = caught else {
+        panic!("{mistake:?} was not caught within {CAUGHT_WITHIN} seeds");
+    };
+    say(&format!(
+        "{mistake:?} is caught after {} seeds: {}",
+        seed + 1,
+        how.lines().next().unwrap_or_default()
+    ));
+}
+
 #[test]
 fn every_known_mistake_breaks_a_promise_soon() {
-    for bug in [
-        Bug::NoFreshnessCheck,
-        Bug::NoSettle,
-        Bug::BlindRetry,
-        Bug::StopAtFirstFailure,
-        Bug::SuffixCutOnBothSides,
-        Bug::NoRollBackMemory,
-        Bug::ForgetSecondPage,
-        Bug::NoStages,
-        Bug::NoTasks,
-    ] {
-        let Some((seed, how)) = first_broken(0..CAUGHT_WITHIN, Some(bug)) else {
-            panic!("{bug:?} was not caught within {CAUGHT_WITHIN} seeds");
-        };
-        say(&format!(
-            "{bug:?} is caught after {} seeds: {}",
-            seed + 1,
-            how.lines().next().unwrap_or_default()
-        ));
+    Mistake::OLD.into_iter().for_each(is_caught);
+}
+
+#[test]
+#[ignore = "the function does not have the rules yet that these mistakes take away"]
+fn every_mistake_about_tasks_and_roll_backs_breaks_a_promise_soon() {
+    Mistake::OF_TASKS.into_iter().for_each(is_caught);
+}
+
+/// `SEEDS=2000 cargo test --test it every_broken_promise -- --ignored` counts what goes wrong, by
+/// its kind, each with a seed.
+#[test]
+#[ignore = "it counts, and holds nothing against anything"]
+fn every_broken_promise_by_its_kind() {
+    let kinds = Mutex::new(BTreeMap::<String, (u64, u64, String)>::new());
+    let none = first(0..number("SEEDS").unwrap_or(1000), |seed| {
+        let how = Story::of(seed, None).check().err()?;
+        let line = how.lines().next().unwrap_or_default();
+        let kind: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let mut kinds = kinds.lock().unwrap();
+        let entry = kinds.entry(kind).or_insert((0, seed, line.to_owned()));
+        entry.0 += 1;
+        None::<()>
+    });
+    assert!(none.is_none());
+    for (count, seed, line) in kinds.into_inner().unwrap().into_values() {
+        say(&format!("{count} times, such as seed {seed}: {line}"));
     }
 }

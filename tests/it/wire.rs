@@ -10,12 +10,12 @@ use redeploy_on_rotation::handler::handle_batch;
 use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};
+use crate::simulation::account::{ACCOUNT, CLUSTER, FakeAws, Fault, LooseTask, REGION};
 use crate::simulation::wire::Wire;
-use crate::simulation::world::{ACCOUNT, CLUSTER, Fault, REGION, Task, World};
 
 /// A world with `prod/db`, changed ten minutes after these services were made, and its native event.
-async fn changed(make: impl FnOnce(&mut World, &str)) -> (Wire, Value) {
-    let mut world = World::new();
+async fn changed(make: impl FnOnce(&mut FakeAws, &str)) -> (Wire, Value) {
+    let mut world = FakeAws::new();
     let secret = world.make_secret("prod/db");
     make(&mut world, &secret);
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -59,7 +59,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:?}");
     {
-        let world = wire.world();
+        let world = wire.account();
         assert_eq!(world.redeploys.len(), 234);
         assert_eq!(world.calls_of("ListServices").len(), 3);
         assert!(
@@ -74,7 +74,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
     // The revisions are known by now.
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::NothingToDo);
-    let world = wire.world();
+    let world = wire.account();
     assert_eq!(world.redeploys.len(), 234);
     assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
 }
@@ -107,7 +107,7 @@ async fn the_tags_lookup_costs_one_query_a_tenth_of_a_describe_and_one_update_pe
         &event,
     )
     .await;
-    let world = wire.world();
+    let world = wire.account();
     assert_eq!(world.redeploys.len(), 25, "{report:#?}");
     assert_eq!(world.calls.len(), 1 + 3 + 25);
     assert!(actions(&report).contains(&row("ignored", "skipped", "opted-out")));
@@ -147,7 +147,7 @@ async fn a_mapping_redeploys_what_it_names_and_reports_what_does_not_exist() {
                 && s.secrets[0].ends_with("secret:prod/db-Ab12Cd"))
     );
     assert!(actions(&report).contains(&row("api", "redeployed", "stale")));
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,8 +171,8 @@ async fn several_lookups_count_together_and_no_service_twice() {
     let expected =
         ["by-definition", "by-mapping", "by-tag"].map(|name| row(name, "redeployed", "stale"));
     assert_eq!(actions(&report), expected);
-    assert_eq!(wire.world().redeploys.len(), 3);
-    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 3);
+    assert_eq!(wire.account().calls_of("DescribeServices").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn services_that_cannot_be_forced_are_blocked_and_do_not_fail_the_invocati
         row("canary", "waiting", "deployment-in-progress"),
     ];
     assert_eq!(actions(&report), expected);
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +247,7 @@ async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
         world.tag(&deleted, "prod/db");
     })
     .await;
-    wire.world().fail_next(
+    wire.account().fail_next(
         "UpdateService",
         &[Fault::Refused("ServiceNotFoundException")],
     );
@@ -263,7 +263,7 @@ async fn what_vanishes_while_it_is_read_is_noted_and_the_rest_goes_on() {
             .iter()
             .any(|(_, action, reason)| action == "skipped" && reason == "not-active")
     );
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,7 +308,7 @@ async fn only_the_clusters_in_scope_are_touched() {
         .await;
         let vars = [("REDEPLOY_LOOKUP", lookup), ("REDEPLOY_CLUSTERS", CLUSTER)];
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
-        assert_eq!(wire.world().redeploys.len(), 1, "{lookup}");
+        assert_eq!(wire.account().redeploys.len(), 1, "{lookup}");
         invoke(
             &wire.clients(),
             &wire,
@@ -316,7 +316,7 @@ async fn only_the_clusters_in_scope_are_touched() {
             &event,
         )
         .await;
-        assert_eq!(wire.world().redeploys.len(), 2, "{lookup}");
+        assert_eq!(wire.account().redeploys.len(), 2, "{lookup}");
     }
 }
 
@@ -328,12 +328,12 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
         }
     })
     .await;
-    wire.world()
+    wire.account()
         .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Failed);
     assert_eq!(report.failure, Some(ErrorType::PartialFailure));
-    assert_eq!(wire.world().redeploys.len(), 2);
+    assert_eq!(wire.account().redeploys.len(), 2);
     let failed = &report.services[0];
     assert_eq!(failed.action, ServiceAction::Failed);
     assert!(
@@ -344,7 +344,7 @@ async fn one_service_that_fails_for_good_does_not_stop_the_others_and_is_named()
     // The retry touches only what is left.
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed);
-    assert_eq!(wire.world().redeploys.len(), 3);
+    assert_eq!(wire.account().redeploys.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,14 +376,14 @@ async fn throttled_reads_are_repeated_and_a_lookup_throttled_for_good_fails_as_s
         "DescribeServices",
         "DescribeTaskDefinition",
     ] {
-        wire.world().fail_next(
+        wire.account().fail_next(
             operation,
             &[Fault::Throttled, Fault::ServerError, Fault::AnswerLost],
         );
     }
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::Redeployed, "{report:#?}");
-    wire.world()
+    wire.account()
         .fail_next("ListClusters", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(ErrorType::Throttled));
@@ -405,7 +405,7 @@ async fn a_dry_run_calls_nothing_that_changes_anything_and_does_not_wait() {
     let report = invoke(&wire.clients(), &wire, &config(&[]), &plan).await;
     assert_eq!(actions(&report), [row("api", "planned", "stale")]);
     assert!(began.elapsed() < Duration::from_secs(1));
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +416,7 @@ async fn a_request_redeploys_what_uses_the_secret_named_in_any_way() {
         let request = json!({"action": "redeploy", "secret": name});
         let report = invoke(&wire.clients(), &wire, &config(&[]), &request).await;
         assert_eq!(report.outcome, Outcome::Redeployed, "{name}: {report:#?}");
-        assert_eq!(wire.world().redeploys.len(), 1);
+        assert_eq!(wire.account().redeploys.len(), 1);
     }
 }
 
@@ -425,13 +425,13 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     let aws = wire.clients();
     invoke(&aws, &wire, &config(&[]), &event).await;
-    wire.world().read_lag = Duration::from_secs(4);
+    wire.account().read_lag = Duration::from_secs(4);
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "skipped", "already-fresh")]);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
     // A memory that outlived a roll-back would hide it.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    wire.world().services.values_mut().for_each(|service| {
+    wire.account().services.values_mut().for_each(|service| {
         service.deployments.remove(0);
         service.deployments[0].primary = true;
         service.history.clear();
@@ -450,7 +450,7 @@ async fn a_sibling_event_does_not_trust_a_read_that_is_too_old() {
 async fn a_name_ending_like_a_suffix_is_told_apart_by_asking() {
     let prefix = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:");
     for also_short in [false, true] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         world.make_secret("prod/db-Ab12Cd");
         if also_short {
             // Its full ARN is the partial ARN of the other.
@@ -462,15 +462,15 @@ async fn a_name_ending_like_a_suffix_is_told_apart_by_asking() {
         let (_, event) = world.events.remove(0);
         let wire = Wire::new(world);
         invoke(&wire.clients(), &wire, &config(&[]), &event).await;
-        assert_eq!(wire.world().redeploys.len(), usize::from(!also_short));
+        assert_eq!(wire.account().redeploys.len(), usize::from(!also_short));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    wire.world().request_rotation("prod/db");
-    let (_, event) = wire.world().events.remove(0);
+    wire.account().request_rotation("prod/db");
+    let (_, event) = wire.account().events.remove(0);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(report.failure, Some(ErrorType::RotationPending));
     let report = invoke(
@@ -481,13 +481,13 @@ async fn a_pending_rotation_comes_back_or_is_left_to_a_later_event() {
     )
     .await;
     assert_eq!(report.outcome, Outcome::Ignored);
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invocation_that_ends_before_the_change_settled_says_so() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let now = wire.world().now();
+    let now = wire.account().now();
     let clock = Clock::new(
         now,
         Some(now.saturating_add(Duration::from_secs(3)).unwrap()),
@@ -495,7 +495,7 @@ async fn an_invocation_that_ends_before_the_change_settled_says_so() {
     let report =
         redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &event, &clock).await;
     assert_eq!(report.failure, Some(ErrorType::TimeLeft));
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -513,7 +513,7 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
         record("bodiless", json!(7)),
     ]});
     let records = sqs_batch(&batch).unwrap().unwrap();
-    let clock = Clock::new(wire.world().now(), None);
+    let clock = Clock::new(wire.account().now(), None);
     let aws: Aws = wire.clients();
     let mut outcomes = Vec::new();
     let failed = handle_batch(&aws, &config(&[]), &records, &clock, |report| {
@@ -529,13 +529,13 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
         Outcome::Failed,
     ];
     assert_eq!(outcomes, expected);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_shortest_settle() {
     for first in [0, 1] {
-        let mut world = World::new();
+        let mut world = FakeAws::new();
         let secret = world.make_secret("prod/db");
         world.make_service("api", &secret);
         tokio::time::sleep(Duration::from_millis(600_150)).await;
@@ -545,7 +545,7 @@ async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_s
         let wire = Wire::new(world);
         let (aws, config) = (wire.clients(), config(&[("REDEPLOY_SETTLE_SECONDS", "1")]));
         let events: Vec<_> = wire
-            .world()
+            .account()
             .events
             .drain(..)
             .map(|(_, event)| event)
@@ -554,7 +554,7 @@ async fn siblings_of_a_change_in_the_middle_of_a_second_redeploy_once_with_the_s
         for event in events.iter().skip(first).chain(&events).chain(&events) {
             invoke(&aws, &wire, &config, event).await;
         }
-        assert_eq!(wire.world().redeploys.len(), 1);
+        assert_eq!(wire.account().redeploys.len(), 1);
     }
 }
 
@@ -591,12 +591,12 @@ async fn a_request_attempted_again_touches_only_what_is_left() {
         }
     })
     .await;
-    wire.world()
+    wire.account()
         .fail_next("UpdateService", &[Fault::Refused("AccessDeniedException")]);
     let request = json!({"action": "redeploy", "secret": "prod/db"});
-    let asked_at = wire.world().now();
+    let asked_at = wire.account().now();
     for failure in [Some(ErrorType::PartialFailure), None] {
-        let mut clock = Clock::new(wire.world().now(), None);
+        let mut clock = Clock::new(wire.account().now(), None);
         clock.requested_at = asked_at;
         let report =
             redeploy_on_rotation::handler::handle(&wire.clients(), &config(&[]), &request, &clock)
@@ -604,12 +604,12 @@ async fn a_request_attempted_again_touches_only_what_is_left() {
         assert_eq!(report.failure, failure);
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
-    assert_eq!(wire.world().redeploys.len(), 2);
+    assert_eq!(wire.account().redeploys.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     for number in 0..20 {
         world.make_secret(&format!("prod/{number}"));
     }
@@ -628,9 +628,9 @@ async fn a_sweep_of_a_quiet_account_costs_one_pass_and_one_call_for_each_secret(
         (Outcome::NothingToDo, 120)
     );
     // One more for the tasks outside services: their number alone tells that there are none.
-    assert_eq!(wire.world().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
+    assert_eq!(wire.account().calls.len(), 1 + 2 + 12 + 120 + 20 + 1);
     invoke(&aws, &wire, &config(&[]), &sweep).await;
-    assert_eq!(wire.world().calls.len(), 2 * (1 + 2 + 12 + 20 + 1) + 120);
+    assert_eq!(wire.account().calls.len(), 2 * (1 + 2 + 12 + 20 + 1) + 120);
 }
 
 #[tokio::test(start_paused = true)]
@@ -644,9 +644,11 @@ async fn a_sweep_follows_parameters_tags_and_mappings() {
         world.make_service("other", "/app/other");
     })
     .await;
-    let now = wire.world().now();
-    wire.world().parameters.insert("/app/limit".to_owned(), now);
-    wire.world().parameters.insert(
+    let now = wire.account().now();
+    wire.account()
+        .parameters
+        .insert("/app/limit".to_owned(), now);
+    wire.account().parameters.insert(
         "/app/other".to_owned(),
         "2026-01-01T00:00:00Z".parse().unwrap(),
     );
@@ -684,14 +686,14 @@ async fn a_deployment_that_ends_has_its_service_examined_and_no_other() {
     });
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
-    assert_eq!(wire.world().calls_of("DescribeServices").len(), 1);
+    assert_eq!(wire.account().calls_of("DescribeServices").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_history_a_service_that_was_touched_before_is_not_touched_again() {
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next(
+    wire.account().fail_next(
         "ListServiceDeployments",
         &[Fault::Refused("AccessDeniedException")],
     );
@@ -704,12 +706,18 @@ async fn without_the_history_a_service_that_was_touched_before_is_not_touched_ag
             .unwrap()
             .contains("ecs:ListServiceDeployments")
     );
-    assert!(wire.world().redeploys.is_empty());
+    assert!(wire.account().redeploys.is_empty());
 }
 
 /// A running task that is not made by one of the services' current deployments.
-fn old_task(world: &mut World, number: u32, group: &str, started_by: &str, task_definition: &str) {
-    let task = Task {
+fn old_task(
+    world: &mut FakeAws,
+    number: u32,
+    group: &str,
+    started_by: &str,
+    task_definition: &str,
+) {
+    let task = LooseTask {
         cluster: CLUSTER.to_owned(),
         group: group.to_owned(),
         started_by: started_by.to_owned(),
@@ -739,7 +747,7 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     let (aws, config) = (wire.clients(), config(&[]));
     invoke(&aws, &wire, &config, &event).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    old_task(&mut wire.world(), 4, "family:api", "batch", "api");
+    old_task(&mut wire.account(), 4, "family:api", "batch", "api");
     tokio::time::sleep(Duration::from_mins(90)).await;
     let expected = [
         row("protected", "blocked", "stale-tasks"),
@@ -750,13 +758,13 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!(actions(&report), expected);
     // Tagged, the secret looks as if it had changed; the tasks from after the change still are what they were.
-    wire.world().describe("prod/db");
+    wire.account().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(90)).await;
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert_eq!(actions(&report), expected);
-    assert_eq!(wire.world().redeploys.len(), 2);
-    wire.world().tasks.clear();
-    wire.world().calls.clear();
+    assert_eq!(wire.account().redeploys.len(), 2);
+    wire.account().tasks.clear();
+    wire.account().calls.clear();
     let report = invoke(&aws, &wire, &config, &sweep).await;
     assert!(
         report
@@ -765,7 +773,7 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
             .all(|service| service.action == ServiceAction::Skipped),
         "{report:#?}"
     );
-    assert!(wire.world().calls_of("ListTasks").is_empty());
+    assert!(wire.account().calls_of("ListTasks").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -778,14 +786,14 @@ async fn a_service_whose_turn_comes_late_is_read_again_first() {
     .await;
     let ci = async {
         tokio::time::sleep(Duration::from_secs(40)).await;
-        let mut world = wire.world();
+        let mut world = wire.account();
         let last = world.services.keys().last().unwrap().clone();
         let definition = world.services[&last].deployments[0].task_definition.clone();
         world.deploy(&last, &definition);
     };
     let (aws, config) = (wire.clients(), config(&[]));
     let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
-    assert_eq!(wire.world().redeploys.len(), 299);
+    assert_eq!(wire.account().redeploys.len(), 299);
     assert!(actions(&report).contains(&row("api-299", "skipped", "already-fresh")));
 }
 
@@ -794,7 +802,7 @@ async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_swe
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     let sweep = json!({"action": "sweep"});
-    wire.world()
+    wire.account()
         .fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "skipped", "unknown")]);
@@ -807,7 +815,7 @@ async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_swe
             .contains("secretsmanager:DescribeSecret")
     );
     // What was not answered may be answered to the next attempt.
-    wire.world()
+    wire.account()
         .fail_next("DescribeSecret", &[Fault::Throttled; 20]);
     let report = invoke(&wire.clients(), &wire, &config(&[]), &sweep).await;
     assert_eq!(actions(&report), [row("api", "failed", "lookup-failed")]);
@@ -827,7 +835,7 @@ async fn a_sweep_waits_until_a_change_of_this_moment_has_settled() {
     .await;
     assert_eq!(actions(&report), [row("api", "redeployed", "stale")]);
     assert!(began.elapsed() >= Duration::from_secs(10));
-    let world = wire.world();
+    let world = wire.account();
     assert!(world.redeploys[0].0 > world.secrets["prod/db"].last_changed);
 }
 
@@ -852,21 +860,21 @@ async fn a_deployment_event_of_a_service_that_no_lookup_could_find_is_left_alone
         });
         invoke(&wire.clients(), &wire, &config(&vars), &event).await;
         assert_eq!(
-            wire.world().calls_of("DescribeServices").len(),
+            wire.account().calls_of("DescribeServices").len(),
             calls,
             "{name}"
         );
     }
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
-    let version = wire.world().request_rotation("prod/db");
-    let (_, event) = wire.world().events.pop().unwrap();
+    let version = wire.account().request_rotation("prod/db");
+    let (_, event) = wire.account().events.pop().unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    wire.world().finish_rotation("prod/db", &version);
+    wire.account().finish_rotation("prod/db", &version);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let (aws, config) = (wire.clients(), config(&[]));
     assert_eq!(
@@ -874,7 +882,7 @@ async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
         Outcome::Redeployed
     );
     // Tagged, so that LastChangedDate is later than the new deployment.
-    wire.world().describe("prod/db");
+    wire.account().describe("prod/db");
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(
         invoke(&aws, &wire, &config, &event).await.outcome,
@@ -884,7 +892,7 @@ async fn a_late_request_for_a_rotation_goes_by_the_time_of_the_rotation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
-    let mut world = World::new();
+    let mut world = FakeAws::new();
     world.quotas.unlimited = true;
     let secrets: Vec<_> = (0..200)
         .map(|number| world.make_secret(&format!("prod/{number}")))
@@ -911,18 +919,18 @@ async fn a_sweep_over_a_large_account_keeps_to_its_budget_of_calls() {
         (report.outcome, report.services.len()),
         (Outcome::NothingToDo, 1000)
     );
-    let cold = wire.world().calls.len();
+    let cold = wire.account().calls.len();
     assert!(cold <= 10 + 100 + 600 + 2 + 200, "{cold} calls");
-    wire.world().calls.clear();
+    wire.account().calls.clear();
     invoke(&aws, &wire, &config, &sweep).await;
-    assert!(wire.world().calls_of("DescribeTaskDefinition").is_empty());
+    assert!(wire.account().calls_of("DescribeTaskDefinition").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_without_the_history_of_deployments_is_no_obstacle() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().fail_next(
+    wire.account().fail_next(
         "ListServiceDeployments",
         &[Fault::Refused("UnknownOperationException"); 8],
     );
@@ -955,10 +963,10 @@ async fn what_could_not_be_dated_is_not_hidden_by_what_was() {
         Outcome::Redeployed
     );
     tokio::time::sleep(Duration::from_mins(10)).await;
-    wire.world().put_value("prod/mail");
+    wire.account().put_value("prod/mail");
     tokio::time::sleep(Duration::from_mins(10)).await;
     // One of the two secrets has an answer, by which the service is fresh.
-    wire.world()
+    wire.account()
         .fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(&aws, &wire, &config, &sweep).await;
     let dated = report
@@ -978,19 +986,19 @@ async fn a_failure_without_a_name_is_not_taken_for_an_endpoint_without_a_memory(
     let (wire, event) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let api = wire.world().services.keys().next().unwrap().clone();
-    wire.world().roll_back(&api);
+    let api = wire.account().services.keys().next().unwrap().clone();
+    wire.account().roll_back(&api);
     for (times, expected) in [
         (3, row("api", "blocked", "rolled-back")),
         (20, row("api", "failed", "lookup-failed")),
     ] {
-        wire.world().faults.clear();
-        wire.world()
+        wire.account().faults.clear();
+        wire.account()
             .fail_next("ListServiceDeployments", &vec![Fault::NamelessError; times]);
         let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
         assert_eq!(actions(&report), [expected]);
     }
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1003,7 +1011,7 @@ async fn a_lost_answer_whose_rollout_was_rolled_back_meanwhile_is_no_reason_for_
     .await;
     let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
     assert_eq!(actions(&report), [row("api", "blocked", "rolled-back")]);
-    assert_eq!(wire.world().redeploys.len(), 1);
+    assert_eq!(wire.account().redeploys.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1018,7 +1026,7 @@ async fn a_sweep_finds_a_parameter_whose_only_slash_is_the_first() {
             .insert("Other".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap());
     })
     .await;
-    wire.world().put_parameter("/Oncall");
+    wire.account().put_parameter("/Oncall");
     tokio::time::sleep(Duration::from_mins(10)).await;
     let report = invoke(
         &wire.clients(),
@@ -1043,14 +1051,14 @@ async fn a_sweep_right_after_a_change_says_what_it_cannot_know() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     {
-        let mut world = wire.world();
+        let mut world = wire.account();
         let (api, service) = world.services.first_key_value().unwrap();
         let (api, definition) = (api.clone(), service.deployments[0].task_definition.clone());
         world.deploy(&api, &definition);
     }
     tokio::time::sleep(Duration::from_mins(1)).await;
-    wire.world().describe("prod/db");
-    wire.world()
+    wire.account().describe("prod/db");
+    wire.account()
         .fail_next("LookupEvents", &[Fault::Refused("AccessDeniedException")]);
     let report = invoke(
         &wire.clients(),

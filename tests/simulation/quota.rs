@@ -24,7 +24,10 @@ fn category(operation: &str) -> (&'static str, f64, f64) {
         "UpdateService" => ("service modify", 50.0, 5.0),
         "DescribeTaskDefinition" => ("task definition read", 50.0, 20.0),
         "ListTasks" | "DescribeTasks" => ("cluster resource read", 100.0, 20.0),
-        "ListServiceDeployments" => ("service deployment", 50.0, 20.0),
+        "ListServiceDeployments" | "DescribeServiceDeployments" => {
+            ("service deployment", 50.0, 20.0)
+        }
+        "DescribeServiceRevisions" => ("service revision", 50.0, 20.0),
         "GetResources" => ("tagging", 15.0, 15.0),
         "LookupEvents" => ("CloudTrail", 2.0, 2.0),
         "DescribeParameters" => ("parameters", 40.0, 40.0),

@@ -1,0 +1,258 @@
+//! Storms: what many changes at once cost, in calls and in time, on documented quotas.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::scene::{Lambda, config, invoke};
+use crate::simulation::account::{FakeAws, Family};
+use crate::simulation::wire::Wire;
+
+/// How long a call takes.
+const LATENCY: Duration = Duration::from_millis(50);
+/// How long a rollout takes.
+const ROLLOUT: Duration = Duration::from_mins(1);
+
+/// Makes a service that reads one thing.
+fn make_service(account: &mut FakeAws, cluster: &str, name: &str, value_from: &str) -> String {
+    let secrets = [json!({"name": "S", "valueFrom": value_from})];
+    let definition = json!({"containerDefinitions": [{"name": "app", "secrets": secrets}]});
+    let arn = account.make_service_in(cluster, name, definition);
+    account.services.get_mut(&arn).unwrap().takes = ROLLOUT;
+    arn
+}
+
+/// The calls that ECS got.
+fn ecs_calls(account: &FakeAws) -> usize {
+    let others = [
+        "DescribeSecret",
+        "ListSecretVersionIds",
+        "LookupEvents",
+        "DescribeParameters",
+        "GetResources",
+    ];
+    account
+        .calls
+        .iter()
+        .filter(|(operation, _)| !others.contains(&operation.as_str()))
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s17_two_hundred_secrets_change_within_ten_seconds() {
+    const FOLLOWERS: usize = 429;
+    let mut account = FakeAws::new();
+    account.latency = LATENCY;
+    let secrets: Vec<_> = (0..200)
+        .map(|number| account.make_secret(&format!("prod/{number}")))
+        .collect();
+    let clusters: Vec<_> = (0..20)
+        .map(|number| account.make_cluster(&format!("c{number}")))
+        .collect();
+    let mut followers = Vec::new();
+    for number in 0..1000 {
+        let (cluster, name) = (&clusters[number % 20], format!("api-{number:03}"));
+        let other = format!("/app/{number}");
+        let value_from = if number < FOLLOWERS {
+            &secrets[number % 200]
+        } else {
+            &other
+        };
+        let arn = make_service(&mut account, cluster, &name, value_from);
+        followers.extend((number < FOLLOWERS).then_some(arn));
+    }
+    sleep(Duration::from_mins(10)).await;
+    let wire = Wire::new(account);
+    let mut lambda = Lambda::new(wire.clone(), config(&[]));
+    let over = std::cell::Cell::new(false);
+    let changes = async {
+        for number in 0..200 {
+            wire.account().put_value(&format!("prod/{number}"));
+            sleep(Duration::from_millis(50)).await;
+        }
+        over.set(true);
+    };
+    let all_fresh = async {
+        sleep(Duration::from_secs(11)).await;
+        loop {
+            let (fresh, now) = {
+                let account = wire.account();
+                (
+                    followers.iter().all(|arn| !account.is_stale(arn)),
+                    account.now(),
+                )
+            };
+            if fresh {
+                return now;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let (_, _, fresh_at) = tokio::join!(changes, lambda.until(|| over.get()), all_fresh);
+    let account = wire.account();
+    let redeployed: BTreeSet<_> = account.redeploys.iter().map(|(_, arn)| arn).collect();
+    assert_eq!(
+        (redeployed.len(), account.redeploys.len()),
+        (FOLLOWERS, FOLLOWERS),
+        "each once"
+    );
+    let took = fresh_at.duration_since(account.moves[199]).as_secs();
+    let calls = account.calls.len();
+    let oldest = lambda.queue.ages.iter().max().unwrap().as_secs();
+    // The lists, the descriptions, the definitions; a description of the service and one of the
+    // secret for each event of a secret or a rollout; the updates.
+    let scan = 2 + 20 + 100 + 1000;
+    let floor = scan + 2 * (200 + FOLLOWERS) + FOLLOWERS;
+    println!(
+        "{calls} calls, the floor is {floor}; all fresh after {took} s; {} invocations, the oldest event was {oldest} s \
+         old; {} calls refused",
+        lambda.reports.len(),
+        account.quotas.refused
+    );
+    assert!(
+        lambda.queue.dropped.is_empty(),
+        "{:?}",
+        lambda.queue.dropped.first()
+    );
+    assert!(
+        calls * 10 <= floor * 13,
+        "{calls} calls, the floor is {floor}"
+    );
+    // The definitions at half of 20 a second, then the updates at half of 5.
+    assert!(took <= 420, "{took} s");
+}
+
+/// Five hundred services, one of which follows `prod/db`, and a process that has seen them.
+async fn warm_account() -> (Lambda, String) {
+    let mut account = FakeAws::new();
+    account.latency = LATENCY;
+    let secret = account.make_secret("prod/db");
+    let cluster = account.make_cluster("c");
+    let api = make_service(&mut account, &cluster, "api", &secret);
+    for number in 0..499 {
+        make_service(
+            &mut account,
+            &cluster,
+            &format!("other-{number:03}"),
+            &format!("/app/{number}"),
+        );
+        account.parameters.insert(
+            format!("/app/{number}"),
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        );
+    }
+    sleep(Duration::from_mins(10)).await;
+    let lambda = Lambda::new(Wire::new(account), config(&[]));
+    lambda.sweep().await;
+    sleep(Duration::from_mins(10)).await;
+    (lambda, api)
+}
+
+/// How long it takes until the follower is redeployed, after so many parameters that nobody reads.
+async fn after_unread_parameters(count: usize) -> i64 {
+    let (mut lambda, api) = warm_account().await;
+    let wire = lambda.wire.clone();
+    let over = std::cell::Cell::new(false);
+    let changes = async {
+        for number in 0..count {
+            wire.account().put_parameter(&format!("/unread/{number}"));
+            sleep(Duration::from_millis(20)).await;
+        }
+        wire.account().put_value("prod/db");
+        over.set(true);
+    };
+    tokio::join!(changes, lambda.until(|| over.get()));
+    let account = wire.account();
+    assert_eq!(account.redeploys.len(), 1);
+    assert_eq!(account.redeploys[0].1, api);
+    account.redeploys[0]
+        .0
+        .duration_since(account.moves[0])
+        .as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s18_parameters_that_nobody_reads_keep_nobody_waiting() {
+    for count in [0, 50, 500] {
+        let waited = after_unread_parameters(count).await;
+        println!("after {count} parameters: {waited} s");
+        assert!(waited <= 30, "{waited} s after {count} parameters");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_hundred_clusters_with_one_service_cost_a_handful_of_calls() {
+    let mut account = FakeAws::new();
+    account.latency = LATENCY;
+    let secret = account.make_secret("prod/db");
+    account.make_service("api", &secret);
+    for number in 0..299 {
+        account.make_cluster(&format!("AWSBatch-{number}"));
+    }
+    sleep(Duration::from_mins(10)).await;
+    let wire = Wire::new(account);
+    let aws = wire.clients();
+    for changes in 1..=2 {
+        let event = {
+            let mut account = wire.account();
+            account.put_value("prod/db");
+            let events = std::mem::take(&mut account.events);
+            account.calls.clear();
+            events
+                .into_iter()
+                .find(|(family, _)| *family == Family::Native)
+                .unwrap()
+                .1
+        };
+        invoke(&aws, &wire, &config(&[]), &event).await;
+        sleep(Duration::from_mins(10)).await;
+        assert_eq!(wire.account().redeploys.len(), changes);
+    }
+    let calls = ecs_calls(&wire.account());
+    assert!(calls <= 10, "{calls} calls of the second event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn six_deployment_events_ask_cloudtrail_for_a_page_each() {
+    let mut account = FakeAws::new();
+    account.latency = LATENCY;
+    account.trail_lag = Duration::from_mins(1);
+    let secrets: Vec<_> = (0..200)
+        .map(|number| account.make_secret(&format!("prod/{number}")))
+        .collect();
+    for name in 0..200 {
+        account.put_value(&format!("prod/{name}"));
+    }
+    sleep(Duration::from_mins(60)).await;
+    let services: Vec<_> = (0..6)
+        .map(|number| account.make_service(&format!("api-{number}"), &secrets[number]))
+        .collect();
+    sleep(Duration::from_mins(60)).await;
+    // Somebody's tags, again and again.
+    for _ in 0..15 {
+        for name in 0..200 {
+            account.describe(&format!("prod/{name}"));
+        }
+        sleep(Duration::from_mins(1)).await;
+    }
+    assert!(account.trail.len() >= 3000);
+    sleep(Duration::from_mins(10)).await;
+    let wire = Wire::new(account);
+    let aws = wire.clients();
+    for service in &services {
+        let completed = json!({
+            "source": "aws.ecs", "detail-type": "ECS Deployment State Change", "resources": [service],
+            "account": "123456789012", "region": "eu-west-1",
+            "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED", "deploymentId": "ecs-svc/1"},
+        });
+        let report = invoke(&aws, &wire, &config(&[]), &completed).await;
+        assert_eq!(report.failure, None, "{report:#?}");
+        let said: Value = serde_json::to_value(&report).unwrap();
+        assert_ne!(said["services"][0]["reason"], "unknown", "{said}");
+    }
+    let lookups = wire.account().calls_of("LookupEvents").len();
+    assert!(lookups <= 12, "{lookups} lookups");
+    assert!(wire.account().redeploys.is_empty());
+}
