@@ -118,7 +118,7 @@ pub fn first_facts(trigger: Trigger, clock: &Clock) -> Result<Facts, Box<Report>
         }
         Intent::Changed(change) => {
             check_time(kind, change.reported.not_after, clock)?;
-            facts.add_change(change);
+            facts.announce(change);
         }
         Intent::MayHaveChanged(claim) => {
             claim.at.map_or(Ok(()), |at| check_time(kind, at, clock))?;
@@ -131,7 +131,7 @@ pub fn first_facts(trigger: Trigger, clock: &Clock) -> Result<Facts, Box<Report>
                 Target::Secret(name) => match ParameterArn::parse(&name) {
                     Some(arn) => {
                         let moved = Bounds::exact(clock.requested_at);
-                        facts.add_change(Change::new(Source::Parameter(arn), None, moved));
+                        facts.announce(Change::new(Source::Parameter(arn), None, moved));
                     }
                     None => {
                         facts.unconfirmed = Some(unconfirmed(UnconfirmedChange {

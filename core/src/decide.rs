@@ -35,6 +35,9 @@ pub struct Decision {
 pub(crate) struct Verdict {
     pub(crate) decision: Decision,
     pub(crate) questions: Vec<Question>,
+    /// The upper bound of the last change that the workload may not have, UTC: nothing is done
+    /// before that has settled.
+    pub(crate) changed: Timestamp,
 }
 
 /// The tasks are asked about when more than this lies between the change and the look.
@@ -98,12 +101,8 @@ pub(crate) fn decide(
         .iter()
         .map(|related| related.known.moved.not_after)
         .max()?;
-    match youngest_tasks(workload, changed) {
-        Tasks::AllSince if workload.platform != Platform::StandaloneTask => {
-            return Some(verdict(workload, Reason::AlreadyFresh, &about, questions));
-        }
-        Tasks::Unasked => questions.push(Question::Tasks(workload.arn.clone())),
-        Tasks::AllSince | Tasks::SomeBefore | Tasks::NotNeeded => {}
+    if needs_tasks(workload, &about) {
+        questions.push(Question::Tasks(workload.arn.clone()));
     }
     if oldest == Age::Unknown {
         return Some(verdict(workload, Reason::Unknown, &about, questions));
@@ -111,9 +110,10 @@ pub(crate) fn decide(
     about.retain(|related| age_of(related) == Age::Stale);
     let reason = stale(workload, &about, policy, now, &mut questions);
     let mut verdict = verdict(workload, reason, &about, questions);
+    verdict.changed = changed;
     if reason == Reason::DeploymentInProgress {
-        let changed = certainly_changed(&about);
-        let in_progress = workload.in_progress(changed, now);
+        let since = certainly_changed(&about);
+        let in_progress = workload.in_progress(since, now);
         verdict.decision.until = in_progress.and_then(|in_progress| in_progress.until);
     }
     if reason == Reason::LookupFailed {
@@ -122,23 +122,22 @@ pub(crate) fn decide(
     Some(verdict)
 }
 
-/// Whether a workload has the values of all these changes, whether it follows them or not.
-pub(crate) fn is_fresh<'a>(
-    workload: &Workload,
-    mut changes: impl Iterator<Item = &'a Change>,
-) -> bool {
-    workload.newest().is_some_and(|newest| {
-        changes.all(|change| newest.created_at >= change.moved().fresh_from())
-    })
-}
-
 fn age(workload: &Workload, related: &Related) -> Age {
     let moved = related.known.moved;
-    match workload.newest() {
-        Some(newest) if newest.created_at >= moved.fresh_from() => Age::Fresh,
-        Some(newest) if !moved.is_exact() && newest.created_at >= moved.not_before => Age::Unknown,
+    match started_at(workload) {
+        Some(started) if started >= moved.fresh_from() => Age::Fresh,
+        Some(started) if !moved.is_exact() && started >= moved.not_before => Age::Unknown,
         _ => Age::Stale,
     }
+}
+
+/// When the tasks of a workload started at the earliest: at the creation of its newest deployment,
+/// or later where all of them were replaced since.
+fn started_at(workload: &Workload) -> Option<Timestamp> {
+    let deployed = workload.newest().map(|newest| newest.created_at);
+    let tasks = workload.tasks.known().into_iter().flatten();
+    let oldest = tasks.map(|task| task.created_at).min();
+    deployed.max(oldest)
 }
 
 /// The newest deployment is newer than all changes. Older tasks may have outlived its rollout.
@@ -200,33 +199,22 @@ fn version_stored(change: &Change) -> Option<Question> {
     is_open.then(|| Question::VersionStored(change.source.clone()))
 }
 
-/// What the tasks say about a change.
-enum Tasks {
-    /// The look is so close to the change that no task can have been replaced since.
-    NotNeeded,
-    Unasked,
-    AllSince,
-    SomeBefore,
-}
-
-fn youngest_tasks(workload: &Workload, changed: Timestamp) -> Tasks {
-    let is_close = |seen: Timestamp| seen.duration_since(changed).abs() <= CLOSE;
-    let seen = [workload.read_at, workload.seen_at];
-    match workload.tasks.known() {
-        Some(tasks) if tasks.is_empty() => Tasks::SomeBefore,
-        Some(tasks)
-            if tasks
+/// Whether the tasks must be asked about. Where the look is close to the change, hardly any can have
+/// been replaced since.
+fn needs_tasks(workload: &Workload, about: &[Related]) -> bool {
+    let is_close = |seen: Timestamp| {
+        about.iter().all(|related| {
+            let moved = related.known.moved;
+            let bounds = [moved.not_before, moved.not_after];
+            bounds
                 .iter()
-                .all(|task| task.created_at >= fresh_from(changed)) =>
-        {
-            Tasks::AllSince
-        }
-        Some(_) => Tasks::SomeBefore,
-        None if workload.platform == Platform::StandaloneTask => Tasks::NotNeeded,
-        None if !workload.tasks.is_unasked() => Tasks::SomeBefore,
-        None if seen.into_iter().flatten().any(is_close) => Tasks::NotNeeded,
-        None => Tasks::Unasked,
-    }
+                .all(|at| seen.duration_since(*at).abs() <= CLOSE)
+        })
+    };
+    let mut seen = [workload.read_at, workload.seen_at].into_iter().flatten();
+    workload.tasks.is_unasked()
+        && workload.platform != Platform::StandaloneTask
+        && !seen.any(is_close)
 }
 
 /// The rows of a service whose tasks hold the old value.
@@ -358,6 +346,7 @@ fn verdict(
         error: None,
     };
     Verdict {
+        changed: decision.at,
         decision,
         questions,
     }

@@ -40,6 +40,22 @@ pub enum GapKind {
 }
 
 impl Gap {
+    /// The same about a service itself: nobody knows whether it is stale, so the invocation fails.
+    #[must_use]
+    pub fn of_a_service(self) -> Self {
+        let kind = match self.kind {
+            GapKind::Denied | GapKind::Invalid => GapKind::Failed,
+            kind => kind,
+        };
+        Self { kind, ..self }
+    }
+
+    /// Whether the next attempt meets the same.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        !matches!(self.kind, GapKind::Throttled | GapKind::Failed)
+    }
+
     /// The reason that a report gives.
     #[must_use]
     pub fn reason(&self) -> Reason {

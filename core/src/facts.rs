@@ -39,6 +39,8 @@ pub struct Facts {
     pub requested_at: Option<Timestamp>,
     /// What changed.
     pub changes: BTreeMap<Source, Change>,
+    /// The sources of the changes that the event or request itself is about.
+    pub announced: BTreeSet<Source>,
     /// What may have changed, by an event that cannot tell.
     pub unconfirmed: Option<Unconfirmed>,
     /// Whether the service exists that the invocation is about.
@@ -192,6 +194,7 @@ impl Facts {
             completed: None,
             requested_at: None,
             changes: BTreeMap::new(),
+            announced: BTreeSet::new(),
             unconfirmed: None,
             service: Fact::Unasked,
             looked_at: Fact::Unasked,
@@ -203,8 +206,23 @@ impl Facts {
         }
     }
 
+    /// Adds a change that the event or request is about.
+    pub fn announce(&mut self, change: Change) {
+        self.announced.insert(change.source.clone());
+        self.add_change(change);
+    }
+
+    /// Whether a workload has the values of everything that changed, whether it follows it or not.
+    #[must_use]
+    pub fn is_up_to_date(&self, workload: &Workload) -> bool {
+        workload.newest().is_some_and(|newest| {
+            let mut changes = self.changes.values();
+            changes.all(|change| newest.created_at >= change.moved().fresh_from())
+        })
+    }
+
     /// Adds a change, unless the same one is known.
-    pub fn add_change(&mut self, change: Change) {
+    fn add_change(&mut self, change: Change) {
         let known = self.changes.get(&change.source);
         let is_known = known.is_some_and(|known| {
             known.version == change.version && known.reported == change.reported
@@ -348,6 +366,10 @@ impl Facts {
                         .any(|known| known.is_called(&workload.arn));
             if is_wanted && !is_known {
                 let mut workload = workload.clone();
+                if self.scope != Scope::Followers {
+                    // Only an event is handled so soon that it counts.
+                    workload.seen_at = None;
+                }
                 let forced = forced.get(&workload.arn);
                 // An older one is shown by what was read since.
                 let is_newer = |own: &&Deployment| Some(own.created_at) > workload.read_at;
@@ -423,12 +445,6 @@ impl Facts {
                 .map(|used| used.reference().to_string().into())
                 .collect(),
         };
-        // What only could not be described is not described as denied: nobody knows if it is stale.
-        let kind = if kind == GapKind::Denied {
-            GapKind::Failed
-        } else {
-            kind
-        };
         let unexamined = Unexamined {
             gap: Gap { kind, error },
             sources,
@@ -465,7 +481,7 @@ impl Facts {
         };
         unconfirmed.answer = answer;
         for change in changes {
-            self.add_change(change);
+            self.announce(change);
         }
     }
 
@@ -514,7 +530,15 @@ impl Facts {
             None => {}
         }
         for change in changes {
-            self.add_change(change);
+            // The event knows its own change better, unless there was another one since.
+            let known = self.changes.get(&change.source);
+            let is_same = known.is_some_and(|known| {
+                self.announced.contains(&change.source)
+                    && (known.version.is_none() || known.version == change.version)
+            });
+            if !is_same {
+                self.add_change(change);
+            }
         }
         self.followed.insert(followed, last_change);
     }

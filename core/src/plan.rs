@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::change::{Change, Source};
 use crate::confirm::Confirmation;
-use crate::decide::{Decision, Verdict, decide, is_fresh};
+use crate::decide::{Decision, Verdict, decide};
 use crate::fact::{Fact, Gap, GapKind};
 use crate::facts::{Existence, Facts, Followed, LastChange, Scope};
 use crate::policy::Policy;
 use crate::reason::{Action, Reason};
 use crate::relation::Relations;
-use crate::workload::{Platform, Use, Workload};
+use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Use, Workload};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,7 +193,13 @@ fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
             Fact::Known(Existence::Nowhere | Existence::OutOfScope) if is_request => {
                 end(End::NoService)
             }
-            Fact::Known(_) | Fact::Unavailable(_) => None,
+            Fact::Known(Existence::OutOfScope) => {
+                end(End::Ignored("the service is not in scope".to_owned()))
+            }
+            Fact::Known(Existence::Nowhere) => {
+                end(End::Ignored("the service does not exist".to_owned()))
+            }
+            Fact::Known(Existence::Here) | Fact::Unavailable(_) => None,
         },
         _ => None,
     }
@@ -237,7 +243,7 @@ fn judge(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Timestamp> {
-    ask_for_last_changes(facts, plan);
+    ask_for_last_changes(facts, policy, now, plan);
     if let Some(question) = look_for_siblings(facts, policy, now) {
         plan.questions.insert(question);
     }
@@ -263,17 +269,18 @@ fn judge(
                 .extend(verdict.map(|verdict| verdict.decision));
             continue;
         }
-        let verdict = with_gaps(facts, workload, verdict);
+        let verdict = with_gaps(facts, workload, policy, now, verdict);
         let Some(Verdict {
             decision,
             questions,
+            changed,
         }) = verdict
         else {
             continue;
         };
         plan.questions.extend(questions);
         if decision.action() == Action::Redeploy && policy.acts {
-            let settled_from = policy.settled_from(decision.at);
+            let settled_from = policy.settled_from(changed);
             if now < settled_from {
                 unsettled = unsettled.max(Some(settled_from));
             } else {
@@ -286,7 +293,7 @@ fn judge(
     for (name, unexamined) in &facts.unexamined {
         plan.decisions.push(Decision {
             workload: name.as_str().into(),
-            reason: unexamined.gap.reason(),
+            reason: unexamined.gap.clone().of_a_service().reason(),
             sources: unexamined.sources.clone(),
             at: Timestamp::MIN,
             until: None,
@@ -351,10 +358,18 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
     }
 }
 
-/// Whether the last changes of what a workload follows must be known.
-fn must_be_dated(facts: &Facts, workload: &Workload) -> bool {
+/// Whether the last changes of what a workload follows must be known. A service that was deployed a
+/// moment ago may be in the middle of a series of changes.
+fn must_be_dated(facts: &Facts, workload: &Workload, policy: &Policy, now: Timestamp) -> bool {
+    let is_young =
+        |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
     let is_in_scope = match &facts.scope {
-        Scope::Followers => false,
+        Scope::Followers => {
+            policy.acts
+                && facts.requested_at.is_none()
+                && workload.newest().is_some_and(is_young)
+                && !facts.is_up_to_date(workload)
+        }
         Scope::Everything => true,
         // Those that follow the same are judged by what they share.
         Scope::Around(arn) | Scope::Service(arn) => workload.is_called(arn),
@@ -362,11 +377,11 @@ fn must_be_dated(facts: &Facts, workload: &Workload) -> bool {
     is_in_scope && workload.may_be_redeployed()
 }
 
-fn ask_for_last_changes(facts: &Facts, plan: &mut Plan) {
+fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     let dated = facts
         .workloads
         .values()
-        .filter(|workload| must_be_dated(facts, workload));
+        .filter(|workload| must_be_dated(facts, workload, policy, now));
     let unasked: BTreeSet<_> = dated
         .flat_map(Workload::followed)
         .filter(|(followed, labels)| {
@@ -400,12 +415,24 @@ fn look_for_siblings(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Q
 }
 
 /// The verdict, unless what could not be looked up decides.
-fn with_gaps(facts: &Facts, workload: &Workload, verdict: Option<Verdict>) -> Option<Verdict> {
+fn with_gaps(
+    facts: &Facts,
+    workload: &Workload,
+    policy: &Policy,
+    now: Timestamp,
+    verdict: Option<Verdict>,
+) -> Option<Verdict> {
     let mut gaps: Vec<(Gap, Vec<Arc<str>>)> = Vec::new();
     if workload.may_be_redeployed() {
-        gaps.extend(workload.unread.clone().map(|gap| (gap, Vec::new())));
+        gaps.extend(
+            workload
+                .unread
+                .clone()
+                .map(|gap| (gap.of_a_service(), Vec::new())),
+        );
     }
-    if must_be_dated(facts, workload) || workload.platform == Platform::StandaloneTask {
+    if must_be_dated(facts, workload, policy, now) || workload.platform == Platform::StandaloneTask
+    {
         for followed in workload.followed().into_keys() {
             let last_change = facts.followed.get(&followed);
             if let Some(gap) = last_change.and_then(|last_change| last_change.found.gap()) {
@@ -418,7 +445,7 @@ fn with_gaps(facts: &Facts, workload: &Workload, verdict: Option<Verdict>) -> Op
             }
         }
     }
-    let is_fresh = is_fresh(workload, facts.changes.values());
+    let is_fresh = facts.is_up_to_date(workload);
     let Some(mut verdict) = verdict else {
         let (gap, sources) = gaps.into_iter().next()?;
         let is_enough = is_fresh && sources.is_empty() && !facts.changes.is_empty();
@@ -432,6 +459,7 @@ fn with_gaps(facts: &Facts, workload: &Workload, verdict: Option<Verdict>) -> Op
                 error: Some(gap.error),
             },
             questions: Vec::new(),
+            changed: Timestamp::MIN,
         });
     };
     for (gap, sources) in &gaps {
@@ -451,7 +479,7 @@ pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
         .flat_map(|decision| &decision.sources)
         .collect();
     let is_reported = |change: &&Change| {
-        matches!(facts.scope, Scope::Followers) || {
+        facts.announced.contains(&change.source) || {
             let name: Arc<str> = change.source.to_string().into();
             named.contains(&name)
         }

@@ -73,12 +73,12 @@ impl Aws {
                 let whole = facts.scope == Scope::Everything;
                 let look = self.look(config, not_before, whole, now).await;
                 let forced = lock(&self.memory).all_forced();
-                Answer::Look(look.map_err(|error| error.lookup_gap()), forced)
+                Answer::Look(look.map_err(|error| error.gap()), forced)
             }
             Question::Service(name) => {
                 let completed = facts.completed.as_deref();
                 let service = self.service(config, &name, completed, now()).await;
-                Answer::Service(service.map_err(|error| error.lookup_gap()))
+                Answer::Service(service.map_err(|error| error.gap()))
             }
             Question::Secret => {
                 let claim = &facts.unconfirmed.as_ref()?.claim;

@@ -1,6 +1,6 @@
 //! When labels moved, by CloudTrail's event history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
 use jiff::{SignedDuration, Timestamp};
@@ -45,6 +45,8 @@ struct Budget {
 struct Found {
     records: Vec<UnconfirmedChange>,
     is_whole: bool,
+    /// When the newest event of each secret happened, whatever it was.
+    latest: BTreeMap<Source, Timestamp>,
 }
 
 impl Aws {
@@ -98,7 +100,11 @@ impl Aws {
         let shown = now.saturating_sub(LAG).unwrap_or(Timestamp::MIN);
         let mut memory = lock(&self.memory);
         for change in open {
-            let is_complete = found.is_whole && change.moved().not_after < shown;
+            // What changed the secret last is shown, or would be.
+            let last_changed = change.moved().not_after;
+            let latest = found.latest.get(&change.source);
+            let is_shown = latest.is_some_and(|latest| *latest >= last_changed);
+            let is_complete = found.is_whole && (is_shown || last_changed < shown);
             let moved = find_move(change, &found.records, is_complete);
             if let Some(moved) = moved.filter(|moved| is_final(*moved, is_complete)) {
                 memory.moves.insert(key(change), moved);
@@ -125,10 +131,13 @@ impl Aws {
             };
             for name in [SecretArn::name(arn).to_owned(), arn.to_string()] {
                 let key = LookupAttributeKey::ResourceName;
-                let found = self.lookup_events(key, &name, time, budget).await?;
+                let (found, latest) = self.lookup_events(key, &name, time, budget).await?;
                 let is_enough = find_move(change, &found.records, found.is_whole).is_some();
                 all.is_whole &= found.is_whole;
                 all.records.extend(found.records);
+                if let Some(latest) = latest {
+                    all.latest.insert(change.source.clone(), latest);
+                }
                 if is_enough {
                     break;
                 }
@@ -149,21 +158,21 @@ impl Aws {
         };
         for name in MOVES {
             let key = LookupAttributeKey::EventName;
-            let found = self.lookup_events(key, name, time, budget).await?;
+            let (found, _) = self.lookup_events(key, name, time, budget).await?;
             all.is_whole &= found.is_whole;
             all.records.extend(found.records);
         }
         Ok(all)
     }
 
-    /// The newest events with this attribute in that time.
+    /// The newest events with this attribute in that time, and when the newest of all happened.
     async fn lookup_events(
         &self,
         key: LookupAttributeKey,
         value: &str,
         (from, to): (Timestamp, Timestamp),
         budget: &mut Budget,
-    ) -> Result<Found, AwsError> {
+    ) -> Result<(Found, Option<Timestamp>), AwsError> {
         const ACTION: &str = "cloudtrail:LookupEvents";
         let seconds = aws_sdk_cloudtrail::primitives::DateTime::from_secs;
         let attribute = LookupAttribute::builder()
@@ -180,12 +189,17 @@ impl Aws {
         let call = call.start_time(seconds(from.as_second()));
         let call = call.end_time(seconds(to.as_second() + 1));
         let mut found = Found::default();
+        let mut latest = None;
         let mut token = None;
         while budget.pages > 0 {
             budget.pages -= 1;
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self.read(ApiBucket::CloudTrail, ACTION, page).await?;
             let events = page.events.unwrap_or_default();
+            let times = events
+                .iter()
+                .filter_map(|event| end_of_second(event.event_time()?));
+            latest = latest.max(times.max());
             found.records.extend(events.into_iter().filter_map(record));
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
@@ -193,7 +207,7 @@ impl Aws {
                 break;
             }
         }
-        Ok(found)
+        Ok((found, latest))
     }
 }
 
@@ -205,6 +219,11 @@ fn is_final(moved: TrailMove, is_complete: bool) -> bool {
 fn key(change: &Change) -> Moved {
     let last_changed = change.reported.not_after;
     (change.source.clone(), change.version.clone(), last_changed)
+}
+
+/// The end of the second of an event, because CloudTrail cuts its times.
+fn end_of_second(time: &aws_sdk_cloudtrail::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.secs() + 1).ok()
 }
 
 /// What an event claims, read as EventBridge would have delivered it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_sdk_ecs::types::Cluster;
 use redeploy_core::arn::Arn;
 
+use super::client::lock;
 use super::paging::{PAGE_SIZE, in_parallel, pages};
 use super::{ApiBucket, Aws, AwsError};
 
@@ -87,10 +88,17 @@ impl Aws {
         .await
     }
 
-    /// Whether a resource is of another account, where a cluster of our own says which that is.
+    /// Whether a resource is of another account than the clusters here.
     pub(super) async fn is_of_another_account(&self, arn: &Arn) -> bool {
-        let clusters = self.list_clusters().await.unwrap_or_default();
-        let own = clusters.iter().find_map(|cluster| Arn::parse(cluster));
-        own.is_some_and(|own| own.account != arn.account)
+        let known = lock(&self.memory).account().map(str::to_owned);
+        let own = match known {
+            Some(own) => Some(own),
+            None => {
+                let clusters = self.list_clusters().await.unwrap_or_default();
+                let own = clusters.iter().find_map(|cluster| Arn::parse(cluster));
+                own.map(|own| lock(&self.memory).location(&own).account.clone())
+            }
+        };
+        own.is_some_and(|own| own != arn.account)
     }
 }

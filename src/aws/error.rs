@@ -99,20 +99,6 @@ impl AwsError {
         }
     }
 
-    /// Why a service could not be examined: nobody knows whether it is stale, so the invocation
-    /// fails.
-    #[must_use]
-    pub fn lookup_gap(&self) -> Gap {
-        let kind = match self.kind {
-            ErrorKind::Throttled => GapKind::Throttled,
-            _ => GapKind::Failed,
-        };
-        Gap {
-            kind,
-            error: self.to_string(),
-        }
-    }
-
     /// A call that could not even be put together.
     pub fn not_made(action: &'static str, error: &dyn std::error::Error) -> Self {
         Self {

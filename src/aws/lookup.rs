@@ -89,12 +89,12 @@ impl Aws {
             warnings: found.warnings,
         });
         // What failed by chance is asked for again by the next invocation.
-        let is_whole = |unexamined: &Unexamined| unexamined.gap.kind == GapKind::NotFound;
-        let read_all = look
+        let unread = look
             .workloads
             .iter()
-            .all(|workload| workload.unread.is_none());
-        if read_all && look.unexamined.values().all(is_whole) {
+            .filter_map(|workload| workload.unread.as_ref());
+        let unexamined = look.unexamined.values().map(|unexamined| &unexamined.gap);
+        if unread.chain(unexamined).all(Gap::stays) {
             memory.keep(config, look.clone(), &named);
         }
         Ok(look)
@@ -214,7 +214,7 @@ impl Aws {
                     };
                     found.unexamined.insert(cluster, gap.into());
                 }
-                Err(error) => drop(found.unexamined.insert(cluster, error.lookup_gap().into())),
+                Err(error) => drop(found.unexamined.insert(cluster, error.gap().into())),
             }
         }
         Ok(by_cluster)
@@ -336,7 +336,7 @@ impl Aws {
                     workload.uses.extend(revision.uses.iter().cloned());
                     found.warnings.extend(revision.warnings.iter().cloned());
                 } else if let Some(error) = failed.get(arn) {
-                    let Gap { kind, error } = error.lookup_gap();
+                    let Gap { kind, error } = error.gap();
                     let error = format!("{arn}: {error}");
                     workload.unread = Some(Gap { kind, error });
                 }
@@ -388,7 +388,7 @@ impl Aws {
                     });
                     Ok(described)
                 }
-                Err(error) => Err(error.lookup_gap()),
+                Err(error) => Err(error.gap()),
             };
             answers.push((known, read));
         }
@@ -406,8 +406,7 @@ impl Findings {
                     self.warnings.insert(warning);
                 }
                 Err(error) => {
-                    self.unexamined
-                        .insert(name.to_string(), error.lookup_gap().into());
+                    self.unexamined.insert(name.to_string(), error.gap().into());
                 }
             }
         }

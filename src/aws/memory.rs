@@ -73,6 +73,12 @@ impl Memory {
         location
     }
 
+    /// The account of the clusters, where any of their ARNs was seen.
+    pub(super) fn account(&self) -> Option<&str> {
+        let mut locations = self.locations.iter();
+        locations.next().map(|location| location.account.as_str())
+    }
+
     /// The last look, if it began at this time or later.
     pub(super) fn look(&self, config: &Config, not_before: Timestamp) -> Option<Arc<Look>> {
         let (of, look) = self.look.as_ref()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -12,7 +12,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, 
 use redeploy_core::config::Config;
 use redeploy_core::emf::LogContext;
 use redeploy_core::event;
-use redeploy_core::report::Report;
+use redeploy_core::report::{ErrorType, Report};
 use redeploy_on_rotation::aws::Aws;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::{handle, handle_batch, read};
@@ -65,8 +65,8 @@ fn json_or_null(mut invocation: LambdaInvocation) -> LambdaInvocation {
 struct Function {
     config: Config,
     aws: Aws,
-    /// When each failed invocation was first attempted, by its id, which a retry carries again.
-    /// A new process knows none, and takes a request's "now" for its own.
+    /// When each invocation was first attempted, by its id. A new process knows none, and uses its
+    /// own time as that of a request.
     attempts: Mutex<BTreeMap<String, Timestamp>>,
 }
 
@@ -80,7 +80,8 @@ impl Function {
             .and_then(|ms| Timestamp::from_millisecond(ms).ok());
         // A deadline in the past is what a Runtime API sends that knows of none.
         let mut clock = Clock::new(now, deadline.filter(|deadline| *deadline > now));
-        clock.requested_at = self.attempts().remove(id).unwrap_or(now);
+        // Lambda may deliver a request twice, and repeats one that failed, under the same id.
+        clock.requested_at = self.first_attempt(id, now);
         let mut reported = Duration::ZERO;
         let mut log = |report: &Report| {
             let took = clock
@@ -98,10 +99,18 @@ impl Function {
             Err(report) => report,
             Ok(payload) => match event::sqs_batch(&payload) {
                 Ok(Some(records)) => {
+                    let batch = handle_batch(&self.aws, &self.config, &records, &clock, &mut log);
+                    let failed = batch.await;
+                    if !records.is_empty() && failed.len() == records.len() {
+                        // A mapping without `ReportBatchItemFailures` would delete them all.
+                        let message = "every record of the batch failed".to_owned();
+                        return Err(Diagnostic {
+                            error_type: ErrorType::PartialFailure.name().to_owned(),
+                            error_message: message,
+                        });
+                    }
                     let mut answer = SqsBatchResponse::default();
-                    answer.set_failures(
-                        handle_batch(&self.aws, &self.config, &records, &clock, log).await,
-                    );
+                    answer.set_failures(failed);
                     return Ok(json!(answer));
                 }
                 Ok(None) => handle(&self.aws, &self.config, &payload, &clock).await,
@@ -112,19 +121,18 @@ impl Function {
         let Some(failure) = report.failure else {
             return Ok(report.answer());
         };
-        let mut attempts = self.attempts();
-        // Lambda gives up on an event after six hours at the latest.
-        attempts
-            .retain(|_, asked_at| now.duration_since(*asked_at) < SignedDuration::from_hours(6));
-        attempts.insert(id.clone(), clock.requested_at);
         Err(Diagnostic {
             error_type: failure.name().to_owned(),
             error_message: report.error_message(),
         })
     }
 
-    fn attempts(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When an invocation of this id was first attempted, UTC.
+    fn first_attempt(&self, id: &str, now: Timestamp) -> Timestamp {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Lambda gives up on an event after six hours at the latest.
+        attempts.retain(|_, first| now.duration_since(*first) < SignedDuration::from_hours(6));
+        *attempts.entry(id.to_owned()).or_insert(now)
     }
 }
 

@@ -102,7 +102,10 @@ impl FakeAws {
             .rev()
             .filter(|event| within(event) && is_asked(event));
         let events: Vec<_> = found
-            .map(|event| json!({"CloudTrailEvent": event.detail.to_string()}))
+            .map(|event| {
+                let at = event.at.as_second();
+                json!({"EventTime": at, "CloudTrailEvent": event.detail.to_string()})
+            })
             .collect();
         self.page_of(body, 50, ["NextToken", "Events"], &events)
     }

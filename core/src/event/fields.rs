@@ -26,6 +26,9 @@ pub enum FieldProblem {
     /// It is absent, null or empty.
     #[error("is missing")]
     Missing,
+    /// It carries an event in an envelope that is not known.
+    #[error("carries an event in an envelope that is not supported: send the event itself")]
+    Wrapped,
     /// It has another type.
     #[error("must be {0}")]
     MustBe(&'static str),

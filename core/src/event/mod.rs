@@ -5,6 +5,7 @@
 //! field and never repeats a value of the event.
 
 mod ecs;
+mod envelope;
 mod fields;
 mod secrets_manager;
 mod sqs;
@@ -102,12 +103,16 @@ pub enum Target {
     Service(String),
 }
 
-/// Reads one payload.
+/// Reads one payload, whatever brought it.
 ///
 /// # Errors
 /// When it is a payload that this program acts on, and a field that is needed is missing or of the
 /// wrong type.
 pub fn parse(payload: &Value) -> Result<Trigger, InvalidEvent> {
+    parse_event(&envelope::unwrap(payload))
+}
+
+fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
     let is_from = |expected: &str| text("/source").is_none_or(|source| source == expected);
     let is_secrets_manager = is_from("aws.secretsmanager")
@@ -156,10 +161,13 @@ pub fn parse(payload: &Value) -> Result<Trigger, InvalidEvent> {
             TriggerKind::Unknown,
             "the action is none of redeploy, plan and sweep",
         ),
-        (None, None) => ignored(
-            TriggerKind::Unknown,
-            "the payload is neither an event, an SQS batch nor a request",
-        ),
+        (None, None) => match envelope::event_inside(payload) {
+            Some(invalid) => Err(invalid),
+            None => ignored(
+                TriggerKind::Unknown,
+                "the payload is neither an event, an SQS batch nor a request",
+            ),
+        },
     }
 }
 

@@ -20,19 +20,25 @@ pub struct SqsRecord<'a> {
 }
 
 /// The records, when the payload is an SQS batch
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>).
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>,
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html>).
 ///
 /// # Errors
 /// When a record has no `messageId`, without which its failure could not be told.
 pub fn sqs_batch(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, InvalidEvent> {
-    let Some(records) = payload.get("Records").and_then(Value::as_array) else {
-        return Ok(None);
+    let (records, is_bare) = match payload {
+        // EventBridge Pipes sends the records alone.
+        Value::Array(records) => (records, true),
+        payload => match payload.get("Records").and_then(Value::as_array) {
+            Some(records) => (records, false),
+            None => return Ok(None),
+        },
     };
     let is_sqs = |record: &Value| match record.get("eventSource") {
         Some(source) => source == "aws:sqs",
-        None => record.get("messageId").or(record.get("body")).is_some(),
+        None => !is_bare && record.get("messageId").or(record.get("body")).is_some(),
     };
-    if !records.iter().all(is_sqs) {
+    if !records.iter().all(is_sqs) || is_bare && records.is_empty() {
         return Ok(None);
     }
     let record = |(index, record)| {

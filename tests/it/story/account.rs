@@ -36,6 +36,17 @@ impl Account {
         let mut account = FakeAws::new();
         for name in SECRETS {
             account.make_secret(name);
+            // The services were made long after it.
+            let made_at = account
+                .now()
+                .saturating_sub(Duration::from_hours(1))
+                .unwrap();
+            let secret = account.secrets.get_mut(name).unwrap();
+            secret.last_changed = made_at;
+            secret
+                .versions
+                .values_mut()
+                .for_each(|created| *created = made_at);
         }
         for name in [PARAMETER, "/app/other"] {
             account

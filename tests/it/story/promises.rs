@@ -12,6 +12,8 @@ use crate::simulation::account::FakeAws;
 /// What is deployed later than this after a change has its value by every account: the change's
 /// second has ended, and one more has passed.
 const FRESH_AFTER: Duration = Duration::from_secs(2);
+/// Reads show what was written after this time.
+const READS_CATCH_UP: Duration = Duration::from_secs(5);
 /// What is under way and works is left alone so long.
 const LEFT_ALONE: Duration = Duration::from_mins(10);
 /// When more than this lies between a change and the look, the tasks themselves are asked about;
@@ -75,9 +77,11 @@ impl Account {
             let before = number
                 .checked_sub(1)
                 .map_or(Timestamp::MIN, |before| redeploys[before]);
+            // Nor can a read show what others deployed right before ours.
+            let unseen = before.saturating_sub(READS_CATCH_UP).unwrap_or(before);
             let is_disturbed = deployed
                 .clone()
-                .any(|deployed| (before..*at).contains(&deployed));
+                .any(|deployed| (unseen..*at).contains(&deployed));
             let asks = |moved: Timestamp| {
                 let is_new = is_disturbed || after(moved, FRESH_AFTER) > before;
                 is_new && after(moved, self.settle) <= *at
