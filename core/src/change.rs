@@ -91,6 +91,8 @@ pub struct Change {
     pub version: Option<String>,
     /// When, by the event and `DescribeSecret`.
     pub reported: Bounds,
+    /// When the secret last changed in any way, UTC, where the event may be about an earlier change.
+    pub last_changed: Option<Timestamp>,
     /// When the version was stored.
     pub stored: Fact<Option<VersionStored>>,
     /// What CloudTrail's event history says.
@@ -165,6 +167,7 @@ impl Change {
             source,
             version,
             reported,
+            last_changed: None,
             stored: Fact::Unasked,
             trail: Fact::Unasked,
         }
@@ -179,6 +182,12 @@ impl Change {
                 // The label was put on the version when it was stored.
                 let at = stored.at.saturating_sub(SignedDuration::from_secs(1));
                 moved = Bounds::exact(at.unwrap_or(stored.at).min(moved.not_after));
+            } else if stored.at > moved.not_after {
+                // The event was about the change before this one.
+                moved = Bounds {
+                    not_before: stored.at,
+                    not_after: self.last_changed.map_or(stored.at, |at| at.max(stored.at)),
+                };
             } else {
                 moved.not_before = moved.not_before.max(stored.at);
             }

@@ -96,7 +96,10 @@ impl UnconfirmedChange {
                 arn: secret.arn.clone(),
                 label: label.to_owned(),
             };
-            Change::new(source, secret.labels.get(label).cloned(), moved)
+            Change {
+                last_changed: secret.last_changed,
+                ..Change::new(source, secret.labels.get(label).cloned(), moved)
+            }
         };
         let current = |moved| Confirmation::Changes(vec![change(AWSCURRENT, moved)]);
         let is_on =

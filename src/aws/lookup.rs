@@ -10,7 +10,9 @@ use redeploy_core::config::{Config, MappedService, cluster_name};
 use redeploy_core::fact::{Fact, Gap, GapKind};
 use redeploy_core::facts::{Existence, Look, Unexamined};
 use redeploy_core::reference::Reference;
-use redeploy_core::workload::{CircuitBreaker, Controller, Platform, Strategy, Use, Workload};
+use redeploy_core::workload::{
+    CircuitBreaker, Controller, Platform, RolloutState, Strategy, Use, Workload,
+};
 
 use super::client::lock;
 use super::describe::{Described, Read};
@@ -504,7 +506,14 @@ fn by_cluster(workloads: &[Workload]) -> ByCluster {
 /// Marks the services whose tasks an earlier look saw under the same PRIMARY deployment.
 fn mark_seen(workloads: &mut [Workload], before: Option<&Look>) {
     let before = before.into_iter().flat_map(|look| &look.workloads);
-    let before = before.filter(|workload| workload.running > 0);
+    // A service in the middle of a rollout has other tasks a moment later.
+    let is_quiet = |workload: &&Workload| {
+        let [deployment] = workload.deployments.as_slice() else {
+            return false;
+        };
+        workload.running > 0 && deployment.rollout != RolloutState::InProgress
+    };
+    let before = before.filter(is_quiet);
     let seen: BTreeMap<_, _> = before.map(|workload| (&workload.arn, workload)).collect();
     for workload in workloads {
         let id = |workload: &Workload| workload.primary().map(|primary| primary.id.clone());
