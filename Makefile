@@ -4,7 +4,7 @@ VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help fmt lint doc test unit soak emulator fuzz mutants demo dist package tf e2e deny ci clean .venv
+.PHONY: help fmt lint doc test unit soak emulator fuzz mutants bench demo dist package tf e2e deny ci clean .venv
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
@@ -37,8 +37,12 @@ emulator: $(VENV)  ## Runs the real function and the command line against emulat
 fuzz:  ## Fuzzes what reads untrusted text: make fuzz FUZZ_SECONDS=60
 	.ci/fuzz $(FUZZ_SECONDS)
 
-mutants:  ## Plants bugs in the pure core, and names those that no unit test notices.
+mutants:  ## Plants bugs in the core, and names those that no unit test notices.
 	.ci/mutants
+
+bench: package  ## Measures start, memory, size and storms, and prints a table.
+	cargo build --locked --release --package redeploy-on-rotation-bare
+	python3 benches/bench.py target/release/bootstrap target/release/bare $(PACKAGE)
 
 demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 	cargo build --locked --profile demo --bin bootstrap

@@ -13,10 +13,18 @@ locals {
     [for name in local.clusters : "${local.ecs_arn}:service/${name}/*"],
     [for service in local.mapped_services : "${local.ecs_arn}:service/${service}"],
   )))
+  revision_arns = sort(distinct(concat(
+    local.every_cluster ? ["${local.ecs_arn}:service-revision/*"] : [],
+    [for name in local.clusters : "${local.ecs_arn}:service-revision/${name}/*"],
+    [for service in local.mapped_services : "${local.ecs_arn}:service-revision/${service}/*"],
+  )))
 
-  # What is examined without an event must be told by its times, and by those of its tasks.
-  examines      = var.sweep_schedule != null || contains(var.triggers, "deployment-state-change")
-  task_clusters = sort(distinct(concat(local.clusters, [for service in local.mapped_services : split("/", service)[0]])))
+  # The native events say when a value changed. For everything else AWS must be asked.
+  asks_for_times = var.sweep_schedule != null || length(setintersection(var.triggers, ["deployment-state-change", "rotate-secret", "rotation-succeeded"])) > 0
+  scans          = contains(var.lookup, "scan")
+  # A cluster of this account tells events of other accounts apart.
+  lists_clusters = (local.scans && length(var.clusters) == 0) || contains(var.triggers, "deployment-state-change")
+  task_clusters  = sort(distinct(concat(local.clusters, [for service in local.mapped_services : split("/", service)[0]])))
 
   # To name secrets of this account narrows what may be described, to name those of others widens it.
   names_own_secrets = anytrue([for arn in var.secret_arns : contains([local.account_id, "*"], split(":", arn)[4])])
@@ -31,11 +39,12 @@ locals {
       Action   = ["ecs:UpdateService"]
       Resource = local.service_arns
     },
+    # DescribeServiceRevisions, which tells what a deployment was of, needs the service and the revision.
     {
       Sid      = "ReadServices"
       Effect   = "Allow"
-      Action   = ["ecs:DescribeServices", "ecs:ListServiceDeployments"]
-      Resource = local.service_arns
+      Action   = ["ecs:DescribeServices", "ecs:DescribeServiceRevisions", "ecs:ListServiceDeployments"]
+      Resource = concat(local.service_arns, local.revision_arns)
     },
     # Labels and times; the value is another action, denied below.
     {
@@ -44,21 +53,28 @@ locals {
       Action   = ["secretsmanager:DescribeSecret"]
       Resource = local.secret_arns
     },
-    !local.examines ? null : {
+    !local.asks_for_times ? null : {
       Sid      = "ReadTimesOfVersions"
       Effect   = "Allow"
       Action   = ["secretsmanager:ListSecretVersionIds"]
       Resource = local.secret_arns
     },
-    # AWS knows no resource for these actions. They show when parameters and labels changed, and no values.
-    !local.examines ? null : {
-      Sid      = "ReadTimesOfChanges"
+    # AWS knows no resource for this action. It shows when labels moved.
+    !local.asks_for_times ? null : {
+      Sid      = "ReadTimesOfMoves"
       Effect   = "Allow"
-      Action   = ["cloudtrail:LookupEvents", "ssm:DescribeParameters"]
+      Action   = ["cloudtrail:LookupEvents"]
+      Resource = ["*"]
+    },
+    # AWS knows no resource for this action. It shows when parameters changed, and no values.
+    {
+      Sid      = "ReadTimesOfParameters"
+      Effect   = "Allow"
+      Action   = ["ssm:DescribeParameters"]
       Resource = ["*"]
     },
     # AWS knows no resource for this action, but the condition on the cluster.
-    !contains(var.lookup, "scan") ? null : {
+    !local.scans ? null : {
       Sid       = "ListServices"
       Effect    = "Allow"
       Action    = ["ecs:ListServices"]
@@ -66,42 +82,42 @@ locals {
       Condition = local.every_cluster ? null : { ArnEquals = { "ecs:cluster" = [for name in local.clusters : "${local.ecs_arn}:cluster/${name}"] } }
     },
     # AWS knows neither a resource nor a condition for this action.
-    !contains(var.lookup, "scan") ? null : {
+    !local.scans ? null : {
       Sid      = "ReadTaskDefinitions"
       Effect   = "Allow"
       Action   = ["ecs:DescribeTaskDefinition"]
       Resource = ["*"]
     },
-    # AWS knows no resource for this action. Where the clusters are given, they are not listed.
-    !contains(var.lookup, "scan") || length(var.clusters) > 0 ? null : {
+    # AWS knows no resource for this action.
+    !local.lists_clusters ? null : {
       Sid      = "ListClusters"
       Effect   = "Allow"
       Action   = ["ecs:ListClusters"]
       Resource = ["*"]
     },
-    # How many tasks run beside those of services; only a sweep asks.
-    !contains(var.lookup, "scan") || var.sweep_schedule == null ? null : {
-      Sid      = "CountTasks"
+    # Which clusters are empty and, in a sweep, how many tasks run outside services.
+    !local.scans || (length(var.clusters) > 0 && var.sweep_schedule == null) ? null : {
+      Sid      = "CountServicesAndTasks"
       Effect   = "Allow"
       Action   = ["ecs:DescribeClusters"]
       Resource = local.every_cluster ? ["${local.ecs_arn}:cluster/*"] : [for name in local.clusters : "${local.ecs_arn}:cluster/${name}"]
     },
     # AWS knows no resource for this action, but the condition on the cluster.
-    !local.examines ? null : {
+    {
       Sid       = "ListTasks"
       Effect    = "Allow"
       Action    = ["ecs:ListTasks"]
       Resource  = ["*"]
       Condition = local.every_cluster ? null : { ArnEquals = { "ecs:cluster" = [for name in local.task_clusters : "${local.ecs_arn}:cluster/${name}"] } }
     },
-    !local.examines ? null : {
+    {
       Sid      = "ReadTasks"
       Effect   = "Allow"
       Action   = ["ecs:DescribeTasks"]
       Resource = local.every_cluster ? ["${local.ecs_arn}:task/*"] : [for name in local.task_clusters : "${local.ecs_arn}:task/${name}/*"]
     },
     # AWS knows no resource for this action. A scan sees the tags anyway.
-    !contains(var.lookup, "tags") || contains(var.lookup, "scan") ? null : {
+    !contains(var.lookup, "tags") || local.scans ? null : {
       Sid      = "FindTaggedServices"
       Effect   = "Allow"
       Action   = ["tag:GetResources"]
@@ -120,7 +136,7 @@ locals {
       Resource = [aws_sqs_queue.dead_letters.arn]
     },
     length(var.notification_topic_arns) == 0 ? null : {
-      Sid      = "TellOfResults"
+      Sid      = "SendResults"
       Effect   = "Allow"
       Action   = ["events:PutEvents"]
       Resource = [local.default_bus_arn]

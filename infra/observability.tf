@@ -3,7 +3,7 @@ locals {
   sweep_rate    = var.sweep_schedule == null ? null : regex("^rate\\((?P<number>[0-9]+) (?P<unit>minute|hour|day)s?\\)$", var.sweep_schedule)
   sweep_seconds = local.sweep_rate == null ? 0 : local.sweep_rate.number * { minute = 60, hour = 3600, day = 86400 }[local.sweep_rate.unit]
 
-  # On from one sweep to the next: what is found again each time is one alarm, and is over when two sweeps have not found it.
+  # What every sweep finds again is one alarm, which clears when two sweeps have not found it.
   lasting = { period = max(300, local.sweep_seconds), periods = 2, datapoints = 1 }
 
   alarms = merge(
@@ -23,7 +23,7 @@ locals {
         namespace   = "AWS/Lambda"
         metric      = "Throttles"
         dimensions  = { FunctionName = aws_lambda_function.this.function_name }
-        # With a concurrency of 1, an event that finds the function busy is throttled once and comes back: that is no news.
+        # With a concurrency of 1, an event that finds the function busy is throttled once and comes back, which is as it should be.
         periods = 3
       }
       dead-letters = {
@@ -32,11 +32,11 @@ locals {
         metric      = "ApproximateNumberOfMessagesVisible"
         dimensions  = { QueueName = aws_sqs_queue.dead_letters.name }
         statistic   = "Maximum"
-        # SQS sends nothing about a queue that nobody has touched for hours, which is no sign that it is empty.
+        # SQS sends no metrics of a queue that nobody has touched for hours; that does not mean that it is empty.
         missing = "ignore"
       }
       undelivered = {
-        description = "What came of an invocation could not be put into the queue ${aws_sqs_queue.dead_letters.name}, or told: a failed event may be lost. The log ${aws_cloudwatch_log_group.this.name} has the report."
+        description = "What came of an invocation could not be put into the queue ${aws_sqs_queue.dead_letters.name} or sent as a notification: a failed event may be lost. The log ${aws_cloudwatch_log_group.this.name} has the report."
         namespace   = "AWS/Lambda"
         metric      = "DestinationDeliveryFailures"
         dimensions  = { FunctionName = aws_lambda_function.this.function_name }
@@ -55,14 +55,14 @@ locals {
       })
     },
     { for schedule in compact([var.sweep_schedule]) : "no-sweep" => {
-      description = "The schedule ${schedule} has not invoked the function for twice as long as it should take."
-      namespace   = "AWS/Events"
-      metric      = "Invocations"
-      dimensions  = { RuleName = aws_cloudwatch_event_rule.this["sweep"].name }
+      description = "No sweep has examined every service for twice as long as the schedule ${schedule} allows. The log ${aws_cloudwatch_log_group.this.name} tells why, or that there was none."
+      namespace   = "RedeployOnRotation"
+      metric      = "Swept"
+      dimensions  = { FunctionName = aws_lambda_function.this.function_name }
       comparison  = "LessThanThreshold"
       period      = local.sweep_seconds
       periods     = 2
-      # A rule that does nothing sends no zeros.
+      # A function that is not invoked sends no zeros.
       missing = "breaching"
     } },
   )
@@ -75,7 +75,7 @@ locals {
   dashboard_name = "${var.name}-${local.region}"
   dashboard_url  = "https://${local.region}.${local.console}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${local.dashboard_name}"
 
-  # What is told in the chat form. Successes come from the function's own destination on the default bus; failures come as
+  # What is sent in the chat form. Successes come from the function's own destination on the default bus; failures come as
   # alarms, because the destination for failures is the queue, which must not depend on anything in between.
   notifications = length(var.notification_topic_arns) == 0 ? {} : {
     redeployed = {
@@ -149,7 +149,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = local.dashboard_name
-  # Encoded anew, which writes the angle brackets of its query in a form that no XML trips over.
+  # Encoded again, which writes the angle brackets of its query in a form that no XML trips over.
   dashboard_body = jsonencode(jsondecode(templatefile("${path.module}/dashboard.json", {
     function_name = aws_lambda_function.this.function_name
     log_group     = aws_cloudwatch_log_group.this.name

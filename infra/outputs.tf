@@ -34,7 +34,7 @@ output "rule_arns" {
 }
 
 output "alarm_arns" {
-  description = "ARNs of the alarms, by what they tell."
+  description = "ARNs of the alarms, by name."
   value       = { for name, alarm in aws_cloudwatch_metric_alarm.this : name => alarm.arn }
 }
 

@@ -152,14 +152,14 @@ variable "dry_run" {
 }
 
 variable "settle_seconds" {
-  description = "Seconds to wait after a change before anything is read or done."
+  description = "Seconds between a change and the first redeploy for it."
   type        = number
   default     = 10
   nullable    = false
 
   validation {
-    condition     = var.settle_seconds >= 1 && var.settle_seconds <= 600 && floor(var.settle_seconds) == var.settle_seconds
-    error_message = "settle_seconds must be a whole number from 1 to 600."
+    condition     = var.settle_seconds >= 1 && var.settle_seconds <= 900 && floor(var.settle_seconds) == var.settle_seconds
+    error_message = "settle_seconds must be a whole number from 1 to 900."
   }
 }
 
@@ -206,7 +206,7 @@ variable "triggers" {
 }
 
 variable "sweep_schedule" {
-  description = "How often everything is looked at, as `rate(…)` of at most a day; `null` for never."
+  description = "How often a sweep examines every service, as `rate(…)` of at most a day; `null` for never."
   type        = string
   default     = "rate(1 hour)"
 
@@ -221,7 +221,7 @@ variable "sweep_schedule" {
   }
 }
 
-# Who hears of it
+# Who is notified
 
 variable "logs" {
   description = "Level of the function's log, days that it is kept, and the ARN of the KMS key that encrypts it."
@@ -253,7 +253,7 @@ variable "logs" {
 # Lists, and not an ARN or null: a topic that is made in the same run has no ARN yet, but the length of the list is known.
 
 variable "alarm_topic_arns" {
-  description = "ARNs of the SNS topics that CloudWatch tells of alarms, in its own form, for pagers and mail. Empty for none."
+  description = "ARNs of the SNS topics that get alarms in CloudWatch's own form, for pagers and mail. Empty for none."
   type        = list(string)
   default     = []
   nullable    = false
@@ -265,7 +265,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "notification_topic_arns" {
-  description = "ARNs of the SNS topics that are told of redeploys and alarms in the form of Amazon Q Developer's custom notifications, for Slack and Teams. Empty for none."
+  description = "ARNs of the SNS topics that get redeploys and alarms as custom notifications of Amazon Q Developer, for Slack and Teams. Empty for none."
   type        = list(string)
   default     = []
   nullable    = false

@@ -171,7 +171,7 @@ run "dashboard" {
   assert {
     condition = length(setsubtract(
       flatten([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : [for metric in try(widget.properties.metrics, []) : "${metric[0]}/${metric[1]}"]]),
-      [for metric in ["Redeployed", "Failed", "Skipped", "Blocked", "Unknown", "DurationMs"] : "RedeployOnRotation/${metric}"],
+      [for metric in ["Redeployed", "Failed", "Skipped", "Blocked", "Waiting", "Unknown", "Swept", "DurationMs"] : "RedeployOnRotation/${metric}"],
     )) == 0
     error_message = "The dashboard shows a metric that no report has."
   }

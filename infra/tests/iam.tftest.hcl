@@ -13,8 +13,8 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:DescribeTasks",
-      "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "ecs:UpdateService",
+      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServiceRevisions", "ecs:DescribeServices",
+      "ecs:DescribeTaskDefinition", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "ecs:UpdateService",
       "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds",
       "sqs:SendMessage", "ssm:DescribeParameters",
     ])
@@ -27,7 +27,7 @@ run "scan_of_every_cluster" {
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountTasks", "ReadTasks"], statement.Sid)] == [
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountServicesAndTasks", "ReadTasks"], statement.Sid)] == [
       ["arn:aws:ecs:eu-west-1:123456789012:cluster/*"], ["arn:aws:ecs:eu-west-1:123456789012:task/*"],
     ]
     error_message = "Clusters and tasks of this account and Region only."
@@ -58,7 +58,7 @@ run "scan_of_every_cluster" {
 
   assert {
     condition = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
-      "ListClusters", "ListServices", "ListTasks", "ReadTaskDefinitions", "ReadTimesOfChanges",
+      "ListClusters", "ListServices", "ListTasks", "ReadTaskDefinitions", "ReadTimesOfMoves", "ReadTimesOfParameters",
     ])
     error_message = "Only what AWS cannot scope is given for every resource."
   }
@@ -86,7 +86,7 @@ run "scan_of_given_clusters" {
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountTasks", "ReadTasks"], statement.Sid)] == [
+    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountServicesAndTasks", "ReadTasks"], statement.Sid)] == [
       ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"],
       ["arn:aws:ecs:eu-west-1:123456789012:task/prod/*", "arn:aws:ecs:eu-west-1:123456789012:task/stage/*"],
     ]
@@ -94,13 +94,30 @@ run "scan_of_given_clusters" {
   }
 
   assert {
-    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "ListClusters")
-    error_message = "Clusters that are given are not listed."
+    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadServices"]) == [
+      "arn:aws:ecs:eu-west-1:123456789012:service/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
+      "arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service-revision/stage/*",
+    ]
+    error_message = "Services and service revisions of these clusters only."
   }
 
   assert {
     condition     = split(",", aws_lambda_function.this.environment[0].variables.REDEPLOY_CLUSTERS) == sort(var.clusters)
     error_message = "The function looks at these clusters only."
+  }
+}
+
+run "clusters_without_the_events_of_deployments" {
+  command = plan
+
+  variables {
+    clusters = ["prod"]
+    triggers = ["secret-label-updated"]
+  }
+
+  assert {
+    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "ListClusters")
+    error_message = "Clusters that are given are listed only to tell events of other accounts apart."
   }
 }
 
@@ -115,8 +132,9 @@ run "tags" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService", "tag:GetResources",
-      "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "sqs:SendMessage",
+      "ecs:DescribeServiceRevisions", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListTasks",
+      "ecs:UpdateService", "tag:GetResources", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a look at tags, on events only."
   }
@@ -126,12 +144,41 @@ run "no_sweep" {
   command = plan
 
   variables {
+    clusters       = ["prod"]
     sweep_schedule = null
   }
 
   assert {
-    condition     = setintersection(["CountTasks", "ListTasks", "ReadTasks"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid]) == toset(["ListTasks", "ReadTasks"])
-    error_message = "One service is examined after its deployment; tasks outside services are a sweep's."
+    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "CountServicesAndTasks")
+    error_message = "Tasks outside services are a sweep's, and clusters that are given are not searched for empty ones."
+  }
+}
+
+run "native_events_only" {
+  command = plan
+
+  variables {
+    triggers       = ["parameter-change", "secret-label-updated"]
+    sweep_schedule = null
+  }
+
+  assert {
+    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid])) == 0
+    error_message = "Native events say when a value changed."
+  }
+}
+
+run "rotations_by_cloudtrail" {
+  command = plan
+
+  variables {
+    triggers       = ["rotation-succeeded"]
+    sweep_schedule = null
+  }
+
+  assert {
+    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid])) == 2
+    error_message = "RotationSucceeded says only by when a value had changed."
   }
 }
 
@@ -145,8 +192,8 @@ run "config" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListTasks",
-      "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "cloudtrail:LookupEvents", "ecs:DescribeServiceRevisions", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListClusters",
+      "ecs:ListServiceDeployments", "ecs:ListTasks", "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
       "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
     ])
     error_message = "The actions of a fixed mapping."
@@ -188,8 +235,9 @@ run "everything" {
 
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
-      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTaskDefinition",
-      "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
+      "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServiceRevisions", "ecs:DescribeServices",
+      "ecs:DescribeTaskDefinition", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices",
+      "ecs:ListTasks", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
       "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
       "xray:PutTelemetryRecords", "xray:PutTraceSegments",
     ])
@@ -199,6 +247,7 @@ run "everything" {
   assert {
     condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadServices"]) == [
       "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
+      "arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/api/*", "arn:aws:ecs:eu-west-1:123456789012:service-revision/stage/*",
     ]
     error_message = "The given clusters, and the services of the mapping."
   }

@@ -292,7 +292,7 @@ run "settling_too_long" {
   command = plan
 
   variables {
-    settle_seconds = 601
+    settle_seconds = 901
   }
 
   expect_failures = [var.settle_seconds]
@@ -500,7 +500,7 @@ run "accepted" {
     architecture   = "x86_64"
     memory_size    = 128
     tag_key        = "team:secrets/é"
-    settle_seconds = 600
+    settle_seconds = 900
     rate_share     = 0.25
     sweep_schedule = "rate(1440 minutes)"
     logs           = { level = "DEBUG", retention_days = 30, kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }
@@ -512,7 +512,7 @@ run "accepted" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SETTLE_SECONDS == "600" && aws_lambda_function.this.environment[0].variables.REDEPLOY_RATE_SHARE == "0.25"
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SETTLE_SECONDS == "900" && aws_lambda_function.this.environment[0].variables.REDEPLOY_RATE_SHARE == "0.25"
     error_message = "The function does what was chosen."
   }
 }

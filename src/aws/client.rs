@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Connector;
@@ -45,14 +49,19 @@ pub struct Aws {
 
 impl Aws {
     /// Clients for the account, Region and endpoint that the environment names.
+    ///
+    /// Lambda puts the Region and the credentials into the environment for the life of the process.
+    /// Where they are there, the other places to look for them are not set up.
     pub async fn from_env(rate_share: f64) -> Self {
-        Self::new(
-            &aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .http_client(https())
-                .load()
-                .await,
-            rate_share,
-        )
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https());
+        let given_by_lambda = ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_ACCESS_KEY_ID"];
+        let is_given = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let loader = if given_by_lambda.into_iter().all(is_given) {
+            environment_only(loader)
+        } else {
+            loader
+        };
+        Self::new(&loader.load().await, rate_share)
     }
 
     /// Clients for this account, Region and endpoint, which use at most this share of the account's quotas.
@@ -79,6 +88,16 @@ impl Aws {
             memory: Mutex::default(),
         }
     }
+}
+
+/// Takes everything from the environment: no profiles, no web identity, no metadata service.
+fn environment_only(loader: ConfigLoader) -> ConfigLoader {
+    // Without any file there would be the default ones.
+    let no_profiles = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
+    loader
+        .profile_files(no_profiles.build())
+        .region(EnvironmentVariableRegionProvider::new())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
 }
 
 /// A client that is made when it is first used: each parses a table of AWS's partitions, and few invocations use all.
@@ -188,4 +207,76 @@ pub(crate) fn back_off(attempt: u32) -> Duration {
 /// Locks; a panic elsewhere leaves these maps whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::thread;
+
+    use super::Aws;
+
+    /// An endpoint that answers one request with an empty document.
+    fn endpoint() -> (String, thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let request = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        (address, request)
+    }
+
+    /// Runs only where the test below names the endpoints.
+    #[tokio::test]
+    async fn calls_of_a_process_with_the_environment_of_lambda() {
+        if std::env::var_os("AWS_ENDPOINT_URL_ECS").is_some() {
+            let aws = Aws::from_env(1.0).await;
+            aws.ecs.list_clusters().send().await.unwrap();
+            aws.secrets.describe_secret().send().await.unwrap();
+        }
+    }
+
+    #[test]
+    fn in_lambda_the_environment_still_names_the_endpoints() {
+        let (general, to_general) = endpoint();
+        let (of_ecs, to_ecs) = endpoint();
+        // The environment of a process that runs cannot be changed safely, so this is another one.
+        let status = Command::new(std::env::current_exe().unwrap())
+            .arg("calls_of_a_process_with_the_environment_of_lambda")
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9"),
+                ("AWS_REGION", "eu-west-1"),
+                ("AWS_ACCESS_KEY_ID", "AKID"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ("AWS_SESSION_TOKEN", "token"),
+                // Would fail the calls if it was read.
+                ("AWS_PROFILE", "no-such-profile"),
+                ("AWS_ENDPOINT_URL", &general),
+                ("AWS_ENDPOINT_URL_ECS", &of_ecs),
+            ])
+            .status();
+        assert!(status.unwrap().success());
+        for (request, target, service) in [
+            (to_ecs, "ListClusters", "ecs"),
+            (to_general, "DescribeSecret", "secretsmanager"),
+        ] {
+            let head = request.join().unwrap().to_lowercase();
+            assert!(head.contains(&target.to_lowercase()), "{head}");
+            assert!(head.contains("credential=akid/"), "{head}");
+            assert!(head.contains(&format!("/eu-west-1/{service}/")), "{head}");
+            assert!(head.contains("x-amz-security-token: token"), "{head}");
+        }
+    }
 }

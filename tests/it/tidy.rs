@@ -18,6 +18,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Where the command line asks AWS what only a person wants to know.
+const OPERATOR: [&str; 2] = ["cli/src/operator", "cli/src/desk"];
+
+fn is_of_the_operator(path: &Path) -> bool {
+    OPERATOR.iter().any(|directory| path.starts_with(directory))
+}
+
 /// Every source file of the three packages, with its text up to its tests.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut directories: Vec<_> = ["core/src", "src", "cli/src"]
@@ -47,7 +54,7 @@ fn only_the_aws_module_names_the_sdk() {
             .iter()
             .any(|name| code.contains(name));
         assert!(
-            !names_sdk || path.starts_with("src/aws") || path.starts_with("cli/src/desk"),
+            !names_sdk || path.starts_with("src/aws") || is_of_the_operator(&path),
             "{}",
             path.display()
         );
@@ -111,6 +118,39 @@ fn every_variable_is_in_the_readme() {
     for word in named {
         assert!(VARIABLES.contains(&word), "the README names {word}");
     }
+}
+
+#[test]
+fn every_reason_is_in_the_readme() {
+    let source = read("core/src/reason.rs");
+    let reasons = between(&source, "pub enum Reason {", "\n}")
+        .lines()
+        .map(str::trim);
+    let reasons: BTreeSet<_> = reasons
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+        .map(|variant| kebab(variant.trim_end_matches(',')))
+        .collect();
+    let readme = read("README.md");
+    let table = between(&readme, "\n| a service is |", "\n\n");
+    let named: BTreeSet<_> = table
+        .lines()
+        .skip(2)
+        .filter_map(|row| row.split('|').nth(3))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned))
+        .collect();
+    assert_eq!(named, reasons);
+}
+
+/// `TwoWords` as `two-words`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(c.to_ascii_lowercase());
+    }
+    kebab
 }
 
 /// The clients of `src/aws` by their fields, and what their actions begin with.
@@ -208,7 +248,22 @@ fn statements(effect: &str) -> Vec<String> {
     actions
 }
 
-/// Whether a file makes calls of the function, and not only of a person at the desk.
+/// The section of `infra/README.md` that lists the permissions.
+fn permissions() -> String {
+    let readme = read("infra/README.md");
+    between(&readme, "\n## Permissions\n", "\n## ").to_owned()
+}
+
+/// The actions of its table.
+fn permitted() -> BTreeSet<String> {
+    let text = permissions();
+    let cells = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells.flat_map(|cell| actions(cell, '`')).collect()
+}
+
+/// Whether a file makes calls of the function, and not only of the command line.
 fn is_of_the_function((path, _): &(PathBuf, String)) -> bool {
     path.starts_with("src/aws")
 }
@@ -244,13 +299,11 @@ fn every_call_names_its_action() {
 }
 
 #[test]
-fn every_call_of_the_desk_is_in_its_table() {
-    let readme = read("README.md");
-    let of_the_function: BTreeSet<_> = readme.lines().flat_map(|line| actions(line, '`')).collect();
-    let desk = sources()
+fn every_call_of_the_command_line_is_in_its_table() {
+    let operator = sources()
         .into_iter()
-        .filter(|(path, _)| path.starts_with("cli/src/desk"));
-    let called: BTreeSet<_> = desk.flat_map(|(_, code)| actions(&code, '"')).collect();
+        .filter(|(path, _)| is_of_the_operator(path));
+    let called: BTreeSet<_> = operator.flat_map(|(_, code)| actions(&code, '"')).collect();
     let page = read("docs/cli.md");
     let table = between(&page, "\n## Permissions\n", "A denied action");
     let named: BTreeSet<_> = table
@@ -258,27 +311,13 @@ fn every_call_of_the_desk_is_in_its_table() {
         .filter(|line| line.starts_with("| `"))
         .flat_map(|line| actions(line, '`'))
         .collect();
-    assert_eq!(
-        named,
-        called.difference(&of_the_function).cloned().collect()
-    );
+    assert_eq!(named, called.difference(&permitted()).cloned().collect());
 }
 
 #[test]
 fn every_operation_has_its_permission_and_none_is_for_nothing() {
     let aws = sources().into_iter().filter(is_of_the_function);
     let called: BTreeSet<_> = aws.flat_map(|(_, code)| operations(&code)).collect();
-    let readme = read("README.md");
-    let named = readme
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    assert_eq!(
-        named
-            .flat_map(|name| actions(name, '`'))
-            .collect::<BTreeSet<_>>(),
-        called
-    );
-
     let allowed = statements("Allow");
     let mut needed: Vec<_> = called
         .into_iter()
@@ -286,13 +325,8 @@ fn every_operation_has_its_permission_and_none_is_for_nothing() {
         .collect();
     needed.sort_unstable();
     assert_eq!(allowed, needed);
-    let readme = read("infra/README.md");
-    let permissions = between(&readme, "\n## Permissions\n", "\n## ");
-    let table = permissions
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    let table: BTreeSet<_> = table.flat_map(|cell| actions(cell, '`')).collect();
-    assert_eq!(Vec::from_iter(table), allowed);
+    assert_eq!(Vec::from_iter(permitted()), allowed);
+    let permissions = permissions();
     let denied = permissions
         .lines()
         .find(|line| line.starts_with("Denied"))
@@ -407,17 +441,93 @@ fn the_readmes_name_the_patterns_that_there_are() {
     });
     assert_eq!(matched.collect::<BTreeSet<_>>(), patterns);
 
-    let readme = read("README.md");
-    let rule: Value =
-        serde_json::from_str(between(&readme, "event bus:\n\n```json\n", "```")).unwrap();
-    assert_eq!(
-        rule,
-        serde_json::from_str::<Value>(&read("infra/patterns/secret-label-updated.json")).unwrap()
-    );
+    let page = read("docs/function.md");
+    assert!(page.contains("](../infra/patterns/secret-label-updated.json)"));
 }
 
 #[test]
-fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
+fn the_page_of_the_function_names_every_metric() {
+    let page = read("docs/function.md");
+    let sentence = between(&page, "with the metrics ", "in the namespace");
+    let named: BTreeSet<_> = sentence.split('`').skip(1).step_by(2).collect();
+    let line = report_line();
+    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array();
+    let emitted: BTreeSet<_> = metrics
+        .unwrap()
+        .iter()
+        .map(|metric| metric["Name"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, emitted);
+}
+
+#[test]
+fn the_readme_is_short_and_has_one_sentence_a_line() {
+    assert!(read("README.md").lines().count() <= 200);
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/cli.md",
+        "docs/function.md",
+        "docs/RELIABILITY.md",
+        "docs/strategies.md",
+        "infra/README.md",
+    ] {
+        let text = read(page);
+        // What stands between fences is no text.
+        let prose = text.split("```").step_by(2).flat_map(str::lines);
+        let is_sentence = |line: &&str| line.starts_with(|c: char| c.is_uppercase());
+        for line in prose.filter(is_sentence) {
+            let next = line.match_indices(". ").map(|(at, _)| &line[at + 2..]);
+            let starts = next.filter(|next| next.starts_with(|c: char| c.is_uppercase()));
+            assert_eq!(starts.count(), 0, "{page}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/cli.md",
+        "docs/function.md",
+        "docs/RELIABILITY.md",
+        "docs/strategies.md",
+        "events/README.md",
+        "infra/README.md",
+    ] {
+        let text = read(page);
+        let directory = root().join(page).parent().unwrap().to_owned();
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|rest| Some(rest.split_once(')')?.0));
+        for link in links.filter(|link| !link.starts_with("https://")) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                root().join(page)
+            } else {
+                directory.join(path)
+            };
+            assert!(target.exists(), "{page} links to {link}");
+            if !heading.is_empty() {
+                let target = fs::read_to_string(target).unwrap();
+                let headings = target.lines().filter(|line| line.starts_with('#'));
+                let mut anchors = headings.map(|line| {
+                    let line = line.trim_start_matches('#').trim().to_lowercase();
+                    line.replace(' ', "-").replace(['`', ',', '?'], "")
+                });
+                assert!(
+                    anchors.any(|anchor| anchor == heading),
+                    "{page} links to {link}"
+                );
+            }
+        }
+    }
+}
+
+/// The log line of a report, which is also a metric document.
+fn report_line() -> Value {
     let report = Report::new(TriggerKind::Sweep, Outcome::NothingToDo, "");
     let context = LogContext {
         timestamp: jiff::Timestamp::UNIX_EPOCH,
@@ -425,7 +535,12 @@ fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
         function_name: "",
         duration_ms: 0,
     };
-    let line: Value = serde_json::from_str(&report.log_line(&context)).unwrap();
+    serde_json::from_str(&report.log_line(&context)).unwrap()
+}
+
+#[test]
+fn the_dashboard_and_the_alarms_name_only_metrics_that_a_report_has() {
+    let line = report_line();
     let emitted = &line["_aws"]["CloudWatchMetrics"][0];
     let emitted: Vec<_> = emitted["Metrics"]
         .as_array()
