@@ -26,7 +26,7 @@ use happenings::Happening;
 const SECRETS: [&str; 3] = ["prod/db", "prod/mail", "prod/db-abcdef"];
 const PARAMETER: &str = "/app/limit";
 /// How long a deployment in stages takes; less than there is between two sweeps.
-const STAGES_TAKE: Duration = Duration::from_mins(8);
+const STAGES_TAKE: Duration = Duration::from_mins(14);
 
 /// How a service comes to what it reads, and so what may become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,7 +284,7 @@ impl Story {
         delivery.sweeping = true;
         let mut last = None;
         for _ in 0..2 {
-            sleep(Duration::from_mins(10)).await;
+            sleep(Duration::from_mins(20)).await;
             delivery.until_quiet().await;
             last = delivery.invoke(&json!({"action": "sweep"})).await;
             delivery.until_quiet().await;
