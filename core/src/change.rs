@@ -197,3 +197,6 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -395,3 +395,6 @@ impl Decision {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -641,3 +641,6 @@ impl std::fmt::Display for Followed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

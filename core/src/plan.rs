@@ -458,3 +458,6 @@ pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
     };
     facts.changes.values().filter(is_reported).collect()
 }
+
+#[cfg(test)]
+mod tests;

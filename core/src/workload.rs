@@ -372,3 +372,6 @@ pub struct InProgress {
     /// When it is no longer waited for, UTC.
     pub until: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests;
