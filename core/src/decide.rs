@@ -86,7 +86,7 @@ pub(crate) fn decide(
     if oldest == Age::Fresh {
         return fresh(workload, &about, now);
     }
-    about.retain(|related| age_of(related) != Age::Fresh);
+    about.retain(|related| age_of(related) == oldest);
     let mut questions = Vec::new();
     if oldest == Age::Unknown {
         questions.extend(narrow(&about));
@@ -94,21 +94,12 @@ pub(crate) fn decide(
             return Some(verdict(workload, Reason::Unknown, &about, questions));
         }
     }
-    let changed = about
-        .iter()
-        .map(|related| related.known.moved.not_after)
-        .max()?;
-    match youngest_tasks(workload, changed) {
-        Tasks::AllSince if workload.platform != Platform::StandaloneTask => {
-            return Some(verdict(workload, Reason::AlreadyFresh, &about, questions));
-        }
-        Tasks::Unasked => questions.push(Question::Tasks(workload.arn.clone())),
-        Tasks::AllSince | Tasks::SomeBefore | Tasks::NotNeeded => {}
+    if needs_tasks(workload, &about) {
+        questions.push(Question::Tasks(workload.arn.clone()));
     }
     if oldest == Age::Unknown {
         return Some(verdict(workload, Reason::Unknown, &about, questions));
     }
-    about.retain(|related| age_of(related) == Age::Stale);
     let reason = stale(workload, &about, policy, now, &mut questions);
     let mut verdict = verdict(workload, reason, &about, questions);
     if reason == Reason::DeploymentInProgress {
@@ -136,6 +127,7 @@ fn age(workload: &Workload, related: &Related) -> Age {
     let moved = related.known.moved;
     match workload.newest() {
         Some(newest) if newest.created_at >= moved.fresh_from() => Age::Fresh,
+        _ if has_only_tasks_since(workload, moved.fresh_from()) => Age::Fresh,
         Some(newest) if !moved.is_exact() && newest.created_at >= moved.not_before => Age::Unknown,
         _ => Age::Stale,
     }
@@ -200,33 +192,22 @@ fn version_stored(change: &Change) -> Option<Question> {
     is_open.then(|| Question::VersionStored(change.source.clone()))
 }
 
-/// What the tasks say about a change.
-enum Tasks {
-    /// The look is so close to the change that no task can have been replaced since.
-    NotNeeded,
-    Unasked,
-    AllSince,
-    SomeBefore,
+/// Whether it has tasks, and all of them are known and started since then.
+fn has_only_tasks_since(workload: &Workload, since: Timestamp) -> bool {
+    let tasks = workload.tasks.known().filter(|tasks| !tasks.is_empty());
+    tasks.is_some_and(|tasks| tasks.iter().all(|task| task.created_at >= since))
 }
 
-fn youngest_tasks(workload: &Workload, changed: Timestamp) -> Tasks {
-    let is_close = |seen: Timestamp| seen.duration_since(changed).abs() <= CLOSE;
+/// Whether the running tasks must be known. Close to the last of the changes no task can have been
+/// replaced since.
+fn needs_tasks(workload: &Workload, about: &[Related]) -> bool {
+    let changed = about.iter().map(|related| related.known.moved.not_after);
+    let changed = changed.max().unwrap_or(Timestamp::MAX);
     let seen = [workload.read_at, workload.seen_at];
-    match workload.tasks.known() {
-        Some(tasks) if tasks.is_empty() => Tasks::SomeBefore,
-        Some(tasks)
-            if tasks
-                .iter()
-                .all(|task| task.created_at >= fresh_from(changed)) =>
-        {
-            Tasks::AllSince
-        }
-        Some(_) => Tasks::SomeBefore,
-        None if workload.platform == Platform::StandaloneTask => Tasks::NotNeeded,
-        None if !workload.tasks.is_unasked() => Tasks::SomeBefore,
-        None if seen.into_iter().flatten().any(is_close) => Tasks::NotNeeded,
-        None => Tasks::Unasked,
-    }
+    let is_close = |seen: Timestamp| seen.duration_since(changed).abs() <= CLOSE;
+    workload.tasks.is_unasked()
+        && workload.platform != Platform::StandaloneTask
+        && !seen.into_iter().flatten().any(is_close)
 }
 
 /// The rows of a service whose tasks hold the old value.
@@ -248,16 +229,6 @@ fn stale(
     if workload.inactive_task_definition {
         return Reason::InactiveTaskDefinition;
     }
-    if needs_history(workload, about, policy, now) {
-        let moved = about.iter().map(|related| related.known.moved.not_before);
-        // A deployment that is being rolled back may be older than the change.
-        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
-        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
-        questions.push(Question::History {
-            workload: workload.arn.clone(),
-            since: since.unwrap_or(Timestamp::MIN),
-        });
-    }
     if let Some(failed) = failed_since(workload, changed) {
         questions.extend(failed.unknown_revision.map(Question::TaskDefinitions));
         let latest = about
@@ -268,14 +239,25 @@ fn stale(
             // It may have been a deployment from before the change.
             questions.extend(narrow(about));
         }
-        Reason::RolledBack
-    } else if workload.in_progress(changed, now).is_some() {
-        Reason::DeploymentInProgress
-    } else if workload.history.gap().is_some() {
-        Reason::LookupFailed
-    } else {
-        Reason::Stale
+        return Reason::RolledBack;
     }
+    if workload.in_progress(changed, now).is_some() {
+        return Reason::DeploymentInProgress;
+    }
+    if workload.history.gap().is_some() {
+        return Reason::LookupFailed;
+    }
+    if needs_history(workload, about, policy, now) {
+        let moved = about.iter().map(|related| related.known.moved.not_before);
+        // A deployment that is being rolled back may be older than the change.
+        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
+        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
+        questions.push(Question::History {
+            workload: workload.arn.clone(),
+            since: since.unwrap_or(Timestamp::MIN),
+        });
+    }
+    Reason::Stale
 }
 
 /// The first moment from which on a deployment counts as one since the changes, of which the latest
