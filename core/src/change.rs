@@ -206,3 +206,6 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,3 +247,6 @@ impl UnconfirmedChange {
         past.is_some_and(|past| past < now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,9 @@ pub(crate) fn decide(
     if oldest == Age::Fresh {
         return fresh(workload, &about, now);
     }
-    about.retain(|related| age_of(related) != Age::Fresh);
+    let missing = about.iter().filter(|related| age_of(related) != Age::Fresh);
+    let changed = missing.map(|related| related.known.moved.not_after).max()?;
+    about.retain(|related| age_of(related) == oldest);
     let mut questions = Vec::new();
     if oldest == Age::Unknown {
         questions.extend(narrow(&about));
@@ -97,17 +99,12 @@ pub(crate) fn decide(
             return Some(verdict(workload, Reason::Unknown, &about, questions));
         }
     }
-    let changed = about
-        .iter()
-        .map(|related| related.known.moved.not_after)
-        .max()?;
     if needs_tasks(workload, &about) {
         questions.push(Question::Tasks(workload.arn.clone()));
     }
     if oldest == Age::Unknown {
         return Some(verdict(workload, Reason::Unknown, &about, questions));
     }
-    about.retain(|related| age_of(related) == Age::Stale);
     let reason = stale(workload, &about, policy, now, &mut questions);
     let mut verdict = verdict(workload, reason, &about, questions);
     verdict.changed = changed;
@@ -236,16 +233,6 @@ fn stale(
     if workload.inactive_task_definition {
         return Reason::InactiveTaskDefinition;
     }
-    if needs_history(workload, about, policy, now) {
-        let moved = about.iter().map(|related| related.known.moved.not_before);
-        // A deployment that is being rolled back may be older than the change.
-        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
-        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
-        questions.push(Question::History {
-            workload: workload.arn.clone(),
-            since: since.unwrap_or(Timestamp::MIN),
-        });
-    }
     if let Some(failed) = failed_since(workload, changed) {
         questions.extend(failed.unknown_revision.map(Question::TaskDefinitions));
         let latest = about
@@ -256,14 +243,25 @@ fn stale(
             // It may have been a deployment from before the change.
             questions.extend(narrow(about));
         }
-        Reason::RolledBack
-    } else if workload.in_progress(changed, now).is_some() {
-        Reason::DeploymentInProgress
-    } else if workload.history.gap().is_some() {
-        Reason::LookupFailed
-    } else {
-        Reason::Stale
+        return Reason::RolledBack;
     }
+    if workload.in_progress(changed, now).is_some() {
+        return Reason::DeploymentInProgress;
+    }
+    if workload.history.gap().is_some() {
+        return Reason::LookupFailed;
+    }
+    if needs_history(workload, about, policy, now) {
+        let moved = about.iter().map(|related| related.known.moved.not_before);
+        // A deployment that is being rolled back may be older than the change.
+        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
+        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
+        questions.push(Question::History {
+            workload: workload.arn.clone(),
+            since: since.unwrap_or(Timestamp::MIN),
+        });
+    }
+    Reason::Stale
 }
 
 /// The first moment from which on a deployment counts as one since the changes, of which the latest
@@ -384,3 +382,6 @@ impl Decision {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

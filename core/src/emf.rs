@@ -184,3 +184,6 @@ fn insert(fields: &mut Map<String, Value>, name: &str, list: Value, omitted: usi
         fields.insert(format!("{name}Omitted"), json!(omitted));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,5 +17,7 @@ pub mod reason;
 pub mod reference;
 mod relation;
 pub mod report;
+#[cfg(test)]
+mod testing;
 pub mod trail;
 pub mod workload;

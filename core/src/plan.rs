@@ -6,14 +6,16 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::change::{Change, Source};
-use crate::confirm::Confirmation;
 use crate::decide::{Decision, Verdict, decide};
-use crate::fact::{Fact, Gap, GapKind};
-use crate::facts::{Existence, Facts, Followed, LastChange, Scope};
+use crate::fact::Gap;
+use crate::facts::{Facts, Followed, LastChange, Scope};
 use crate::policy::Policy;
 use crate::reason::{Action, Reason};
 use crate::relation::Relations;
-use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Use, Workload};
+use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Workload};
+
+mod observe;
+use observe::{look_for_siblings, observe};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,10 +86,6 @@ pub enum End {
 const MAX_FACT_AGE: SignedDuration = SignedDuration::from_secs(5);
 /// A change of a moment ago may be followed by another. So long the last one is waited for.
 const MAX_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
-/// An answer that is older than its event is asked for again after this time.
-const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
-/// An order of rollout is carried on for this long by the events of deployments, then by sweeps.
-const CARRIED_ON_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 impl Question {
     /// Whether it is asked only when a service's turn comes: it is dear, or its answer does not
@@ -115,123 +113,6 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
         plan.wait_until = unsettled;
     }
     plan
-}
-
-/// What comes before any decision: what changed, and who may follow it.
-fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
-    let ask = |question| {
-        Some(Plan {
-            questions: BTreeSet::from([question]),
-            ..Plan::default()
-        })
-    };
-    let end = |end| {
-        Some(Plan {
-            end: Some(end),
-            ..Plan::default()
-        })
-    };
-    if let Some(gap) = facts.looked_at.gap() {
-        return end(End::Unavailable(gap.clone()));
-    }
-    let is_request = facts.requested_at.is_some();
-    if facts.scope == Scope::Followers && (!is_request || facts.unconfirmed.is_none()) {
-        if let Some(look) = look_for_followers(facts, policy, now) {
-            return Some(look);
-        }
-    }
-    if let Some(unconfirmed) = &facts.unconfirmed {
-        let is_meant = |used: &Use| unconfirmed.claim.may_be_meant_by(used.reference());
-        let mut workloads = facts.workloads.values();
-        if !is_request && !workloads.any(|workload| workload.uses.iter().any(is_meant)) {
-            return None;
-        }
-        match &unconfirmed.answer {
-            Fact::Unasked => return ask(Question::Secret),
-            Fact::Unavailable(gap) if gap.kind == GapKind::Invalid && is_request => {
-                return end(End::NoSecret);
-            }
-            Fact::Unavailable(gap) => return end(End::Unavailable(gap.clone())),
-            Fact::Known(Confirmation::NoSecret) => return end(End::NoSecret),
-            Fact::Known(Confirmation::Nothing(reason)) => {
-                return end(End::Ignored(reason.clone()));
-            }
-            Fact::Known(Confirmation::Pending(reason)) => {
-                return end(End::Pending(reason.clone()));
-            }
-            Fact::Known(Confirmation::Outdated(reason)) => {
-                let asked_at = unconfirmed.asked_at.unwrap_or(now);
-                let again = asked_at.saturating_add(ASK_AGAIN_AFTER).unwrap_or(now);
-                let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
-                if !policy.acts || !is_patient {
-                    return end(End::Pending(reason.clone()));
-                }
-                if now >= again {
-                    return ask(Question::Secret);
-                }
-                return Some(Plan {
-                    wait_until: Some(again),
-                    ..Plan::default()
-                });
-            }
-            Fact::Known(Confirmation::Changes(_)) => {}
-        }
-        if is_request && let Some(look) = look_for_followers(facts, policy, now) {
-            return Some(look);
-        }
-    }
-    match &facts.scope {
-        Scope::Everything if facts.looked_at.is_unasked() => ask(Question::Look {
-            not_before: facts.began_at,
-        }),
-        Scope::Service(name) | Scope::Around(name) => match facts.service {
-            Fact::Unasked => ask(Question::Service(name.clone())),
-            Fact::Known(Existence::Elsewhere) => {
-                let reason = "the service is of another account or Region";
-                end(End::Ignored(reason.to_owned()))
-            }
-            Fact::Known(Existence::Nowhere | Existence::OutOfScope) if is_request => {
-                end(End::NoService)
-            }
-            Fact::Known(Existence::OutOfScope) => {
-                end(End::Ignored("the service is not in scope".to_owned()))
-            }
-            Fact::Known(Existence::Nowhere) => {
-                end(End::Ignored("the service does not exist".to_owned()))
-            }
-            Fact::Known(Existence::Here) | Fact::Unavailable(_) => None,
-        },
-        _ => None,
-    }
-}
-
-/// The look that shows who follows what changed, or the wait for the moment from which on it does.
-fn look_for_followers(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
-    if !facts.looked_at.is_unasked() {
-        return None;
-    }
-    let changed = facts
-        .changes
-        .values()
-        .map(|change| change.reported.not_after);
-    let claimed = facts
-        .unconfirmed
-        .iter()
-        .filter_map(|unconfirmed| unconfirmed.claim.at);
-    let at = changed.chain(claimed).max().unwrap_or(facts.began_at);
-    let visible_from = policy.visible_from(at);
-    if policy.acts && now < visible_from {
-        return Some(Plan {
-            wait_until: Some(visible_from),
-            ..Plan::default()
-        });
-    }
-    // A preview shows what is there now.
-    let not_before = visible_from.min(now);
-    Some(Plan {
-        questions: BTreeSet::from([Question::Look { not_before }]),
-        ..Plan::default()
-    })
 }
 
 /// Decides about each workload; says when what is to be redeployed has settled, where that is to
@@ -397,23 +278,6 @@ fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &m
     }
 }
 
-/// The look that shows who else follows what a service follows, once that has changed: the end of
-/// one deployment may be what another service waits for.
-fn look_for_siblings(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Question> {
-    if !matches!(facts.scope, Scope::Around(_)) || !facts.looked_at.is_unasked() {
-        return None;
-    }
-    let is_recent = |at: &Timestamp| now.duration_since(*at) < CARRIED_ON_FOR;
-    let changed = facts
-        .changes
-        .values()
-        .map(|change| change.moved().not_after);
-    let latest = changed.filter(is_recent).max()?;
-    Some(Question::Look {
-        not_before: policy.visible_from(latest).min(now),
-    })
-}
-
 /// The verdict, unless what could not be looked up decides.
 fn with_gaps(
     facts: &Facts,
@@ -486,3 +350,6 @@ pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
     };
     facts.changes.values().filter(is_reported).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,3 +155,6 @@ impl<'a> Relations<'a> {
         (related.collect(), ambiguous)
     }
 }
+
+#[cfg(test)]
+mod tests;

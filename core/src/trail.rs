@@ -71,3 +71,6 @@ fn exactness(record: &UnconfirmedChange, change: &Change) -> Option<Exactness> {
     let is_named = named.follows(&current, &current.location()) == Follows::Yes;
     exactness.filter(|_| is_named)
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,14 @@ pub struct Deployment {
     pub service_revision: Option<String>,
 }
 
+impl Deployment {
+    /// Whether a deployment of the history is this live one. They have no name in common, and the
+    /// time of one may be cut to the second.
+    pub(crate) fn is_twin(&self, past: &Self) -> bool {
+        past.created_at.duration_since(self.created_at).abs() < SignedDuration::from_secs(1)
+    }
+}
+
 /// How far a deployment came (`rolloutState`, or `status` in the history).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutState {
@@ -247,11 +255,13 @@ impl Workload {
             .find(|deployment| deployment.primary)
     }
 
-    /// All known deployments, live ones first.
+    /// All known deployments, each once, live ones first.
     pub fn all_deployments(&self) -> impl Iterator<Item = &Deployment> {
+        let is_live = |past: &Deployment| self.deployments.iter().any(|live| live.is_twin(past));
+        let history = self.history.known().into_iter().flatten();
         self.deployments
             .iter()
-            .chain(self.history.known().into_iter().flatten())
+            .chain(history.filter(move |past| !is_live(past)))
     }
 
     /// The newest deployment that reached, or may still reach, the tasks: a later one than the
@@ -259,8 +269,7 @@ impl Workload {
     /// that failed.
     #[must_use]
     pub fn newest(&self) -> Option<&Deployment> {
-        let history = self.history.known().into_iter().flatten();
-        let newest = self.deployments.iter().chain(history).max_by_key(|d| {
+        let newest = self.all_deployments().max_by_key(|d| {
             let has_ended_well = !self.has_failed(d) && d.rollout != RolloutState::Stopped;
             (d.created_at, has_ended_well)
         });
@@ -372,3 +381,6 @@ pub struct InProgress {
     /// When it is no longer waited for, UTC.
     pub until: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests;

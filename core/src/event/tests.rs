@@ -1,6 +1,10 @@
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::arn::{ParameterArn, SecretArn};
+use crate::change::{AWSCURRENT, AWSPENDING, Bounds, Source};
+use crate::confirm::Claim;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Ab12Cd";
 const PARAMETER: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit";
@@ -36,14 +40,14 @@ fn call(name: &str, request: Value, response: Value) -> Value {
     )
 }
 
-fn hint(payload: &Value) -> Intent {
-    parse(payload).unwrap().hint
+fn intent(payload: &Value) -> Intent {
+    parse(payload).unwrap().intent
 }
 
 /// The claim; nothing when the payload is ignored.
 fn claimed(payload: &Value) -> Option<Claim> {
-    match hint(payload) {
-        Intent::Secret(hint) => Some(hint.claim),
+    match intent(payload) {
+        Intent::MayHaveChanged(claimed) => Some(claimed.claim),
         Intent::Ignored { warning: false, .. } => None,
         other => panic!("{other:?}"),
     }
@@ -168,19 +172,19 @@ fn an_event_of_another_source_is_not_what_it_is_named() {
 
 #[test]
 fn a_request_names_its_secret_and_a_plan_changes_nothing() {
-    let request = |action: &str| hint(&json!({"action": action, "secret": "prod/db"}));
-    let secret = || "prod/db".to_owned();
+    let request = |action: &str| intent(&json!({"action": action, "secret": "prod/db"}));
+    let secret = || Target::Secret("prod/db".to_owned());
     assert_eq!(
         request("redeploy"),
         Intent::Request {
-            secret: secret(),
+            target: secret(),
             dry_run: false
         }
     );
     assert_eq!(
         request("plan"),
         Intent::Request {
-            secret: secret(),
+            target: secret(),
             dry_run: true
         }
     );
@@ -196,25 +200,62 @@ fn a_request_names_its_secret_and_a_plan_changes_nothing() {
 }
 
 #[test]
-fn a_moved_label_is_a_rotation_at_the_end_of_its_second() {
-    let arn = || SecretArn::parse(SECRET).unwrap();
-    let expected = Change {
-        subject: Source::Secret {
-            arn: arn(),
-            label: "Custom".to_owned(),
-        },
-        version: Some("v2".to_owned()),
-        at: "2026-11-23T01:02:04Z".parse().unwrap(),
-        not_before: None,
+fn a_request_may_name_a_service_instead() {
+    let request = |service: Value, secret: Value| json!({"action": "redeploy", "service": service, "secret": secret});
+    let target = |payload: &Value| match intent(payload) {
+        Intent::Request { target, .. } => target,
+        other => panic!("{other:?}"),
     };
+    assert_eq!(
+        target(&request(json!("prod/api"), Value::Null)),
+        Target::Service("prod/api".to_owned())
+    );
+    assert_eq!(
+        target(&request(json!("prod/api"), json!("prod/db"))),
+        Target::Secret("prod/db".to_owned()),
+        "of two names, the secret is what every version reads"
+    );
+    assert_eq!(
+        field(&request(json!(7), Value::Null)),
+        ("service".to_owned(), FieldProblem::MustBe("a string"))
+    );
+}
+
+#[test]
+fn only_a_completed_deployment_has_its_id() {
+    let payload = |name: &str| {
+        let detail = json!({"eventName": name, "deploymentId": "ecs-svc/1"});
+        event("aws.ecs", "ECS Deployment State Change", SERVICE, detail)
+    };
+    for (name, completed) in [
+        ("SERVICE_DEPLOYMENT_COMPLETED", Some("ecs-svc/1".to_owned())),
+        ("SERVICE_DEPLOYMENT_IN_PROGRESS", None),
+        ("SERVICE_DEPLOYMENT_FAILED", None),
+    ] {
+        let service = SERVICE.to_owned();
+        assert_eq!(
+            intent(&payload(name)),
+            Intent::Deployment { service, completed }
+        );
+    }
+}
+
+#[test]
+fn a_moved_label_is_a_rotation_at_the_end_of_its_second() {
+    let source = Source::Secret {
+        arn: SecretArn::parse(SECRET).unwrap(),
+        label: "Custom".to_owned(),
+    };
+    let at = "2026-11-23T01:02:04Z".parse().unwrap();
+    let expected = Change::new(source, Some("v2".to_owned()), Bounds::exact(at));
     let named = json!({"labelUpdated": "Custom", "versionId": "v2", "name": "prod/db"});
     assert_eq!(
-        hint(&label_updated(named)),
-        Intent::Change(expected.clone())
+        intent(&label_updated(named)),
+        Intent::Changed(expected.clone())
     );
     let unnamed = json!({"labelUpdated": "Custom", "versionId": "v2"});
-    assert_eq!(hint(&label_updated(unnamed)), Intent::Change(expected));
-    let pending = hint(&label_updated(json!({"labelUpdated": "AWSPENDING"})));
+    assert_eq!(intent(&label_updated(unnamed)), Intent::Changed(expected));
+    let pending = intent(&label_updated(json!({"labelUpdated": "AWSPENDING"})));
     assert!(matches!(pending, Intent::Ignored { warning: false, .. }));
 }
 
@@ -227,7 +268,10 @@ fn an_arn_that_does_not_end_as_its_name_says_is_asked_about() {
         claim: current(Some("v2")),
         at: Some("2026-11-23T01:02:04Z".parse().unwrap()),
     };
-    assert_eq!(hint(&label_updated(detail)), Intent::Secret(expected));
+    assert_eq!(
+        intent(&label_updated(detail)),
+        Intent::MayHaveChanged(expected)
+    );
     let other = event(
         "aws.secretsmanager",
         "Secret Label Updated",
@@ -259,9 +303,10 @@ fn a_deployment_is_about_its_service() {
         "SERVICE_DEPLOYMENT_FAILED",
     ] {
         assert_eq!(
-            hint(&payload(name, SERVICE)),
-            Intent::Service {
-                arn: SERVICE.to_owned()
+            intent(&payload(name, SERVICE)),
+            Intent::Deployment {
+                service: SERVICE.to_owned(),
+                completed: None,
             }
         );
     }
@@ -291,21 +336,16 @@ fn only_an_update_changes_the_value_of_a_parameter() {
             json!({ "operation": operation }),
         )
     };
-    let subject = Source::Parameter(ParameterArn::parse(PARAMETER).unwrap());
+    let source = Source::Parameter(ParameterArn::parse(PARAMETER).unwrap());
     let at = "2026-11-23T01:02:04Z".parse().unwrap();
-    let expected = Change {
-        subject,
-        version: None,
-        at,
-        not_before: None,
-    };
+    let expected = Change::new(source, None, Bounds::exact(at));
     assert_eq!(
-        hint(&payload("Update", PARAMETER)),
-        Intent::Change(expected)
+        intent(&payload("Update", PARAMETER)),
+        Intent::Changed(expected)
     );
     for operation in ["Create", "Delete", "LabelParameterVersion"] {
         assert!(matches!(
-            hint(&payload(operation, PARAMETER)),
+            intent(&payload(operation, PARAMETER)),
             Intent::Ignored { warning: false, .. }
         ));
     }
@@ -321,7 +361,7 @@ fn a_failed_rotation_is_a_warning() {
     for name in ["RotationFailed", "RotationAbandoned"] {
         let trigger = parse(&call(name, json!({}), Value::Null)).unwrap();
         assert!(
-            matches!(trigger.hint, Intent::Ignored { warning: true, .. }),
+            matches!(trigger.intent, Intent::Ignored { warning: true, .. }),
             "{trigger:?}"
         );
         assert_eq!(trigger.kind, TriggerKind::RotationFailed);
@@ -353,17 +393,17 @@ fn a_call_tells_its_kind_and_where_and_when_it_was_made() {
     let mut expected = UnconfirmedChange {
         secret_id: "prod/db".to_owned(),
         region: Some("eu-west-1".to_owned()),
-        claim: current(None),
+        claim: Claim::Rotated,
         at: Some("2026-11-23T01:02:04Z".parse().unwrap()),
     };
-    assert_eq!(hint(&payload), Intent::Secret(expected.clone()));
+    assert_eq!(intent(&payload), Intent::MayHaveChanged(expected.clone()));
     payload["detail"]["eventTime"] = json!("2026-11-23T01:02:00Z");
     payload["detail"]["awsRegion"] = json!("eu-west-2");
     payload["detail"]["responseElements"] = json!({ "arn": SECRET });
     expected.at = Some("2026-11-23T01:02:01Z".parse().unwrap());
     expected.region = Some("eu-west-2".to_owned());
     expected.secret_id = SECRET.to_owned();
-    assert_eq!(hint(&payload), Intent::Secret(expected));
+    assert_eq!(intent(&payload), Intent::MayHaveChanged(expected));
     payload["detail"]["errorCode"] = json!("AccessDenied");
     assert_eq!(claimed(&payload), None, "a refused call changes nothing");
 }
@@ -495,160 +535,6 @@ fn a_label_moved_by_hand_is_followed_unless_it_did_not_go_anywhere() {
     assert_eq!(stage(AWSPENDING, json!("v1"), json!("v2")), None);
     assert_eq!(stage(AWSCURRENT, json!("v1"), Value::Null), None);
     assert_eq!(stage(AWSCURRENT, json!("v2"), json!("v2")), None);
-}
-
-/// Facts of a secret whose labels are on these versions, last changed at 200.
-fn facts(labels: &[(&str, &str)]) -> SecretFacts {
-    let labels = labels
-        .iter()
-        .map(|(label, version)| ((*label).to_owned(), (*version).to_owned()))
-        .collect();
-    let arn = SecretArn::parse(SECRET).unwrap();
-    SecretFacts {
-        arn,
-        labels,
-        last_changed: Some(second(200)),
-        last_rotated: None,
-    }
-}
-
-/// A claim about 100.
-fn claim_of(claim: Claim) -> UnconfirmedChange {
-    UnconfirmedChange {
-        secret_id: SECRET.to_owned(),
-        region: None,
-        claim,
-        at: Some(second(100)),
-    }
-}
-
-fn rotated(label: &str, version: Option<&str>, at: i64) -> Confirmation {
-    let subject = Source::Secret {
-        arn: SecretArn::parse(SECRET).unwrap(),
-        label: label.to_owned(),
-    };
-    let version = version.map(str::to_owned);
-    Confirmation::Rotations(vec![Change {
-        subject,
-        version,
-        at: second(at),
-        not_before: None,
-    }])
-}
-
-#[test]
-fn a_moved_label_that_is_still_there_is_a_rotation_at_the_earlier_bound() {
-    let facts = facts(&[(AWSCURRENT, "v2"), ("Other", "v1")]);
-    let hint = claim_of(moved(&[AWSCURRENT, "Gone"], Some("v2")));
-    assert_eq!(
-        hint.confirm(&facts, second(300)),
-        rotated(AWSCURRENT, Some("v2"), 100)
-    );
-    let late = UnconfirmedChange {
-        at: Some(second(250)),
-        ..hint.clone()
-    };
-    assert_eq!(
-        late.confirm(&facts, second(300)),
-        rotated(AWSCURRENT, Some("v2"), 200)
-    );
-    let untimed = UnconfirmedChange { at: None, ..hint };
-    let facts = SecretFacts {
-        last_changed: None,
-        ..facts
-    };
-    assert_eq!(
-        untimed.confirm(&facts, second(300)),
-        rotated(AWSCURRENT, Some("v2"), 300)
-    );
-    let gone = claim_of(moved(&["Gone"], Some("v2"))).confirm(&facts, second(300));
-    assert!(matches!(gone, Confirmation::Nothing(_)));
-}
-
-#[test]
-fn a_stored_version_is_a_rotation_once_it_was_current() {
-    let hint = claim_of(Claim::Stored("v2".to_owned()));
-    let verdict = |labels: &[(&str, &str)]| hint.confirm(&facts(labels), second(300));
-    assert_eq!(
-        verdict(&[(AWSCURRENT, "v2")]),
-        rotated(AWSCURRENT, Some("v2"), 100)
-    );
-    let superseded = verdict(&[(AWSCURRENT, "v3"), (AWSPREVIOUS, "v2")]);
-    assert_eq!(superseded, rotated(AWSCURRENT, Some("v3"), 100));
-    assert!(matches!(
-        verdict(&[(AWSCURRENT, "v1")]),
-        Confirmation::Nothing(_)
-    ));
-    assert!(matches!(
-        verdict(&[("Custom", "v2")]),
-        Confirmation::Nothing(_)
-    ));
-}
-
-#[test]
-fn a_requested_rotation_counts_from_the_secrets_own_times() {
-    let hint = claim_of(Claim::Requested("v2".to_owned()));
-    let done = facts(&[(AWSCURRENT, "v2")]);
-    assert_eq!(
-        hint.confirm(&done, second(300)),
-        rotated(AWSCURRENT, Some("v2"), 200)
-    );
-    let at = |last_changed, last_rotated| {
-        let facts = SecretFacts {
-            last_changed,
-            last_rotated,
-            ..done.clone()
-        };
-        match hint.confirm(&facts, second(300)) {
-            Confirmation::Rotations(rotations) => rotations[0].at.as_second(),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(at(Some(second(200)), Some(second(150))), 150);
-    assert_eq!(at(Some(second(200)), Some(second(100))), 100);
-    assert_eq!(
-        at(Some(second(200)), Some(second(99))),
-        99,
-        "in the second of the request"
-    );
-    assert_eq!(
-        at(Some(second(200)), Some(second(98))),
-        200,
-        "that was an earlier rotation"
-    );
-    assert_eq!(at(None, None), 300);
-}
-
-#[test]
-fn a_requested_rotation_is_pending_until_it_must_have_ended() {
-    let hint = claim_of(Claim::Requested("v2".to_owned()));
-    let verdict = |labels: &[(&str, &str)], now| hint.confirm(&facts(labels), second(now));
-    let before = [(AWSCURRENT, "v1")];
-    assert!(matches!(verdict(&before, 100), Confirmation::Pending(_)));
-    assert!(matches!(
-        verdict(&before, 100 + 300),
-        Confirmation::Pending(_)
-    ));
-    assert!(matches!(
-        verdict(&before, 100 + 301),
-        Confirmation::Nothing(_)
-    ));
-    let preparing = [(AWSCURRENT, "v1"), (AWSPENDING, "v2")];
-    assert!(matches!(
-        verdict(&preparing, 100 + 301),
-        Confirmation::Pending(_)
-    ));
-    let Confirmation::Pending(text) = verdict(&preparing, 100) else {
-        panic!("it is pending")
-    };
-    assert!(text.contains(SECRET) && text.contains("v2"), "{text}");
-}
-
-#[test]
-fn only_a_requested_rotation_is_not_of_the_past() {
-    assert!(claim_of(current(None)).is_of_the_past());
-    assert!(claim_of(Claim::Stored("v2".to_owned())).is_of_the_past());
-    assert!(!claim_of(Claim::Requested("v2".to_owned())).is_of_the_past());
 }
 
 #[test]
