@@ -143,7 +143,7 @@ pub(crate) struct Graph {
 /// do, the platform version, the network, and why tasks stopped. Reads no secret's value, and never writes.
 #[derive(Arguments, Debug)]
 #[command(
-    group = clap::ArgGroup::new("patient").required(true).args(["service", "secret"]),
+    group = clap::ArgGroup::new("target").required(true).args(["service", "secret"]),
     after_help = "\
 Examples:
   redeploy-on-rotation doctor prod/api

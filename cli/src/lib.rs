@@ -3,11 +3,11 @@
 mod args;
 mod audit;
 mod connection;
-pub mod desk;
 mod dist;
 pub mod doctor;
 mod explain;
 mod graph;
+pub mod operator;
 mod output;
 mod plan;
 mod preview;
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() {
                 Exit::Error
             } else {
-                Exit::Nothing
+                Exit::Ok
             }
             .into();
         }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use redeploy_core::arn::{Arn, Location};
-use redeploy_core::secret::{InvalidReference, Named, Reference};
+use redeploy_core::reference::{InvalidReference, Named, Reference};
 
 pub use check::{Need, examine, examine_secret, needs};
 

@@ -10,17 +10,18 @@ use aws_sdk_ecs::types::{ContainerDefinition, DesiredStatus, LaunchType, LogConf
 use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
 use aws_sdk_ssm::types::{ParameterMetadata, ParameterType};
 
-use super::Desk;
+use super::Session;
 use crate::doctor::{
     Decision, Facts, Known, Member, Mention, Need, Network, Parameter, Place, Platform, Primary,
     Role, Secret, StoppedTask, TaskDefinition, may_mean, names_to_try, needs,
 };
 use redeploy_core::arn::{Arn, Location};
 use redeploy_core::config::MappedService;
-use redeploy_on_rotation::aws::Category;
-use redeploy_on_rotation::aws::PARAMETERS_PER_CALL;
-use redeploy_on_rotation::aws::{Aws, AwsError, Class, Inventory};
-use redeploy_on_rotation::aws::{in_parallel, pages, timestamp};
+use redeploy_core::facts::Look;
+use redeploy_core::workload::{self, Workload};
+use redeploy_on_rotation::aws::{
+    ApiBucket, Aws, AwsError, ErrorKind, PARAMETERS_PER_CALL, in_parallel, pages, timestamp,
+};
 
 /// `DescribeTasks` accepts this many names.
 const TASKS_PER_CALL: usize = 100;
@@ -38,7 +39,7 @@ pub struct Gatherer<'a> {
     region: String,
 }
 
-impl Desk {
+impl Session {
     /// A gatherer for the account and Region of this connection.
     #[must_use]
     pub fn gatherer(&self) -> Gatherer<'_> {
@@ -114,7 +115,7 @@ impl<'a> Gatherer<'a> {
         let mut messages: Vec<_> = messages.collect();
         messages.sort_by_key(|(at, _)| *at);
         let mut facts = Facts {
-            home: parsed.home(),
+            home: parsed.location(),
             partition: parsed.partition,
             primary,
             platform: platform(&described),
@@ -141,20 +142,19 @@ impl<'a> Gatherer<'a> {
 
     /// The services that name a secret, by name or ARN: as far as a name can tell.
     #[must_use]
-    pub fn services_of(inventory: &Inventory, secret: &str) -> Vec<MappedService> {
-        let mentions = |text: String| Mention {
+    pub fn services_of(look: &Look, secret: &str) -> Vec<MappedService> {
+        let mention = |text: String| Mention {
             at: String::new(),
             member: Member::ValueFrom,
             text,
         };
-        let names = |service: &&redeploy_core::service::Service| {
-            service
-                .uses
-                .iter()
-                .any(|used| may_mean(&mentions(used.reference().to_string()), secret))
+        let names = |workload: &&Workload| {
+            let mut references = workload.uses.iter().map(workload::Use::reference);
+            workload.platform != workload::Platform::StandaloneTask
+                && references.any(|reference| may_mean(&mention(reference.to_string()), secret))
         };
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
-        let services = inventory.services.iter().filter(names);
+        let services = look.workloads.iter().filter(names);
         services
             .map(|service| MappedService {
                 cluster: last(&service.cluster),
@@ -184,14 +184,14 @@ impl<'a> Gatherer<'a> {
             .services(service);
         let answer = self
             .aws
-            .read(Category::ServiceRead, ACTION, async || {
+            .read(ApiBucket::ServiceRead, ACTION, async || {
                 call.clone().send().await
             })
             .await?;
         let found = answer.services.unwrap_or_default().into_iter().next();
         found.ok_or_else(|| AwsError {
             action: ACTION,
-            class: Class::Gone,
+            kind: ErrorKind::NotFound,
             message: format!("there is no service {service} in the cluster {cluster}"),
         })
     }
@@ -201,7 +201,7 @@ impl<'a> Gatherer<'a> {
         let call = self.ecs.describe_task_definition().task_definition(name);
         let answer = self
             .aws
-            .read(Category::TaskDefinitionRead, ACTION, async || {
+            .read(ApiBucket::TaskDefinitionRead, ACTION, async || {
                 call.clone().send().await
             })
             .await?;
@@ -246,7 +246,7 @@ impl<'a> Gatherer<'a> {
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self
                 .aws
-                .read(Category::ClusterResourceRead, "ecs:ListTasks", page)
+                .read(ApiBucket::ClusterResourceRead, "ecs:ListTasks", page)
                 .await?;
             Ok((page.task_arns.unwrap_or_default(), page.next_token))
         })
@@ -260,7 +260,7 @@ impl<'a> Gatherer<'a> {
                 .set_tasks(Some(names));
             let call = async || call.clone().send().await;
             self.aws
-                .read(Category::ClusterResourceRead, "ecs:DescribeTasks", call)
+                .read(ApiBucket::ClusterResourceRead, "ecs:DescribeTasks", call)
                 .await
         });
         let mut tasks = Vec::new();
@@ -340,12 +340,13 @@ impl<'a> Gatherer<'a> {
         };
         let answer = match self
             .aws
-            .read(Category::Secrets, "secretsmanager:DescribeSecret", call)
+            .read(ApiBucket::Secrets, "secretsmanager:DescribeSecret", call)
             .await
         {
             Ok(answer) => answer,
             Err(AwsError {
-                class: Class::Gone, ..
+                kind: ErrorKind::NotFound,
+                ..
             }) => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
@@ -413,7 +414,7 @@ impl<'a> Gatherer<'a> {
             let page = self
                 .aws
                 .read(
-                    Category::Secrets,
+                    ApiBucket::Secrets,
                     "secretsmanager:ListSecretVersionIds",
                     page,
                 )
@@ -507,7 +508,7 @@ impl<'a> Gatherer<'a> {
             .role_name(arn.rsplit('/').next().unwrap_or(arn));
         match self
             .aws
-            .read(Category::Iam, "iam:GetRole", async || {
+            .read(ApiBucket::Iam, "iam:GetRole", async || {
                 call.clone().send().await
             })
             .await
@@ -522,7 +523,8 @@ impl<'a> Gatherer<'a> {
                 }))
             }
             Err(AwsError {
-                class: Class::Gone, ..
+                kind: ErrorKind::NotFound,
+                ..
             }) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -555,7 +557,7 @@ impl<'a> Gatherer<'a> {
         let call = call.action_names(*action).resource_arns(resource);
         let answer = self
             .aws
-            .read(Category::Iam, ACTION, async || call.clone().send().await)
+            .read(ApiBucket::Iam, ACTION, async || call.clone().send().await)
             .await?;
         match answer
             .evaluation_results()
@@ -573,7 +575,7 @@ impl<'a> Gatherer<'a> {
 fn refused(action: &'static str, message: &str) -> AwsError {
     AwsError {
         action,
-        class: Class::Refused,
+        kind: ErrorKind::Rejected,
         message: message.to_owned(),
     }
 }

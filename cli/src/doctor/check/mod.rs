@@ -11,7 +11,8 @@ use super::{
     StoppedTask, TaskDefinition, Verdict, names_to_try, place, split_suffix,
 };
 use redeploy_core::arn::Arn;
-use redeploy_core::secret::{AWSCURRENT, InvalidReference, Named, Reference};
+use redeploy_core::change::AWSCURRENT;
+use redeploy_core::reference::{InvalidReference, Named, Reference};
 
 /// What the execution role needs for a secret
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html>).
