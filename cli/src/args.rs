@@ -62,7 +62,8 @@ pub(crate) struct Plan {
     /// The secret by name or ARN, or a parameter by ARN
     #[arg(required_unless_present = "event")]
     pub(crate) secret: Option<String>,
-    /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for stdin
+    /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for
+    /// stdin
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) event: Option<PathBuf>,
     #[command(flatten)]
@@ -137,10 +138,12 @@ pub(crate) struct Graph {
     pub(crate) output: Drawing,
 }
 
-/// Says why the next task of a service will not start, or why the last one did not, and what to do about it
+/// Says why the next task of a service will not start, or why the last one did not, and what to do
+/// about it
 ///
-/// Checks the references of its task definition, the secrets and parameters that they name, what the execution role may
-/// do, the platform version, the network, and why tasks stopped. Reads no secret's value, and never writes.
+/// Checks the references of its task definition, the secrets and parameters that they name, what
+/// the execution role may do, the platform version, the network, and why tasks stopped. Reads no
+/// secret's value, and never writes.
 #[derive(Arguments, Debug)]
 #[command(
     group = clap::ArgGroup::new("target").required(true).args(["service", "secret"]),
@@ -163,7 +166,8 @@ pub(crate) struct Doctor {
     pub(crate) output: Output,
 }
 
-/// Says what the function would make of an event, and which of its rules would match; asks AWS nothing
+/// Says what the function would make of an event, and which of its rules would match; asks AWS
+/// nothing
 #[derive(Arguments, Debug)]
 #[command(after_help = "\
 Examples:
@@ -212,7 +216,8 @@ pub(crate) enum Drawing {
     Json,
 }
 
-/// Where and how to look; each REDEPLOY_* variable of the function counts where its option is not given.
+/// Where and how to look; each REDEPLOY_* variable of the function counts where its option is not
+/// given.
 #[derive(Arguments, Debug)]
 #[command(next_help_heading = "Where and how to look")]
 pub(crate) struct Global {

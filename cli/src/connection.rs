@@ -1,4 +1,5 @@
-//! The account and Region that the commands are about, and how the function would be configured there.
+//! The account and Region that the commands are about, and how the function would be configured
+//! there.
 
 use crate::operator::{ConnectError, ConnectOptions, Session};
 use redeploy_core::config::{Config, InvalidConfig};
@@ -20,7 +21,8 @@ pub(crate) async fn open(global: &Global) -> Result<(Session, Config), Error> {
     Ok((session.map_err(|error| explain(error, global))?, config))
 }
 
-/// The function's own configuration: from the options and, where these are silent, from the variables.
+/// The function's own configuration: from the options and, where these are silent, from the
+/// variables.
 fn config(global: &Global) -> Result<Config, Error> {
     let settings = global.settings();
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();

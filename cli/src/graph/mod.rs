@@ -50,8 +50,8 @@ struct Node {
     note: Option<String>,
 }
 
-/// One use: a secret is read by a task definition or, by tag or configuration, by a service; a task definition is run
-/// by a service, a service by a cluster.
+/// One use: a secret is read by a task definition or, by tag or configuration, by a service; a task
+/// definition is run by a service, a service by a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Edge {
     from: String,

@@ -90,7 +90,8 @@ impl Session {
         };
         if let Err(error) = credentials.provide_credentials().await {
             let why = causes(&error);
-            // The last resort of the chain is an instance's own role; that there is none explains nothing.
+            // The last resort of the chain is an instance's own role; that there is none explains
+            // nothing.
             let nothing = why.contains("IMDS") || why.contains("no providers in chain");
             let why = if nothing {
                 "neither environment nor profile gives credentials".to_owned()
