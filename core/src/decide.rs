@@ -248,7 +248,9 @@ fn stale(
     if workload.inactive_task_definition {
         return Reason::InactiveTaskDefinition;
     }
-    if needs_history(workload, about, policy, now) {
+    let in_progress = workload.in_progress(changed, now).is_some();
+    // What is under way is looked at again when it ends.
+    if !in_progress && needs_history(workload, about, policy, now) {
         let moved = about.iter().map(|related| related.known.moved.not_before);
         // A deployment that is being rolled back may be older than the change.
         let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
@@ -269,7 +271,7 @@ fn stale(
             questions.extend(narrow(about));
         }
         Reason::RolledBack
-    } else if workload.in_progress(changed, now).is_some() {
+    } else if in_progress {
         Reason::DeploymentInProgress
     } else if workload.history.gap().is_some() {
         Reason::LookupFailed
