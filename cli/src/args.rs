@@ -59,7 +59,7 @@ Examples:
 
 Exit codes: 0 nothing to do, 2 something to do, 1 error.")]
 pub(crate) struct Plan {
-    /// The secret by name or ARN, or a parameter by ARN
+    /// The secret or parameter, by name or ARN
     #[arg(required_unless_present = "event")]
     pub(crate) secret: Option<String>,
     /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for
@@ -100,7 +100,7 @@ Exit codes: 0 done or nothing to do, 1 error or a rollout failed, 130 interrupte
     reason = "each is a switch that may be typed"
 )]
 pub(crate) struct Redeploy {
-    /// The secret by name or ARN, or a parameter by ARN: every service that follows it
+    /// The secret or parameter, by name or ARN: every service that follows it
     pub(crate) secret: Option<String>,
     /// These services, on account of all that they read
     #[arg(long, value_name = "CLUSTER/SERVICE")]
@@ -159,7 +159,7 @@ pub(crate) struct Doctor {
     /// The service, by <cluster>/<service> or ARN
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
-    /// Every service that names this secret, by name or ARN, and only on account of it
+    /// Every service that names this secret or parameter, by name or ARN, and only on account of it
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Option<String>,
     #[command(flatten)]

@@ -335,8 +335,13 @@ pub fn may_mean(mention: &Mention, secret: &str) -> bool {
     let Ok(reference) = mention.reference() else {
         return mention.text.contains(secret);
     };
-    let Named::Secret { id, .. } = reference.named() else {
-        return mention.text == secret;
+    let id = match reference.named() {
+        Named::Secret { id, .. } => id,
+        Named::Parameter { name, .. } => {
+            let asked = Reference::parse(secret);
+            let asked = asked.as_ref().map(Reference::named);
+            return matches!(asked, Ok(Named::Parameter { name: asked, .. }) if asked == name);
+        }
     };
     let (id, asked) = (last(&id), last(secret));
     let (name, asked_name) = (split_suffix(&id), split_suffix(&asked));

@@ -99,7 +99,7 @@ struct Edges<'a> {
     facts: &'a Facts,
     /// By secret and service.
     states: BTreeMap<(&'a str, &'a str), State>,
-    edges: BTreeSet<Edge>,
+    found: BTreeSet<Edge>,
     names: BTreeMap<String, String>,
 }
 
@@ -116,7 +116,7 @@ impl Edges<'_> {
             let worst = states.collect::<Vec<_>>().into_iter().flatten().min();
             by_definition.extend(uses);
             if !uses.is_empty() {
-                self.edges.insert(edge(definition, &service.arn, worst));
+                self.found.insert(edge(definition, &service.arn, worst));
             }
         }
         // What the tag or the configuration adds.
@@ -128,7 +128,7 @@ impl Edges<'_> {
             self.add_use(used, &service.arn, service);
         }
         if !service.uses.is_empty() {
-            self.edges
+            self.found
                 .insert(edge(&service.arn, &service.cluster, None));
         }
     }
@@ -136,7 +136,7 @@ impl Edges<'_> {
     fn add_use(&mut self, used: &Use, to: &str, service: &Workload) -> Option<State> {
         let (id, name) = identity(used.reference(), service, self.facts);
         let state = self.states.get(&(id.as_str(), &*service.arn)).copied();
-        self.edges.insert(edge(&id, to, state));
+        self.found.insert(edge(&id, to, state));
         self.names.insert(id, name);
         state
     }
@@ -168,7 +168,7 @@ impl Picture {
         let mut edges = Edges {
             facts,
             states,
-            edges: BTreeSet::new(),
+            found: BTreeSet::new(),
             names: BTreeMap::new(),
         };
         let services = facts.workloads.values();
@@ -178,7 +178,7 @@ impl Picture {
             edges.add(service, revisions);
         }
         let mut picture = Self {
-            edges: worst_of_each(edges.edges),
+            edges: worst_of_each(edges.found),
             ..Self::default()
         };
         for service in services {

@@ -145,7 +145,7 @@ impl Preview {
         let decisions = examined.iter().flat_map(|one| &one.plan.decisions);
         let services = decisions.cloned().map(ServiceReport::from).collect();
         let warnings = examined.iter().flat_map(|one| &one.facts.warnings);
-        let warnings = BTreeSet::from_iter(warnings.cloned());
+        let warnings: BTreeSet<_> = warnings.cloned().collect();
         let warnings = warnings.into_iter().collect();
         let report = Report::of_services(kind, &changes, services, warnings);
         let mut preview = Self {

@@ -131,17 +131,16 @@ async fn of_service(
         }
         Some(end) => return Err(preview::explain(&run::ended(kind, config, end))),
     }
-    if plan.decisions.is_empty() {
-        match facts.workloads.values().find_map(reason_to_leave) {
-            Some(reason) => warn(&format!("{name}: {}", reason_text(reason))),
-            None => {
-                let message =
-                    format!("{name} reads no secret or parameter that could have changed");
-                let hint = "to redeploy it all the same: \
-                            aws ecs update-service --force-new-deployment";
-                return Err(Error::new(message).hint(hint));
-            }
+    let left = facts.workloads.values().find_map(reason_to_leave);
+    match left.filter(|_| plan.decisions.is_empty()) {
+        Some(reason) => warn(&format!("{name}: {}", reason_text(reason))),
+        None if plan.decisions.is_empty() => {
+            let message = format!("{name} reads no secret or parameter that could have changed");
+            let hint = "to redeploy it all the same: \
+                        aws ecs update-service --force-new-deployment";
+            return Err(Error::new(message).hint(hint));
         }
+        None => {}
     }
     Ok(Examined { facts, plan })
 }

@@ -39,74 +39,19 @@ pub(super) fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
     }
     for ((old, cause, ..), mut group) in groups {
         group.sort_by_key(|task| task.at);
-        let Some(last) = group.last() else { continue };
-        let when = last
-            .at
-            .map_or_else(String::new, |at| format!(", the last at {at}"));
-        let of = if old {
-            " of before the present deployment"
-        } else {
-            ""
-        };
-        let evidence = format!(
-            "{} stopped{of}{when}: {}",
-            count(group.len(), "task"),
-            last.reason
-        );
-        let task = last.arn.rsplit('/').next().unwrap_or_default();
-        findings.push(
-            match translate(&last.reason).filter(|translation| translation.cause == cause) {
-                Some(translation) => {
-                    let verdict = if old {
-                        Verdict::Warning
-                    } else {
-                        Verdict::Fault
-                    };
-                    translated(verdict, task, translation, &evidence)
-                }
-                None => Finding {
-                    fix: Some("Look the text up in AWS's list of stopped task errors.".to_owned()),
-                    ..finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
-                },
-            },
-        );
+        findings.extend(of_group(old, cause, &group));
     }
-    // What the service says is the same thing again where its tasks are still shown.
-    let said: BTreeSet<_> = tasks
-        .iter()
-        .filter_map(|task| Some(translate(&task.reason)?.cause))
-        .collect();
-    let mut repeated = BTreeSet::new();
-    for (at, message) in facts.messages.iter().rev() {
-        let Some(translation) = translate(message) else {
-            continue;
-        };
-        if !said.contains(&translation.cause) && repeated.insert(translation.cause) {
-            let evidence = format!("the service said at {at}: {message}");
-            findings.push(translated(
-                Verdict::Fault,
-                &facts.service,
-                translation,
-                &evidence,
-            ));
-        }
-    }
+    findings.extend(said_by_service(facts, tasks));
     if exited > 0 {
         let evidence = format!(
             "{} ended because the application did; ECS had given it its values",
             count(exited, "task")
         );
+        let fix = "Look at its log: refused credentials there mean that the value is old or wrong.";
+        let check = Check::StoppedTasks;
         findings.push(Finding {
-            fix: Some(
-                "Look at its log: refused credentials there mean that the value is old or wrong."
-                    .to_owned(),
-            ),
-            ..finding(
-                Check::StoppedTasks,
-                Verdict::Warning,
-                &facts.service,
-                evidence,
-            )
+            fix: Some(fix.to_owned()),
+            ..finding(check, Verdict::Warning, &facts.service, evidence)
         });
     }
     if findings.is_empty() {
@@ -117,6 +62,52 @@ pub(super) fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What tasks of one cause come to. `old`: they are of before the present deployment.
+fn of_group(old: bool, cause: Cause, group: &[&StoppedTask]) -> Option<Finding> {
+    let last = group.last()?;
+    let when = last.at.map(|at| format!(", the last at {at}"));
+    let of = if old {
+        " of before the present deployment"
+    } else {
+        ""
+    };
+    let evidence = format!(
+        "{} stopped{of}{}: {}",
+        count(group.len(), "task"),
+        when.unwrap_or_default(),
+        last.reason
+    );
+    let task = last.arn.rsplit('/').next().unwrap_or_default();
+    let translation = translate(&last.reason).filter(|translation| translation.cause == cause);
+    let verdict = if old {
+        Verdict::Warning
+    } else {
+        Verdict::Fault
+    };
+    Some(match translation {
+        Some(translation) => translated(verdict, task, translation, &evidence),
+        None => Finding {
+            fix: Some("Look the text up in AWS's list of stopped task errors.".to_owned()),
+            ..finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
+        },
+    })
+}
+
+/// What the service says, which is the same thing again where its tasks are still shown.
+fn said_by_service(facts: &Facts, tasks: &[StoppedTask]) -> Vec<Finding> {
+    let causes = tasks.iter().filter_map(|task| translate(&task.reason));
+    let mut known: BTreeSet<_> = causes.map(|translation| translation.cause).collect();
+    let messages = facts.messages.iter().rev();
+    let new = messages.filter_map(|(at, message)| {
+        let translation = translate(message)?;
+        known.insert(translation.cause).then(|| {
+            let evidence = format!("the service said at {at}: {message}");
+            translated(Verdict::Fault, &facts.service, translation, &evidence)
+        })
+    });
+    new.collect()
 }
 
 fn translated(

@@ -65,7 +65,8 @@ impl<'a> Gatherer<'a> {
     /// What there is to know about a service; about one secret only, where that is given by name or
     /// ARN.
     ///
-    /// # Errors When the service itself cannot be read, or is not there. What else cannot be read
+    /// # Errors
+    /// When the service itself cannot be read, or is not there. What else cannot be read
     /// is left open in the facts.
     pub async fn service(
         &self,
