@@ -1,4 +1,4 @@
-//! The command line: the function's own decisions for a person at the desk.
+//! The command line: the function's own decisions for an operator.
 
 mod args;
 mod audit;
