@@ -7,6 +7,7 @@ use redeploy_core::arn::ParameterArn;
 use redeploy_core::change::{Bounds, Change, Source};
 use redeploy_core::config::{Config, OnPending};
 use redeploy_core::confirm::{Claim, UnconfirmedChange};
+use redeploy_core::decide::Decision;
 use redeploy_core::event::{FieldProblem, Intent, InvalidEvent, Target, Trigger, TriggerKind};
 use redeploy_core::fact::GapKind;
 use redeploy_core::facts::{Facts, Scope, Unconfirmed};
@@ -97,6 +98,25 @@ pub(crate) async fn ask(
             return Ok(plan);
         }
     }
+}
+
+/// Redeploys one service that a preview found stale, once the change has settled, and if it is
+/// still stale by then.
+pub async fn redeploy(
+    aws: &Aws,
+    config: &Config,
+    facts: &Facts,
+    decision: Decision,
+    clock: &Clock,
+) -> ServiceReport {
+    let policy = Policy::new(config, true);
+    let plan = Plan {
+        decisions: vec![decision.clone()],
+        ..Plan::default()
+    };
+    let reports = execute(aws, config, &policy, facts, plan, clock).await;
+    let report = reports.into_iter().next();
+    report.unwrap_or_else(|| decision.into())
 }
 
 /// What a trigger alone says.

@@ -59,10 +59,11 @@ Examples:
 
 Exit codes: 0 nothing to do, 2 something to do, 1 error.")]
 pub(crate) struct Plan {
-    /// The secret by name or ARN, or a parameter by ARN
+    /// The secret or parameter, by name or ARN
     #[arg(required_unless_present = "event")]
     pub(crate) secret: Option<String>,
-    /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for stdin
+    /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for
+    /// stdin
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) event: Option<PathBuf>,
     #[command(flatten)]
@@ -99,7 +100,7 @@ Exit codes: 0 done or nothing to do, 1 error or a rollout failed, 130 interrupte
     reason = "each is a switch that may be typed"
 )]
 pub(crate) struct Redeploy {
-    /// The secret by name or ARN, or a parameter by ARN: every service that follows it
+    /// The secret or parameter, by name or ARN: every service that follows it
     pub(crate) secret: Option<String>,
     /// These services, on account of all that they read
     #[arg(long, value_name = "CLUSTER/SERVICE")]
@@ -137,13 +138,15 @@ pub(crate) struct Graph {
     pub(crate) output: Drawing,
 }
 
-/// Says why the next task of a service will not start, or why the last one did not, and what to do about it
+/// Says why the next task of a service will not start, or why the last one did not, and what to do
+/// about it
 ///
-/// Checks the references of its task definition, the secrets and parameters that they name, what the execution role may
-/// do, the platform version, the network, and why tasks stopped. Reads no secret's value, and never writes.
+/// Checks the references of its task definition, the secrets and parameters that they name, what
+/// the execution role may do, the platform version, the network, and why tasks stopped. Reads no
+/// secret's value, and never writes.
 #[derive(Arguments, Debug)]
 #[command(
-    group = clap::ArgGroup::new("patient").required(true).args(["service", "secret"]),
+    group = clap::ArgGroup::new("target").required(true).args(["service", "secret"]),
     after_help = "\
 Examples:
   redeploy-on-rotation doctor prod/api
@@ -156,14 +159,15 @@ pub(crate) struct Doctor {
     /// The service, by <cluster>/<service> or ARN
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
-    /// Every service that names this secret, by name or ARN, and only on account of it
+    /// Every service that names this secret or parameter, by name or ARN, and only on account of it
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
-/// Says what the function would make of an event, and which of its rules would match; asks AWS nothing
+/// Says what the function would make of an event, and which of its rules would match; asks AWS
+/// nothing
 #[derive(Arguments, Debug)]
 #[command(after_help = "\
 Examples:
@@ -212,7 +216,8 @@ pub(crate) enum Drawing {
     Json,
 }
 
-/// Where and how to look; each REDEPLOY_* variable of the function counts where its option is not given.
+/// Where and how to look; each REDEPLOY_* variable of the function counts where its option is not
+/// given.
 #[derive(Arguments, Debug)]
 #[command(next_help_heading = "Where and how to look")]
 pub(crate) struct Global {

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
-use redeploy_core::event::{Intent, Trigger, TriggerKind};
-use redeploy_core::plan::{Decision, Reason, plan, plan_tasks};
-use redeploy_core::report::{LookupProblem, Why};
-use redeploy_core::secret::Change;
-use redeploy_core::service::Service;
-use redeploy_on_rotation::gather::World;
+use redeploy_core::change::Change;
+use redeploy_core::decide::Decision;
+use redeploy_core::facts::Facts;
+use redeploy_core::plan::{Plan, plan};
+use redeploy_core::policy::Policy;
+use redeploy_core::reason::Reason;
+use redeploy_core::workload::{Task, Workload};
 use serde::Serialize;
 
 use crate::args::{self, Audit, Format};
 use crate::connection::open;
-use crate::output::{Error, Exit, Tone, print, print_json, print_table, short, table, tone, word};
-use crate::preview::{meaning, preview, second, why};
+use crate::output::{
+    Error, Exit, Status, display_name, kebab, print, print_json, print_table, status_cell, table,
+};
+use crate::preview::{Examined, SWEEP, preview, print_reasons, reason_code, to_seconds};
 
 /// The JSON form.
 #[derive(Serialize)]
@@ -28,7 +33,7 @@ pub(crate) struct Document<'a> {
     pub(crate) secrets: Vec<Used>,
     /// What could not be examined.
     unexamined: Vec<Unexamined<'a>>,
-    warnings: &'a [String],
+    warnings: Vec<&'a str>,
 }
 
 /// A secret or parameter in use.
@@ -52,9 +57,9 @@ pub(crate) struct Used {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct User {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) state: State,
-    pub(crate) reason: Why,
+    pub(crate) reason: Reason,
     running: i32,
     /// When the tasks that count were started, at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,9 +69,9 @@ pub(crate) struct User {
 #[derive(Serialize)]
 pub(crate) struct Unexamined<'a> {
     name: &'a str,
-    problem: LookupProblem,
+    problem: Reason,
     error: &'a str,
-    secrets: &'a [String],
+    secrets: &'a [Arc<str>],
 }
 
 /// How something stands to the value, the worst first.
@@ -90,8 +95,9 @@ impl From<Reason> for State {
             | Reason::StaleTasks
             | Reason::RolledBack
             | Reason::DeploymentInProgress
-            | Reason::UnsupportedController => Self::Stale,
-            Reason::Unknown => Self::Unknown,
+            | Reason::UnsupportedController
+            | Reason::InactiveTaskDefinition => Self::Stale,
+            Reason::Unknown | Reason::NotFound | Reason::LookupFailed => Self::Unknown,
             Reason::AlreadyFresh => Self::Current,
             Reason::NotActive
             | Reason::OptedOut
@@ -103,58 +109,50 @@ impl From<Reason> for State {
 }
 
 impl State {
-    fn tone(self) -> Tone {
+    fn status(self) -> Status {
         match self {
-            Self::Stale => Tone::Bad,
-            Self::Unknown => Tone::Busy,
-            Self::Current => Tone::Good,
-            Self::Exempt => Tone::Quiet,
+            Self::Stale => Status::Bad,
+            Self::Unknown => Status::Busy,
+            Self::Current => Status::Good,
+            Self::Exempt => Status::Quiet,
         }
     }
 }
 
 pub(crate) async fn run(audit: &Audit, global: &args::Global) -> Result<Exit, Error> {
-    let (desk, config) = open(global).await?;
-    let preview = preview(
-        &desk,
-        &config,
-        Trigger {
-            kind: TriggerKind::Sweep,
-            hint: Intent::Sweep,
-        },
-    )
-    .await?;
+    let (session, config) = open(global).await?;
+    let preview = preview(&session, &config, SWEEP).await?;
     preview.say_errors();
-    let Some(world) = &preview.world else {
-        return Ok(Exit::Nothing);
+    let Some(examined) = preview.examined.first() else {
+        return Ok(Exit::Ok);
     };
-    let document = examine(world);
+    let now = preview.clock.now();
+    let document = examine(examined, &Policy::new(&config, false), now);
     match audit.output.format {
         Format::Json => print_json(&document)?,
-        Format::Text => document.print(Timestamp::now())?,
+        Format::Text => document.print(now)?,
     }
     Ok(if preview.report.failure.is_some() {
         Exit::Error
     } else if document.stale > 0 {
-        Exit::Something
+        Exit::ActionNeeded
     } else {
-        Exit::Nothing
+        Exit::Ok
     })
 }
 
 /// Holds everything that is used against everything that uses it, by the function's own decisions.
-pub(crate) fn examine(world: &World) -> Document<'_> {
-    let services: BTreeMap<_, _> = world
-        .inventory
-        .services
-        .iter()
-        .map(|service| (&service.arn, service))
-        .collect();
-    let mut secrets: Vec<_> = world
-        .rotations
-        .iter()
-        .map(|rotation| examine_secret(rotation, world, &services))
-        .collect();
+pub(crate) fn examine<'a>(
+    Examined {
+        facts,
+        plan: Plan { decisions, .. },
+    }: &'a Examined,
+    policy: &Policy,
+    now: Timestamp,
+) -> Document<'a> {
+    let changes = facts.changes.values();
+    let secrets = changes.map(|change| examine_change(change, facts, policy, now));
+    let mut secrets: Vec<_> = secrets.collect();
     secrets.sort_by_cached_key(|secret| {
         let stale = secret.count(State::Stale);
         let worst = secret.users.iter().map(|user| user.state).min();
@@ -165,27 +163,20 @@ pub(crate) fn examine(world: &World) -> Document<'_> {
             secret.secret.clone(),
         )
     });
-    let mut worst = BTreeMap::new();
-    let unexamined: Vec<_> = world
-        .inventory
-        .unexamined
-        .iter()
-        .map(|unexamined| Unexamined {
-            name: &unexamined.name,
-            problem: unexamined.problem,
-            error: &unexamined.error,
-            secrets: &unexamined.secrets,
+    let unexamined = decisions.iter().filter_map(|decision| {
+        Some(Unexamined {
+            name: &decision.workload,
+            problem: decision.reason,
+            error: decision.error.as_deref()?,
+            secrets: &decision.sources,
         })
-        .collect();
-    let of_secrets = secrets
-        .iter()
-        .flat_map(|secret| &secret.users)
-        .map(|user| (user.name.as_str(), user.state));
-    for (name, state) in of_secrets.chain(
-        unexamined
-            .iter()
-            .map(|unexamined| (unexamined.name, State::Unknown)),
-    ) {
+    });
+    let unexamined: Vec<_> = unexamined.collect();
+    let users = secrets.iter().flat_map(|secret| &secret.users);
+    let known = users.map(|user| (&*user.name, user.state));
+    let unknown = unexamined.iter().map(|one| (one.name, State::Unknown));
+    let mut worst = BTreeMap::new();
+    for (name, state) in known.chain(unknown) {
         let known = worst.entry(name).or_insert(state);
         *known = state.min(*known);
     }
@@ -195,65 +186,57 @@ pub(crate) fn examine(world: &World) -> Document<'_> {
         unknown: count(State::Unknown),
         current: count(State::Current),
         exempt: count(State::Exempt),
-        warnings: &world.inventory.warnings,
+        warnings: facts.warnings.iter().map(String::as_str).collect(),
         unexamined,
         secrets,
     }
 }
 
-fn examine_secret(
-    rotation: &Change,
-    world: &World,
-    services: &BTreeMap<&String, &Service>,
-) -> Used {
-    let alone = std::slice::from_ref(rotation);
-    let of_services = plan(alone, &world.inventory.services)
-        .into_iter()
-        .map(|decision| {
-            let service = services.get(&decision.service);
-            let primary = service
-                .and_then(|service| service.primary())
-                .map(|primary| primary.created_at);
-            let oldest = service
-                .and_then(|service| service.oldest_task)
-                .filter(|_| decision.reason == Reason::StaleTasks);
-            User {
-                running: service.map_or(0, |service| service.running),
-                deployed_at: oldest.or(primary),
-                ..decision.into()
-            }
-        });
-    let of_tasks = plan_tasks(alone, &world.tasks).into_iter().map(|decision| {
-        let task = world.tasks.iter().find(|task| task.arn == decision.service);
-        User {
-            running: 1,
-            deployed_at: task.map(|task| task.started_at),
-            ..decision.into()
-        }
+/// Decides as if this change were the only one.
+fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestamp) -> Used {
+    let alone = facts.about(&change.source);
+    let decisions = plan(&alone, policy, now).decisions.into_iter();
+    let users = decisions.map(|decision| {
+        let workload = alone.workloads.get(&decision.workload);
+        User::new(decision, workload)
     });
-    let mut users: Vec<_> = of_services.chain(of_tasks).collect();
+    let mut users: Vec<_> = users.collect();
     users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+    let moved = change.moved();
+    let is_bounded = !moved.is_exact() && moved.not_before > Timestamp::MIN;
     Used {
-        secret: rotation.subject.to_string(),
-        label: rotation.subject.label().map(str::to_owned),
-        version: rotation.version.clone(),
-        changed_at: rotation.at,
-        changed_not_before: rotation.not_before.filter(|bound| *bound > Timestamp::MIN),
+        secret: change.source.to_string(),
+        label: change.source.label().map(str::to_owned),
+        version: change.version.clone(),
+        changed_at: moved.not_after,
+        changed_not_before: is_bounded.then_some(moved.not_before),
         users,
     }
 }
 
-impl From<Decision> for User {
-    fn from(decision: Decision) -> Self {
-        let state = decision.reason.into();
+impl User {
+    fn new(decision: Decision, workload: Option<&Workload>) -> Self {
+        let lingering = workload.filter(|_| decision.reason == Reason::StaleTasks);
+        let deployed_at = lingering.and_then(oldest_lingering_task).or_else(|| {
+            let primary = workload.and_then(Workload::primary);
+            primary.map(|primary| primary.created_at)
+        });
         Self {
-            name: decision.service,
-            state,
-            reason: Why::Planned(decision.reason),
-            running: 0,
-            deployed_at: None,
+            name: decision.workload,
+            state: decision.reason.into(),
+            reason: decision.reason,
+            running: workload.map_or(0, |workload| workload.running),
+            deployed_at,
         }
     }
+}
+
+/// When the oldest task was created that is not of the PRIMARY deployment.
+fn oldest_lingering_task(workload: &Workload) -> Option<Timestamp> {
+    let primary = workload.primary().map(|primary| primary.id.as_str());
+    let tasks = workload.tasks.known().into_iter().flatten();
+    let lingering = tasks.filter(|task| Some(task.started_by.as_str()) != primary);
+    lingering.map(|Task { created_at, .. }| *created_at).min()
 }
 
 impl Used {
@@ -274,12 +257,12 @@ impl Document<'_> {
         ]);
         for secret in &self.secrets {
             let count = |state| match secret.count(state) {
-                0 => tone("-", Tone::Quiet),
-                n => tone(&n.to_string(), state.tone()),
+                0 => status_cell("-", Status::Quiet),
+                n => status_cell(&n.to_string(), state.status()),
             };
             rows.add_row([
                 secret.name().into(),
-                second(secret.changed_at).into(),
+                to_seconds(secret.changed_at).into(),
                 count(State::Stale),
                 count(State::Unknown),
                 count(State::Current),
@@ -299,22 +282,22 @@ impl Document<'_> {
             "TASKS",
             "DEPLOYED",
         ]);
-        let mut reasons = BTreeMap::new();
+        let mut reasons = Vec::new();
         for secret in &self.secrets {
             for user in secret
                 .users
                 .iter()
                 .filter(|user| user.state <= State::Unknown)
             {
-                reasons.insert(why(user.reason), user.reason);
+                reasons.push(user.reason);
                 rows.add_row([
-                    tone(&word(&user.state), user.state.tone()),
-                    short(&user.name).into(),
+                    status_cell(&kebab(&user.state), user.state.status()),
+                    display_name(&user.name).into(),
                     secret.name().into(),
                     age(now.duration_since(secret.changed_at)).into(),
-                    why(user.reason).into(),
+                    reason_code(user.reason).into(),
                     user.running.to_string().into(),
-                    user.deployed_at.map(second).unwrap_or_default().into(),
+                    user.deployed_at.map(to_seconds).unwrap_or_default().into(),
                 ]);
             }
         }
@@ -323,11 +306,7 @@ impl Document<'_> {
             print("")?;
         }
         print(&self.summary())?;
-        let width = reasons.keys().map(String::len).max().unwrap_or_default();
-        for (name, reason) in reasons {
-            print(&format!("  {name:width$}  {}", meaning(reason)))?;
-        }
-        Ok(())
+        print_reasons(reasons.into_iter())
     }
 
     fn summary(&self) -> String {
@@ -353,8 +332,8 @@ impl Used {
     /// The name, with the label where that is not the usual one.
     pub(crate) fn name(&self) -> String {
         match self.label.as_deref() {
-            None | Some("AWSCURRENT") => short(&self.secret),
-            Some(label) => format!("{} ({label})", short(&self.secret)),
+            None | Some("AWSCURRENT") => display_name(&self.secret),
+            Some(label) => format!("{} ({label})", display_name(&self.secret)),
         }
     }
 }

@@ -1,29 +1,28 @@
-//! The account and Region that the commands are about, and how the function would be configured there.
+//! The account and Region that the commands are about, and how the function would be configured
+//! there.
 
-use crate::desk::{Desk, SignIn, Unconnected};
+use crate::operator::{ConnectError, ConnectOptions, Session};
 use redeploy_core::config::{Config, InvalidConfig};
 
 use crate::args::Global;
 use crate::output::{Error, spinner};
 
 /// Opens it: reads the settings, signs in, and sees who that is.
-pub(crate) async fn open(global: &Global) -> Result<(Desk, Config), Error> {
+pub(crate) async fn open(global: &Global) -> Result<(Session, Config), Error> {
     let config = config(global)?;
     let waiting = spinner("signing in");
-    let sign_in = SignIn {
+    let options = ConnectOptions {
         region: global.region.clone(),
         profile: global.profile.clone(),
         endpoint_url: global.endpoint_url.clone(),
     };
-    let desk = Desk::open(sign_in, config.rate_share).await;
+    let session = Session::open(options, config.rate_share).await;
     waiting.finish_and_clear();
-    Ok((
-        desk.map_err(|unconnected| explain(unconnected, global))?,
-        config,
-    ))
+    Ok((session.map_err(|error| explain(error, global))?, config))
 }
 
-/// The function's own configuration: from the options and, where these are silent, from the variables.
+/// The function's own configuration: from the options and, where these are silent, from the
+/// variables.
 fn config(global: &Global) -> Result<Config, Error> {
     let settings = global.settings();
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -59,25 +58,25 @@ fn config(global: &Global) -> Result<Config, Error> {
 }
 
 /// Why there is no connection, and what to do about it.
-fn explain(unconnected: Unconnected, global: &Global) -> Error {
+fn explain(error: ConnectError, global: &Global) -> Error {
     let profile = global
         .profile
         .as_ref()
         .map(|profile| format!(" --profile {profile}"))
         .unwrap_or_default();
-    match unconnected {
-        Unconnected::NoRegion => {
+    match error {
+        ConnectError::NoRegion => {
             Error::new("no Region is given: use --region, AWS_REGION or a profile that names one")
         }
-        Unconnected::SignedOut(why) => {
+        ConnectError::SignedOut(why) => {
             Error::new(format!("not signed in to AWS: {why}")).hint(format!(
                 "sign in again, for example with `aws sso login{profile}` or `aws login{profile}`"
             ))
         }
-        Unconnected::Unreachable { region, why } => {
+        ConnectError::Unreachable { region, why } => {
             Error::new(format!("AWS does not answer in the Region {region}: {why}"))
                 .hint("is the Region spelled right, and the network up?")
         }
-        Unconnected::Refused(why) => Error::new(why),
+        ConnectError::Refused(why) => Error::new(why),
     }
 }

@@ -17,5 +17,5 @@ pub(crate) fn run(dist: &Dist) -> Result<Exit, Error> {
         )?;
     }
     clap_mangen::generate_to(Args::command(), &dist.directory)?;
-    Ok(Exit::Nothing)
+    Ok(Exit::Ok)
 }

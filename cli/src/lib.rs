@@ -1,13 +1,13 @@
-//! The command line: the function's own decisions for a person at the desk.
+//! The command line: the function's own decisions for an operator.
 
 mod args;
 mod audit;
 mod connection;
-pub mod desk;
 mod dist;
 pub mod doctor;
 mod explain;
 mod graph;
+pub mod operator;
 mod output;
 mod plan;
 mod preview;
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() {
                 Exit::Error
             } else {
-                Exit::Nothing
+                Exit::Ok
             }
             .into();
         }

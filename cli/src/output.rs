@@ -7,20 +7,19 @@ use std::time::Duration;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
-use redeploy_core::arn::Arn;
+use redeploy_core::arn::{Arn, SecretArn};
 use redeploy_core::report::ServiceAction;
-use redeploy_core::secret::SecretArn;
 use serde::Serialize;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// ServiceAction, or nothing to do.
-    Nothing = 0,
+    /// Done, or nothing to do.
+    Ok = 0,
     /// Something failed.
     Error = 1,
     /// There is something to do.
-    Something = 2,
+    ActionNeeded = 2,
     /// Ctrl-C.
     Interrupted = 130,
 }
@@ -37,7 +36,7 @@ pub(crate) struct Error {
     message: String,
     hints: Vec<String>,
     /// Whether the reader of our output went away, which is no error.
-    unheard: bool,
+    broken_pipe: bool,
 }
 
 impl Error {
@@ -45,7 +44,7 @@ impl Error {
         Self {
             message: message.into(),
             hints: Vec::new(),
-            unheard: false,
+            broken_pipe: false,
         }
     }
 
@@ -68,8 +67,8 @@ impl Error {
 
     /// Prints it, and says how to end.
     pub(crate) fn print(&self) -> Exit {
-        if self.unheard {
-            return Exit::Nothing;
+        if self.broken_pipe {
+            return Exit::Ok;
         }
         message(format_args!("{} {}", "error:".red().bold(), self.message));
         for hint in &self.hints {
@@ -82,7 +81,7 @@ impl Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self {
-            unheard: error.kind() == io::ErrorKind::BrokenPipe,
+            broken_pipe: error.kind() == io::ErrorKind::BrokenPipe,
             ..Self::new(error.to_string())
         }
     }
@@ -139,44 +138,44 @@ pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
     print(&lines.join("\n"))
 }
 
-/// What a word on the screen is to a person.
+/// What a word on the screen means to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub(crate) enum Status {
     Good,
     Busy,
     Bad,
     Quiet,
 }
 
-impl From<ServiceAction> for Tone {
+impl From<ServiceAction> for Status {
     fn from(done: ServiceAction) -> Self {
         match done {
             ServiceAction::Failed | ServiceAction::Blocked => Self::Bad,
             ServiceAction::Redeployed => Self::Good,
-            ServiceAction::Planned => Self::Busy,
+            ServiceAction::Planned | ServiceAction::Waiting => Self::Busy,
             ServiceAction::Skipped => Self::Quiet,
         }
     }
 }
 
-/// A cell in the colour of its tone.
-pub(crate) fn tone(text: &str, tone: Tone) -> Cell {
-    Cell::new(text).fg(match tone {
-        Tone::Good => Color::Green,
-        Tone::Busy => Color::Yellow,
-        Tone::Bad => Color::Red,
-        Tone::Quiet => Color::DarkGrey,
+/// A cell in the color of its status.
+pub(crate) fn status_cell(text: &str, status: Status) -> Cell {
+    Cell::new(text).fg(match status {
+        Status::Good => Color::Green,
+        Status::Busy => Color::Yellow,
+        Status::Bad => Color::Red,
+        Status::Quiet => Color::DarkGrey,
     })
 }
 
-/// The word that stands for a value in JSON.
-pub(crate) fn word(value: &impl Serialize) -> String {
-    let word = serde_json::to_value(value).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_owned()
+/// The word that stands for a value in JSON, in kebab case.
+pub(crate) fn kebab(value: &impl Serialize) -> String {
+    let name = serde_json::to_value(value).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
 }
 
 /// What people call it: `cluster/service`, the name of a secret, the name of a parameter.
-pub(crate) fn short(arn: &str) -> String {
+pub(crate) fn display_name(arn: &str) -> String {
     if let Some(secret) = SecretArn::parse(arn) {
         return secret.name().to_owned();
     }

@@ -4,38 +4,40 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
-use crate::desk::Desk;
 use redeploy_core::config::Config;
-use redeploy_core::event::{self, Intent, SqsRecord, Trigger, TriggerKind};
+use redeploy_core::event::{self, Intent, SqsRecord, Target, Trigger, TriggerKind};
 use redeploy_core::report::Outcome;
 use serde_json::Value;
 
 use crate::args::{Format, Plan};
 use crate::connection::open;
+use crate::operator::Session;
 use crate::output::{Error, Exit, print, print_json};
 use crate::preview::{Preview, preview};
 use crate::{args, secrets};
 
 pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Error> {
     let event = plan.event.as_deref().map(read).transpose()?;
-    let (desk, config) = open(global).await?;
+    let (session, config) = open(global).await?;
     let preview = match (&event, &plan.secret) {
         (Some(event), _) => {
             let event = only_of_batch(event)?;
             let trigger = event::parse(&event)
                 .map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
-            preview(&desk, &config, trigger).await?
+            preview(&session, &config, trigger).await?
         }
-        (None, secret) => of_secret(&desk, &config, secret.as_deref().unwrap_or_default()).await?,
+        (None, secret) => {
+            of_secret(&session, &config, secret.as_deref().unwrap_or_default()).await?
+        }
     };
     match plan.output.format {
         Format::Json => print_json(&preview.json())?,
-        Format::Text if preview.world.is_none() => {
-            print(&format!("ignored: {}", preview.report.reason))?
+        Format::Text if preview.examined.is_empty() => {
+            print(&format!("ignored: {}", preview.report.reason))?;
         }
         Format::Text => preview.print()?,
     }
-    if preview.world.is_some() {
+    if !preview.examined.is_empty() {
         preview.say_errors();
     }
     Ok(exit(&preview))
@@ -66,32 +68,32 @@ pub(crate) fn records(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, Err
 
 /// The plan of a change that happens now.
 pub(crate) async fn of_secret(
-    desk: &Desk,
+    session: &Session,
     config: &Config,
     secret: &str,
 ) -> Result<Preview, Error> {
-    secrets::check(desk, secret).await?;
-    let hint = Intent::Request {
-        secret: secret.to_owned(),
+    let secret = secrets::resolve(session, secret).await?;
+    preview(session, config, request(Target::Secret(secret))).await
+}
+
+/// The trigger of a request that changes nothing.
+pub(crate) fn request(target: Target) -> Trigger {
+    let intent = Intent::Request {
+        target,
         dry_run: true,
     };
-    preview(
-        desk,
-        config,
-        Trigger {
-            kind: TriggerKind::Request,
-            hint,
-        },
-    )
-    .await
+    Trigger {
+        kind: TriggerKind::Request,
+        intent,
+    }
 }
 
 /// How to end after a plan.
 pub(crate) fn exit(preview: &Preview) -> Exit {
     match preview.report.outcome {
         Outcome::Failed => Exit::Error,
-        Outcome::DryRun | Outcome::Redeployed => Exit::Something,
-        Outcome::NothingToDo | Outcome::Ignored => Exit::Nothing,
+        Outcome::DryRun | Outcome::Redeployed => Exit::ActionNeeded,
+        Outcome::NothingToDo | Outcome::Ignored => Exit::Ok,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::change::{Change, Source, TrailMove, VersionStored};
 use crate::confirm::{Confirmation, SecretFacts, UnconfirmedChange};
 use crate::fact::{Fact, Gap};
 use crate::reference::{Named, Reference};
+use crate::relation::Relations;
 use crate::workload::{Deployment, Task, Use, Workload};
 
 mod learn;
@@ -50,6 +51,8 @@ pub struct Facts {
     pub looked_at: Fact<Timestamp>,
     /// The workloads, by ARN.
     pub workloads: BTreeMap<Arc<str>, Workload>,
+    /// How many services the look found besides, which have nothing to do with what changed.
+    pub unrelated: usize,
     /// What the workloads follow, and what AWS says about its last change.
     pub followed: BTreeMap<Followed, LastChange>,
     /// Whether an ARN that could be partial is the full ARN of a secret.
@@ -200,6 +203,7 @@ impl Facts {
             service: Fact::Unasked,
             looked_at: Fact::Unasked,
             workloads: BTreeMap::new(),
+            unrelated: 0,
             followed: BTreeMap::new(),
             full_arns: BTreeMap::new(),
             unexamined: BTreeMap::new(),
@@ -244,6 +248,33 @@ impl Facts {
             unexamined: BTreeMap::new(),
             warnings: BTreeSet::new(),
             ..self.clone()
+        }
+    }
+
+    /// The same facts about one change alone, and the workloads that name what changed.
+    #[must_use]
+    pub fn about(&self, source: &Source) -> Self {
+        let change = self.changes.get_key_value(source);
+        let relations = Relations::new(change.into_iter().map(|(_, change)| change));
+        let is_about = |workload: &Workload| {
+            let location = workload.location.as_deref();
+            let mut references = workload.uses.iter().map(Use::reference);
+            references.any(|reference| relations.names(reference, location))
+        };
+        let workloads = self.workloads.iter();
+        let workloads = workloads.filter(|(_, workload)| is_about(workload));
+        Self {
+            requested_at: self.requested_at,
+            changes: BTreeMap::from_iter(
+                change.map(|(source, change)| (source.clone(), change.clone())),
+            ),
+            looked_at: self.looked_at.clone(),
+            service: self.service.clone(),
+            workloads: workloads
+                .map(|(arn, workload)| (arn.clone(), workload.clone()))
+                .collect(),
+            full_arns: self.full_arns.clone(),
+            ..Self::new(self.scope.clone(), self.began_at)
         }
     }
 }

@@ -40,7 +40,7 @@ impl Aws {
     ///
     /// # Errors
     /// When a call fails without which nothing can be found. Everything smaller is in the look.
-    pub(super) async fn look(
+    pub async fn look(
         &self,
         config: &Config,
         not_before: Timestamp,

@@ -158,7 +158,7 @@ fn compare(
                 .unwrap();
         let mut clock = Clock::new(Timestamp::now(), None);
         // A request means "now" as of when it was made, and need not settle any more.
-        clock.asked_at -= SignedDuration::from_secs(20);
+        clock.requested_at -= SignedDuration::from_secs(20);
         handle(&endpoint.wire.clients_with(1e6), &config, &payload, &clock).await
     });
     let done = serde_json::to_value(&done).unwrap();

@@ -26,6 +26,8 @@ pub(crate) struct Mood {
     pub(crate) rollouts: Vec<&'static str>,
     /// Whether the credentials are expired.
     pub(crate) expired: bool,
+    /// Whether STS does not say whose they are.
+    pub(crate) anonymous: bool,
 }
 
 impl Endpoint {
@@ -62,7 +64,7 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
     let mut stream = BufReader::new(stream);
     while let Some((operation, body)) = request(&mut stream).await {
         let (status, answer) = match operation.as_deref() {
-            None => caller(mood.lock().unwrap().expired),
+            None => caller(&mood.lock().unwrap()),
             Some("ListSecrets") => {
                 let world = wire.account();
                 let names: Vec<_> = world
@@ -107,9 +109,13 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
 }
 
 /// `GetCallerIdentity`, which has a protocol of its own.
-fn caller(expired: bool) -> (u16, String) {
-    if expired {
-        let error = "<Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message>";
+fn caller(mood: &Mood) -> (u16, String) {
+    let error = if mood.expired {
+        "<Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message>"
+    } else {
+        "<Code>AccessDenied</Code><Message>The policy of the endpoint does not allow it</Message>"
+    };
+    if mood.expired || mood.anonymous {
         return (
             403,
             format!("<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"),

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::endpoint::Endpoint;
-use crate::process::{bare, command, done, run};
+use crate::process::{ROOT, bare, command, done, run};
 use crate::simulation::account::{FakeAws, Fault};
 
 fn world() -> FakeAws {
@@ -40,6 +40,17 @@ fn a_secret_that_does_not_exist_is_named_with_the_nearest_names() {
         said(&endpoint, &["redeploy", "--service", "api"]),
     ];
     insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn the_account_is_named_only_where_it_is_known() {
+    let endpoint = Endpoint::start(world());
+    endpoint.mood.lock().unwrap().anonymous = true;
+    let said = run(&endpoint.url, &["plan", "prod/bd"]);
+    let expected = "error: there is no secret \"prod/bd\" in eu-west-1\n";
+    assert!(said.err.starts_with(expected), "{}", said.text());
+    let graph = run(&endpoint.url, &["graph", "--output", "json"]);
+    assert_eq!(graph.json()["account"], json!(null));
 }
 
 #[test]
@@ -115,7 +126,8 @@ fn a_setting_that_is_not_accepted_is_named_as_it_was_given() {
 #[test]
 fn a_plan_is_of_one_event() {
     let endpoint = Endpoint::start(world());
-    let sample = |name: &str| std::fs::read_to_string(format!("events/{name}.json")).unwrap();
+    let sample =
+        |name: &str| std::fs::read_to_string(format!("{ROOT}/events/{name}.json")).unwrap();
     let one = json!({"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": sample("rotation-failed")}]});
     let file = format!("{}/one-message.json", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&file, one.to_string()).unwrap();

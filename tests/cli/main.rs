@@ -1,4 +1,5 @@
-//! The command line as people run it: run by name, `cargo test --features cli --test cli`.
+//! The command line as people run it: run by name,
+//! `cargo test -p redeploy-on-rotation-cli --test cli`.
 //!
 //! Needs `.venv` as `make .venv` makes it. Everything listens on loopback and ends with its test.
 
@@ -22,6 +23,7 @@ mod agreement;
 mod doctor;
 mod errors;
 mod page;
+mod parameter;
 mod session;
 mod speed;
 mod terminal;

@@ -2,14 +2,17 @@
 
 use std::process::{Command, Output};
 
+/// The directory of the repository, in which every command is run.
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// What came of a command.
-pub(crate) struct ServiceAction {
+pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl ServiceAction {
+impl Finished {
     /// All that a person would see.
     pub(crate) fn text(&self) -> String {
         let code = self
@@ -43,24 +46,25 @@ pub(crate) fn bare(args: &[&str]) -> Command {
         .env("HOME", home)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("TERM", "xterm")
+        .current_dir(ROOT)
         .args(args);
     command
 }
 
-pub(crate) fn done(mut command: Command) -> ServiceAction {
+pub(crate) fn done(mut command: Command) -> Finished {
     let Output {
         status,
         stdout,
         stderr,
     } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    ServiceAction {
+    Finished {
         code: status.code(),
         out: text(stdout),
         err: text(stderr),
     }
 }
 
-pub(crate) fn run(endpoint: &str, args: &[&str]) -> ServiceAction {
+pub(crate) fn run(endpoint: &str, args: &[&str]) -> Finished {
     done(command(endpoint, args))
 }

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 use insta::assert_snapshot;
 
 use crate::emulator::{Account, Emulator, Program};
-use crate::process::{ServiceAction, run};
+use crate::process::{Finished, run};
 
 const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox";
 
@@ -149,7 +149,7 @@ async fn every_command_on_one_account() {
     let emulator = Emulator::start(Program::Ministack).await;
     let account = an_account(&emulator).await;
     let run = |args: &[&str]| run(&emulator.endpoint, args);
-    let text = |done: &ServiceAction| done.text();
+    let text = |done: &Finished| done.text();
 
     // Before: nothing is stale.
     let fresh = run(&["audit"]);

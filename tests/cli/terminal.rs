@@ -168,6 +168,46 @@ fn when_a_rollout_fails_no_other_is_started() {
     );
 }
 
+/// What is said of a rollout of ours when something else happens to the service meanwhile.
+fn meanwhile(happens: impl FnOnce(&mut FakeAws, &str)) -> serde_json::Value {
+    let endpoint = stale(&["api"]);
+    endpoint.mood.lock().unwrap().rollouts = vec!["IN_PROGRESS"];
+    let args = ["redeploy", "--stale", "--yes", "--wait", "--output", "json"];
+    let followed = std::thread::scope(|scope| {
+        let command = scope.spawn(|| run(&endpoint.url, &args));
+        while redeploys(&endpoint) == 0 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(1500));
+        let mut world = endpoint.wire.account();
+        let arn = world.services.keys().next().unwrap().clone();
+        happens(&mut world, &arn);
+        drop(world);
+        command.join().unwrap()
+    });
+    assert_eq!(redeploys(&endpoint), 1, "{}", followed.text());
+    let mut service = followed.json()["services"][0].clone();
+    service["code"] = followed.code.into();
+    service
+}
+
+#[test]
+fn a_newer_deployment_supersedes_ours_and_a_roll_back_is_a_failure() {
+    let newer = meanwhile(|world, arn| {
+        let definition = world.services[arn].deployments[0].task_definition.clone();
+        world.deploy(arn, &definition);
+    });
+    assert_eq!(
+        (&newer["rollout"], &newer["code"]),
+        (&"superseded".into(), &0.into())
+    );
+    let back = meanwhile(|world, arn| world.roll_back(arn));
+    assert_eq!(
+        (&back["rollout"], &back["code"]),
+        (&"failed".into(), &1.into())
+    );
+}
+
 #[test]
 fn colour_is_for_terminals_and_for_those_who_ask() {
     let endpoint = stale(&["api"]);

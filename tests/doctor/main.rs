@@ -11,9 +11,8 @@ use redeploy_core::config::MappedService;
 #[expect(dead_code, reason = "the tests of the library need more of it")]
 mod simulation;
 
-use redeploy_on_rotation::aws::Scope;
-use redeploy_on_rotation_cli::desk::Gatherer;
 use redeploy_on_rotation_cli::doctor::{Check, Finding, Verdict, examine, examine_secret};
+use redeploy_on_rotation_cli::operator::Gatherer;
 use serde_json::{Value, json};
 
 use crate::simulation::account::{ACCOUNT, FakeAws, Fault, REGION};
@@ -864,20 +863,16 @@ async fn a_secret_is_examined_through_the_services_that_name_it_or_else_by_itsel
     let wire = Wire::new(world);
     let aws = wire.clients();
     let gatherer = Gatherer::new(&aws, &wire.sdk_config());
-    let inventory = aws
-        .inventory(
-            &redeploy_core::config::Config::from_vars([]).unwrap(),
-            Scope::All,
-        )
-        .await
-        .unwrap();
+    let config = redeploy_core::config::Config::from_vars([]).unwrap();
+    let now = jiff::Timestamp::now();
+    let look = aws.look(&config, now, false, || now).await.unwrap();
     for secret in [
         "prod/db",
         PARTIAL,
         SECRET,
         &SECRET.replace("Ab12Cd", "Zz99Zz"),
     ] {
-        let services = Gatherer::services_of(&inventory, secret);
+        let services = Gatherer::services_of(&look, secret);
         assert_eq!(
             services,
             [MappedService {
@@ -900,8 +895,8 @@ async fn a_secret_is_examined_through_the_services_that_name_it_or_else_by_itsel
                 .any(|finding| finding.check == Check::Secret)
         );
     }
-    assert_eq!(Gatherer::services_of(&inventory, "prod"), []);
-    assert_eq!(Gatherer::services_of(&inventory, "lonely"), []);
+    assert_eq!(Gatherer::services_of(&look, "prod"), []);
+    assert_eq!(Gatherer::services_of(&look, "lonely"), []);
     for (secret, evidence) in [
         ("lonely", "scheduled for deletion"),
         ("none", "there is no such secret in eu-west-1"),

@@ -19,7 +19,7 @@ fn read(path: &str) -> String {
 }
 
 /// Where the command line asks AWS what only a person wants to know.
-const OPERATOR: [&str; 2] = ["cli/src/operator", "cli/src/desk"];
+const OPERATOR: [&str; 2] = ["cli/src/operator", "cli/src/operator"];
 
 fn is_of_the_operator(path: &Path) -> bool {
     OPERATOR.iter().any(|directory| path.starts_with(directory))

@@ -1,17 +1,18 @@
 //! `doctor`: why the next task will not start, or why the last one did not.
 
-use crate::desk::Gatherer;
-use crate::doctor::{Finding, Verdict, examine, examine_secret};
+use jiff::Timestamp;
 use owo_colors::OwoColorize;
 use redeploy_core::arn::Arn;
 use redeploy_core::config::{MappedService, cluster_name};
-use redeploy_on_rotation::aws::{AwsError, Scope, denied};
+use redeploy_on_rotation::aws::{AwsError, denied};
 use serde::Serialize;
 
 use crate::args::{Doctor, Format, Global};
 use crate::connection;
+use crate::doctor::{Finding, Verdict, examine, examine_secret};
+use crate::operator::Gatherer;
 use crate::output::{
-    Error, Exit, print, print_json, print_table, short, spinner, table, warn, word,
+    Error, Exit, display_name, kebab, print, print_json, print_table, spinner, table, warn,
 };
 
 /// What was found, as `--output json` prints it.
@@ -38,25 +39,20 @@ struct Examined {
 /// Examines what was asked for.
 pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
     let service = args.service.as_deref().map(service).transpose()?;
-    let (desk, config) = connection::open(global).await?;
-    let gatherer = desk.gatherer();
+    let (session, config) = connection::open(global).await?;
+    let gatherer = session.gatherer();
     let waiting = spinner("looking");
     let mut warnings = Vec::new();
+    let now = Timestamp::now();
     let services = match (service, &args.secret) {
         (Some(service), _) => vec![service],
         (None, Some(secret)) => {
-            let inventory = desk
-                .aws
-                .inventory(&config, Scope::All)
-                .await
-                .map_err(|error| failed(&error))?;
-            let services = Gatherer::services_of(&inventory, secret);
-            let unread = inventory
-                .unexamined
-                .iter()
-                .map(|unread| format!("{}: {}", unread.name, unread.error));
-            warnings.extend(unread.chain(inventory.warnings));
-            services
+            let look = session.aws.look(&config, now, false, || now).await;
+            let look = look.map_err(|error| failed(&error))?;
+            let unread = look.unexamined.iter();
+            let unread = unread.map(|(name, unread)| format!("{name}: {}", unread.gap.error));
+            warnings.extend(unread.chain(look.warnings.iter().cloned()));
+            Gatherer::services_of(&look, secret)
         }
         (None, None) => Vec::new(),
     };
@@ -95,9 +91,9 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
         Format::Text => show(&diagnosis)?,
     }
     Ok(if faults == 0 {
-        Exit::Nothing
+        Exit::Ok
     } else {
-        Exit::Something
+        Exit::ActionNeeded
     })
 }
 
@@ -142,8 +138,8 @@ fn show(diagnosis: &Diagnosis) -> Result<(), Error> {
             let mut table = table(["OK", "OF", "EVIDENCE"]);
             for finding in well {
                 table.add_row([
-                    word(&finding.check),
-                    short(&finding.subject),
+                    kebab(&finding.check),
+                    display_name(&finding.subject),
                     finding.evidence.clone(),
                 ]);
             }
@@ -184,7 +180,7 @@ fn show_in_full(finding: &Finding) -> Result<(), Error> {
     };
     print(&format!(
         "{verdict} {} of {subject}\n  {evidence}",
-        word(check)
+        kebab(check)
     ))?;
     if let Some(fix) = fix {
         print(&format!("  fix: {fix}"))?;

@@ -1,4 +1,5 @@
-//! Why the next task of a service will not start, or why the last one did not: facts in, findings out. Pure.
+//! Why the next task of a service will not start, or why the last one did not: facts in, findings
+//! out. Pure.
 //!
 //! Nothing here needs a secret's value, so one thing stays open: whether a JSON key is in it.
 
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use redeploy_core::arn::{Arn, Location};
-use redeploy_core::secret::{InvalidReference, Named, Reference};
+use redeploy_core::reference::{InvalidReference, Named, Reference};
 
 pub use check::{Need, examine, examine_secret, needs};
 
@@ -187,7 +188,8 @@ pub enum Member {
     ValueFrom,
     /// `repositoryCredentials.credentialsParameter`, which may be a secret's name.
     Registry,
-    /// `fsxWindowsFileServerVolumeConfiguration.authorizationConfig.credentialsParameter`, which must be an ARN.
+    /// `fsxWindowsFileServerVolumeConfiguration.authorizationConfig.credentialsParameter`, which
+    /// must be an ARN.
     Volume,
 }
 
@@ -298,8 +300,8 @@ pub fn pinned(mention: &Mention, home: &Location) -> Option<(Place, String)> {
     }
 }
 
-/// The name under which to look for a secret that its ARN does not find: the ARN's last field as it is, and without
-/// the hyphen and six characters that may be a suffix.
+/// The name under which to look for a secret that its ARN does not find: the ARN's last field as it
+/// is, and without the hyphen and six characters that may be a suffix.
 #[must_use]
 pub fn names_to_try(id: &str) -> Vec<String> {
     let Some(id) =
@@ -318,9 +320,11 @@ fn split_suffix(id: &str) -> Option<&str> {
     (is_suffix && !name.is_empty()).then_some(name)
 }
 
-/// Whether a mention may mean the secret that a person named by name or ARN: by the same name, whatever may be a suffix.
+/// Whether a mention may mean the secret that a person named by name or ARN: by the same name,
+/// whatever may be a suffix.
 ///
-/// It is only for choosing what to look at, and the ARN of a secret that was made anew is among what is looked for.
+/// It is only for choosing what to look at, and the ARN of a secret that was made anew is among
+/// what is looked for.
 #[must_use]
 pub fn may_mean(mention: &Mention, secret: &str) -> bool {
     let last = |id: &str| {
@@ -331,8 +335,13 @@ pub fn may_mean(mention: &Mention, secret: &str) -> bool {
     let Ok(reference) = mention.reference() else {
         return mention.text.contains(secret);
     };
-    let Named::Secret { id, .. } = reference.named() else {
-        return mention.text == secret;
+    let id = match reference.named() {
+        Named::Secret { id, .. } => id,
+        Named::Parameter { name, .. } => {
+            let asked = Reference::parse(secret);
+            let asked = asked.as_ref().map(Reference::named);
+            return matches!(asked, Ok(Named::Parameter { name: asked, .. }) if asked == name);
+        }
     };
     let (id, asked) = (last(&id), last(secret));
     let (name, asked_name) = (split_suffix(&id), split_suffix(&asked));

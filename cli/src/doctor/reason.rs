@@ -1,8 +1,8 @@
 //! What ECS says when a task could not start, in other words. Pure.
 //!
-//! The texts come from AWS's stopped-task pages, from the source of the EC2 agent, and from what people reported of
-//! Fargate, whose agent is closed. Old and new wordings are in use side by side, so a part of the text decides, and the
-//! case of its letters does not matter
+//! The texts come from AWS's stopped-task pages, from the source of the EC2 agent, and from what
+//! people reported of Fargate, whose agent is closed. Old and new wordings are in use side by side,
+//! so a part of the text decides, and the case of its letters does not matter
 //! (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html>).
 
 /// What a text of ECS comes down to.
@@ -93,11 +93,12 @@ pub struct Translation {
     pub fix: &'static str,
 }
 
-/// One row of the table: the texts of which one must be there, in small letters, and what they mean.
-/// A text with `&` in it is several, which must all be there.
+/// One row of the table: the texts of which one must be there, in small letters, and what they
+/// mean. A text with `&` in it is several, which must all be there.
 type Row = (Cause, &'static [&'static str], &'static str, &'static str);
 
-/// Translates the reason of a stopped task or the message of a service; `None` when it is not about secrets.
+/// Translates the reason of a stopped task or the message of a service; `None` when it is not about
+/// secrets.
 #[must_use]
 pub fn translate(text: &str) -> Option<Translation> {
     let text = text.to_ascii_lowercase();

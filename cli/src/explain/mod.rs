@@ -2,16 +2,17 @@
 
 mod pattern;
 
-use jiff::Timestamp;
-use redeploy_core::event::{self, Claim, Intent, TriggerKind, UnconfirmedChange};
+use redeploy_core::change::Change;
+use redeploy_core::confirm::{Claim, UnconfirmedChange};
+use redeploy_core::event::{self, Intent, Target, TriggerKind};
 use redeploy_core::report::ChangeReport;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{Explain, Format};
-use crate::output::{Error, Exit, print, print_json, short, word};
+use crate::output::{Error, Exit, display_name, kebab, print, print_json};
 use crate::plan::{read, records};
-use crate::preview::second;
+use crate::preview::to_seconds;
 
 /// The rules that the Terraform module makes, by name.
 const RULES: [(&str, &str); 6] = [
@@ -46,7 +47,7 @@ const RULES: [(&str, &str); 6] = [
 struct Document {
     trigger: TriggerKind,
     /// What the function would do, in a word.
-    would: Would,
+    would: Effect,
     /// The same in a sentence.
     reason: String,
     /// The changes that the event alone proves.
@@ -58,7 +59,7 @@ struct Document {
 /// What the function would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Would {
+enum Effect {
     /// Nothing.
     Ignore,
     /// Redeploy what follows the change and is older.
@@ -88,7 +89,7 @@ pub(crate) fn run(explain: &Explain) -> Result<Exit, Error> {
     };
     let fails = documents
         .iter()
-        .any(|document| document.would == Would::Fail);
+        .any(|document| document.would == Effect::Fail);
     match explain.output.format {
         Format::Json => match documents.as_slice() {
             [document] => print_json(document)?,
@@ -96,7 +97,7 @@ pub(crate) fn run(explain: &Explain) -> Result<Exit, Error> {
         },
         Format::Text => documents.iter().try_for_each(Document::print)?,
     }
-    Ok(if fails { Exit::Error } else { Exit::Nothing })
+    Ok(if fails { Exit::Error } else { Exit::Ok })
 }
 
 fn document(payload: &Value) -> Result<Document, Error> {
@@ -108,58 +109,18 @@ fn document(payload: &Value) -> Result<Document, Error> {
                 format!("it would fail as InvalidEvent, so that the event is kept: {invalid}");
             return Ok(Document {
                 trigger: invalid.kind,
-                would: Would::Fail,
+                would: Effect::Fail,
                 reason,
                 rotations: Vec::new(),
                 rules,
             });
         }
     };
-    let mut rotations = Vec::new();
-    let (would, reason) = match &trigger.hint {
-        Intent::Ignored {
-            reason,
-            warning: false,
-        } => (Would::Ignore, reason.clone()),
-        Intent::Ignored {
-            reason,
-            warning: true,
-        } => (Would::Ignore, format!("{reason}; reported as a warning")),
-        Intent::Change(rotation) => {
-            rotations.push(ChangeReport::from(rotation));
-            (
-                Would::Follow,
-                follow(
-                    &rotation.subject.to_string(),
-                    rotation.subject.label(),
-                    rotation.at,
-                ),
-            )
-        }
-        Intent::Secret(hint) => (Would::Ask, ask(hint)),
-        Intent::Request {
-            secret,
-            dry_run: true,
-        } => (
-            Would::Plan,
-            format!("show what a change of {secret} would touch"),
-        ),
-        Intent::Request {
-            secret,
-            dry_run: false,
-        } => (
-            Would::Ask,
-            format!("look up {secret}, and redeploy what follows it as if it had changed now"),
-        ),
-        Intent::Sweep => (
-            Would::Examine,
-            "examine every service in scope, and redeploy what is stale".to_owned(),
-        ),
-        Intent::Service { arn } => (
-            Would::Examine,
-            format!("examine {}, and redeploy it if it is stale", short(arn)),
-        ),
+    let rotations = match &trigger.intent {
+        Intent::Changed(change) => vec![ChangeReport::from(change)],
+        _ => Vec::new(),
     };
+    let (would, reason) = effect(trigger.intent);
     Ok(Document {
         trigger: trigger.kind,
         would,
@@ -169,41 +130,87 @@ fn document(payload: &Value) -> Result<Document, Error> {
     })
 }
 
-fn follow(arn: &str, label: Option<&str>, at: Timestamp) -> String {
-    let label = label
-        .map(|label| format!("{label} of "))
-        .unwrap_or_default();
+/// What the function would do, in a word and in a sentence.
+fn effect(intent: Intent) -> (Effect, String) {
+    match intent {
+        Intent::Ignored {
+            reason,
+            warning: false,
+        } => (Effect::Ignore, reason),
+        Intent::Ignored {
+            reason,
+            warning: true,
+        } => (Effect::Ignore, format!("{reason}; reported as a warning")),
+        Intent::Changed(change) => (Effect::Follow, follow(&change)),
+        Intent::MayHaveChanged(claim) => (Effect::Ask, ask(&claim)),
+        Intent::Request { target, dry_run } => request(&target, dry_run),
+        Intent::Sweep => (
+            Effect::Examine,
+            "examine every service in scope, and redeploy what is stale".to_owned(),
+        ),
+        Intent::Deployment { service, .. } => {
+            let service = display_name(&service);
+            let reason =
+                format!("examine {service} and what follows the same, and redeploy what is stale");
+            (Effect::Examine, reason)
+        }
+    }
+}
+
+fn request(target: &Target, dry_run: bool) -> (Effect, String) {
+    match (target, dry_run) {
+        (Target::Secret(secret), true) => (
+            Effect::Plan,
+            format!("show what a change of {secret} would touch"),
+        ),
+        (Target::Secret(secret), false) => (
+            Effect::Ask,
+            format!("look up {secret}, and redeploy what follows it as if it had changed now"),
+        ),
+        (Target::Service(service), true) => (
+            Effect::Plan,
+            format!("show if {service} would be redeployed if all that it reads changed now"),
+        ),
+        (Target::Service(service), false) => (
+            Effect::Examine,
+            format!("examine {service}, and redeploy it as if all that it reads had changed now"),
+        ),
+    }
+}
+
+fn follow(change: &Change) -> String {
+    let source = &change.source;
+    let label = source.label().map(|label| format!("{label} of "));
     format!(
-        "redeploy what follows {label}{} and was deployed before {}",
-        short(arn),
-        second(at)
+        "redeploy what follows {}{} and was deployed before {}",
+        label.unwrap_or_default(),
+        display_name(&source.to_string()),
+        to_seconds(change.reported.not_after)
     )
 }
 
 /// What `DescribeSecret` is asked.
-fn ask(hint: &UnconfirmedChange) -> String {
-    let name = short(&hint.secret_id);
-    match &hint.claim {
+fn ask(claimed: &UnconfirmedChange) -> String {
+    let name = display_name(&claimed.secret_id);
+    let question = match &claimed.claim {
         Claim::Moved { labels, version } => {
-            let labels = labels.join(", ");
             let version = version
                 .as_ref()
-                .map(|version| format!(" to version {version}"))
-                .unwrap_or_default();
-            format!(
-                "ask DescribeSecret of {name} whether {labels} moved{version}, and redeploy what follows it if so"
-            )
+                .map(|version| format!(" to version {version}"));
+            let version = version.unwrap_or_default();
+            format!("whether {} moved{version}", labels.join(", "))
         }
-        Claim::Stored(version) => {
-            format!(
-                "ask DescribeSecret of {name} whether version {version} is AWSCURRENT, and redeploy what follows it if so"
-            )
+        Claim::Rotated => "whether AWSCURRENT moved".to_owned(),
+        Claim::Stored(version) => format!("whether version {version} is AWSCURRENT"),
+        Claim::Asked => "whether it exists".to_owned(),
+        Claim::Requested(version) => {
+            return format!(
+                "ask DescribeSecret of {name} whether the rotation to version {version} is done: \
+                 redeploy what follows it if so, else come back later (REDEPLOY_ON_PENDING)"
+            );
         }
-        Claim::Requested(version) => format!(
-            "ask DescribeSecret of {name} whether the rotation to version {version} is done: redeploy what follows it if \
-             so, else come back later (REDEPLOY_ON_PENDING)"
-        ),
-    }
+    };
+    format!("ask DescribeSecret of {name} {question}, and redeploy what follows it if so")
 }
 
 /// The rules that match.
@@ -235,8 +242,8 @@ impl Document {
             }
             rules => rules.join(", "),
         };
-        print(&format!("trigger  {}", word(&self.trigger)))?;
-        print(&format!("would    {}: {}", word(&self.would), self.reason))?;
+        print(&format!("trigger  {}", kebab(&self.trigger)))?;
+        print(&format!("would    {}: {}", kebab(&self.would), self.reason))?;
         print(&format!("rules    {rules}"))
     }
 }

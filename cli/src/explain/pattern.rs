@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-/// Whether an event matches a pattern; `None` for a pattern with an operator that is not known here.
+/// Whether an event matches a pattern; `None` for a pattern with an operator that is not known
+/// here.
 pub(super) fn matches(pattern: &Value, event: &Value) -> Option<bool> {
     fields(pattern.as_object()?, Some(event))
 }

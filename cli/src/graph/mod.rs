@@ -4,25 +4,28 @@ mod drawing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desk::Revision;
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use redeploy_core::event::{Intent, Trigger, TriggerKind};
-use redeploy_core::secret::{Change, Follows, Reference};
-use redeploy_core::service::{Service, Use};
-use redeploy_on_rotation::gather::World;
+use redeploy_core::change::Source;
+use redeploy_core::facts::Facts;
+use redeploy_core::policy::Policy;
+use redeploy_core::reference::{Follows, Reference};
+use redeploy_core::workload::{Platform, Use, Workload};
+use redeploy_on_rotation::aws::Revision;
 use serde::Serialize;
 
 use crate::args::{self, Drawing, Graph};
-use crate::audit::{State, examine};
+use crate::audit::{Document, State, examine};
 use crate::connection::open;
-use crate::output::{Error, Exit, print, print_json, short};
-use crate::preview::{meaning, preview};
+use crate::output::{Error, Exit, display_name, print, print_json};
+use crate::preview::{SWEEP, preview, reason_text, task_definitions, to_seconds};
 
 /// The JSON form: the nodes by column, and the edges between them.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Picture {
-    account: String,
+    account: Option<String>,
     region: String,
     at: Timestamp,
     secrets: Vec<Node>,
@@ -47,8 +50,8 @@ struct Node {
     note: Option<String>,
 }
 
-/// One use: a secret is read by a task definition or, by tag or configuration, by a service; a task definition is run
-/// by a service, a service by a cluster.
+/// One use: a secret is read by a task definition or, by tag or configuration, by a service; a task
+/// definition is run by a service, a service by a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Edge {
     from: String,
@@ -58,30 +61,20 @@ struct Edge {
 }
 
 pub(crate) async fn run(graph: &Graph, global: &args::Global) -> Result<Exit, Error> {
-    let (desk, config) = open(global).await?;
-    let preview = preview(
-        &desk,
-        &config,
-        Trigger {
-            kind: TriggerKind::Sweep,
-            hint: Intent::Sweep,
-        },
-    )
-    .await?;
+    let (session, config) = open(global).await?;
+    let preview = preview(&session, &config, SWEEP).await?;
     preview.say_errors();
-    let Some(world) = &preview.world else {
-        return Ok(Exit::Nothing);
+    let Some(examined) = preview.examined.first() else {
+        return Ok(Exit::Ok);
     };
-    let definitions = world
-        .inventory
-        .details
-        .values()
-        .flat_map(|details| details.task_definitions.clone())
-        .collect();
-    let (revisions, _) = desk.aws.revisions(&definitions).await;
-    let mut picture = Picture::of(world, &revisions);
-    (picture.account, picture.region, picture.at) =
-        (desk.account.clone(), desk.region.clone(), Timestamp::now());
+    let facts = &examined.facts;
+    let services = facts.workloads.values();
+    let definitions = services.flat_map(task_definitions).cloned().collect();
+    let (revisions, _) = session.aws.revisions(&definitions).await;
+    let now = preview.clock.now();
+    let audit = examine(examined, &Policy::new(&config, false), now);
+    let mut picture = Picture::of(facts, &audit, &revisions);
+    (picture.account, picture.region, picture.at) = (session.account, session.region, now);
     if !graph.secrets.is_empty() {
         picture.keep(&graph.secrets)?;
     }
@@ -94,120 +87,129 @@ pub(crate) async fn run(graph: &Graph, global: &args::Global) -> Result<Exit, Er
     Ok(if preview.report.failure.is_some() {
         Exit::Error
     } else {
-        Exit::Nothing
+        Exit::Ok
     })
+}
+
+/// Task definition revisions by ARN.
+type Revisions = BTreeMap<Arc<str>, Arc<Revision>>;
+
+/// The edges, and the names of the secrets at their beginnings.
+struct Edges<'a> {
+    facts: &'a Facts,
+    /// By secret and service.
+    states: BTreeMap<(&'a str, &'a str), State>,
+    found: BTreeSet<Edge>,
+    names: BTreeMap<String, String>,
+}
+
+impl Edges<'_> {
+    /// Adds what a service reads, runs and runs in.
+    fn add(&mut self, service: &Workload, revisions: &Revisions) {
+        let mut by_definition = BTreeSet::new();
+        for definition in task_definitions(service) {
+            let revision = revisions.get(definition);
+            let uses = revision.map(|revision| &*revision.uses).unwrap_or_default();
+            let states = uses
+                .iter()
+                .map(|used| self.add_use(used, definition, service));
+            let worst = states.collect::<Vec<_>>().into_iter().flatten().min();
+            by_definition.extend(uses);
+            if !uses.is_empty() {
+                self.found.insert(edge(definition, &service.arn, worst));
+            }
+        }
+        // What the tag or the configuration adds.
+        for used in service
+            .uses
+            .iter()
+            .filter(|used| !by_definition.contains(used))
+        {
+            self.add_use(used, &service.arn, service);
+        }
+        if !service.uses.is_empty() {
+            self.found
+                .insert(edge(&service.arn, &service.cluster, None));
+        }
+    }
+
+    fn add_use(&mut self, used: &Use, to: &str, service: &Workload) -> Option<State> {
+        let (id, name) = identity(used.reference(), service, self.facts);
+        let state = self.states.get(&(id.as_str(), &*service.arn)).copied();
+        self.found.insert(edge(&id, to, state));
+        self.names.insert(id, name);
+        state
+    }
+}
+
+fn edge(from: &str, to: &str, state: Option<State>) -> Edge {
+    Edge {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        state,
+    }
 }
 
 impl Picture {
     /// Draws what is in use by whom.
-    fn of(world: &World, revisions: &BTreeMap<String, Revision>) -> Self {
-        let audit = examine(world);
+    fn of(facts: &Facts, audit: &Document<'_>, revisions: &Revisions) -> Self {
         let mut states = BTreeMap::new();
         let mut notes = BTreeMap::new();
         for secret in &audit.secrets {
             for user in &secret.users {
-                states.insert((secret.secret.as_str(), user.name.as_str()), user.state);
-                let worst = notes
-                    .entry(user.name.as_str())
-                    .or_insert((user.state, user.reason));
-                *worst = (*worst).min_by_state((user.state, user.reason));
-            }
-        }
-        let mut edges = BTreeSet::new();
-        let mut names = BTreeMap::new();
-        for service in &world.inventory.services {
-            let details = world.inventory.details.get(&service.arn);
-            let definitions = details
-                .into_iter()
-                .flat_map(|details| &details.task_definitions);
-            let mut by_definition = BTreeSet::new();
-            let mut add = |used: &Use, to: &str| {
-                let (id, name) = identity(used.reference(), service, &world.rotations);
-                let state = states.get(&(id.as_str(), service.arn.as_str())).copied();
-                edges.insert(Edge {
-                    from: id.clone(),
-                    to: to.to_owned(),
-                    state,
-                });
-                names.insert(id, name);
-                state
-            };
-            let mut runs = Vec::new();
-            for definition in definitions {
-                let uses = revisions
-                    .get(definition)
-                    .map(|revision| revision.uses.as_slice())
-                    .unwrap_or_default();
-                let worst = uses.iter().filter_map(|used| add(used, definition)).min();
-                by_definition.extend(uses);
-                if !uses.is_empty() {
-                    runs.push(Edge {
-                        from: definition.clone(),
-                        to: service.arn.clone(),
-                        state: worst,
-                    });
+                states.insert((secret.secret.as_str(), &*user.name), user.state);
+                let found = (user.state, user.reason);
+                let worst = notes.entry(&*user.name).or_insert(found);
+                if found.0 < worst.0 {
+                    *worst = found;
                 }
             }
-            // What the tag or the configuration adds.
-            for used in service
-                .uses
-                .iter()
-                .filter(|used| !by_definition.contains(used))
-            {
-                add(used, &service.arn);
-            }
-            edges.extend(runs);
-            if !service.uses.is_empty() {
-                edges.insert(Edge {
-                    from: service.arn.clone(),
-                    to: service.cluster.clone(),
-                    state: None,
-                });
-            }
+        }
+        let mut edges = Edges {
+            facts,
+            states,
+            found: BTreeSet::new(),
+            names: BTreeMap::new(),
+        };
+        let services = facts.workloads.values();
+        let services = services.filter(|w| w.platform != Platform::StandaloneTask);
+        let services: Vec<_> = services.filter(|w| !w.uses.is_empty()).collect();
+        for service in &services {
+            edges.add(service, revisions);
         }
         let mut picture = Self {
-            edges: worst_of_each(edges),
+            edges: worst_of_each(edges.found),
             ..Self::default()
         };
-        for service in world
-            .inventory
-            .services
-            .iter()
-            .filter(|service| !service.uses.is_empty())
-        {
-            let (state, note) = match notes.get(service.arn.as_str()) {
-                Some((state, reason)) => (Some(*state), Some(meaning(*reason).to_owned())),
-                None => (None, None),
-            };
+        for service in services {
+            let note = notes.get(&*service.arn);
             picture.services.push(Node {
-                id: service.arn.clone(),
-                name: short(&service.arn),
-                state,
-                note,
+                id: service.arn.to_string(),
+                name: display_name(&service.arn),
+                state: note.map(|(state, _)| *state),
+                note: note.map(|(_, reason)| reason_text(*reason).to_owned()),
             });
             picture.clusters.push(Node {
-                id: service.cluster.clone(),
-                name: short(&service.cluster),
+                id: service.cluster.to_string(),
+                name: display_name(&service.cluster),
                 state: None,
                 note: None,
             });
         }
         picture.clusters.sort();
         picture.clusters.dedup();
-        let has_edge = |id: &&String| picture.edges.iter().any(|edge| edge.from == **id);
+        let has_edge = |id: &&Arc<str>| picture.edges.iter().any(|edge| *edge.from == ***id);
         let definitions = revisions.keys().filter(has_edge);
         picture.task_definitions = definitions
-            .map(|id| picture.node(id, short(id), None))
+            .map(|id| picture.node(id, display_name(id), None))
             .collect();
-        let changed: BTreeMap<_, _> = audit
-            .secrets
-            .iter()
+        let changed = audit.secrets.iter();
+        let changed: BTreeMap<_, _> = changed
             .map(|secret| (&secret.secret, secret.changed_at))
             .collect();
-        let secrets = names.into_iter().map(|(id, name)| {
-            let note = changed
-                .get(&id)
-                .map(|at| format!("last changed {}", crate::preview::second(*at)));
+        let secrets = edges.names.into_iter().map(|(id, name)| {
+            let at = changed.get(&id);
+            let note = at.map(|at| format!("last changed {}", to_seconds(*at)));
             picture.node(&id, name, note)
         });
         picture.secrets = secrets.collect();
@@ -289,11 +291,13 @@ fn worst_of_each(edges: BTreeSet<Edge>) -> Vec<Edge> {
 }
 
 /// What is read, as one thing however it is named: its ARN where that is known, and its name.
-fn identity(reference: &Reference, service: &Service, rotations: &[Change]) -> (String, String) {
-    let subjects = rotations.iter().map(|rotation| &rotation.subject);
-    let mut known =
-        subjects.filter(|subject| reference.follows(subject, &service.home) != Follows::No);
-    let id = known.next().map_or_else(
+fn identity(reference: &Reference, service: &Workload, facts: &Facts) -> (String, String) {
+    let is_it = |source: &&Source| {
+        let location = service.location.as_deref();
+        location.is_some_and(|location| reference.follows(source, location) != Follows::No)
+    };
+    let known = facts.changes.keys().find(is_it);
+    let id = known.map_or_else(
         || {
             let text = reference.to_string();
             // Without JSON key, stage and version.
@@ -305,17 +309,6 @@ fn identity(reference: &Reference, service: &Service, rotations: &[Change]) -> (
         },
         ToString::to_string,
     );
-    let name = short(&id);
+    let name = display_name(&id);
     (id, name)
-}
-
-/// The worse of two.
-trait Worse {
-    fn min_by_state(self, other: Self) -> Self;
-}
-
-impl<T> Worse for (State, T) {
-    fn min_by_state(self, other: Self) -> Self {
-        if other.0 < self.0 { other } else { self }
-    }
 }

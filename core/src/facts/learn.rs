@@ -132,6 +132,9 @@ impl Facts {
                         .workloads
                         .values()
                         .any(|known| known.is_called(&workload.arn));
+            if !is_wanted && workload.platform != Platform::StandaloneTask {
+                self.unrelated += 1;
+            }
             if is_wanted && !is_known {
                 let mut workload = workload.clone();
                 if self.scope != Scope::Followers {

@@ -1,14 +1,12 @@
 //! How far a rollout is that this person started.
 
 use aws_sdk_ecs::types::DeploymentRolloutState;
-
-use redeploy_core::service::Service;
-use redeploy_on_rotation::aws::Category;
-use redeploy_on_rotation::aws::{Aws, AwsError};
+use redeploy_core::workload::Workload;
+use redeploy_on_rotation::aws::{ApiBucket, Aws, AwsError};
 
 /// One look at a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rolling {
+pub struct RolloutProgress {
     /// How far it is.
     pub stage: Stage,
     /// How many tasks the service should have.
@@ -31,22 +29,23 @@ pub enum Stage {
     /// It failed; why, where ECS says.
     Failed(String),
     /// Another deployment took its place: a newer one, or the one that ECS rolled back to.
-    Displaced,
+    Superseded,
 }
 
 /// How far the deployment of this id is.
 ///
 /// # Errors
 /// When the call fails, or the service is gone.
-pub async fn rolling(aws: &Aws, service: &Service, deployment: &str) -> Result<Rolling, AwsError> {
-    let call = aws
-        .ecs
-        .describe_services()
-        .cluster(&service.cluster)
-        .services(&service.arn);
+pub async fn rollout_progress(
+    aws: &Aws,
+    workload: &Workload,
+    deployment: &str,
+) -> Result<RolloutProgress, AwsError> {
+    let call = aws.ecs.describe_services().cluster(&*workload.cluster);
+    let call = call.services(&*workload.arn);
     let call = async || call.clone().send().await;
     let answer = aws
-        .read(Category::ServiceRead, "ecs:DescribeServices", call)
+        .read(ApiBucket::ServiceRead, "ecs:DescribeServices", call)
         .await?;
     let gone = || {
         AwsError::not_made(
@@ -78,14 +77,14 @@ pub async fn rolling(aws: &Aws, service: &Service, deployment: &str) -> Result<R
                 .unwrap_or("it failed");
             Stage::Failed(why.to_owned())
         }
-        _ if !is_primary => Stage::Displaced,
+        _ if !is_primary => Stage::Superseded,
         Some(DeploymentRolloutState::Completed) => Stage::Completed,
         // Staged deployments carry no state in some answers.
         None if deployments.len() == 1 && new == service.desired_count => Stage::Completed,
         _ => Stage::UnderWay,
     };
     let failed = ours.map_or(0, |ours| ours.failed_tasks);
-    Ok(Rolling {
+    Ok(RolloutProgress {
         stage,
         desired: service.desired_count,
         new,

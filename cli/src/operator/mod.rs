@@ -1,6 +1,6 @@
-//! What only a person at the desk asks of AWS; the function neither does nor may.
+//! What only an operator asks of AWS; the function neither does nor may.
 
-mod doctor;
+mod gatherer;
 mod names;
 mod rollout;
 
@@ -9,17 +9,16 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::ProvideCredentials;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
-
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use redeploy_on_rotation::aws::{Aws, AwsError, causes, https};
 
-pub use doctor::Gatherer;
-pub use names::{secret_names, service_arn};
-pub use redeploy_on_rotation::aws::{CircuitBreaker, Details, Revision};
-pub use rollout::{Rolling, Stage, rolling};
+pub use gatherer::Gatherer;
+pub use names::{parameter_arn, secret_names};
+pub use rollout::{RolloutProgress, Stage, rollout_progress};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
 #[derive(Clone, Debug, Default)]
-pub struct SignIn {
+pub struct ConnectOptions {
     /// The Region.
     pub region: Option<String>,
     /// The profile.
@@ -30,7 +29,7 @@ pub struct SignIn {
 
 /// Why nothing can be asked at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unconnected {
+pub enum ConnectError {
     /// Nothing names a Region.
     NoRegion,
     /// There are no credentials, or they are not valid any more.
@@ -48,55 +47,58 @@ pub enum Unconnected {
 
 /// A person's connection: the function's own clients, and what there is beside.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Session {
     /// The clients that the function has as well.
     pub aws: Aws,
     /// The Region.
     pub region: String,
-    /// The account's twelve digits, or that it is unknown.
-    pub account: String,
+    /// The account's twelve digits, where STS says.
+    pub account: Option<String>,
+    /// `aws`, `aws-cn`, …
+    pub(crate) partition: String,
     /// For clients that only some commands need.
     pub(crate) sdk: SdkConfig,
 }
 
-impl Desk {
+impl Session {
     /// Signs in, and asks who that is: the one question that needs no permission.
     ///
     /// # Errors
     /// When nothing more can be asked.
-    pub async fn open(sign_in: SignIn, rate_share: f64) -> Result<Self, Unconnected> {
+    pub async fn open(options: ConnectOptions, rate_share: f64) -> Result<Self, ConnectError> {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https());
-        if let Some(region) = sign_in.region {
+        if let Some(region) = options.region {
             loader = loader.region(Region::new(region));
         }
-        if let Some(profile) = sign_in.profile {
+        if let Some(profile) = options.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(url) = sign_in.endpoint_url {
+        if let Some(url) = options.endpoint_url {
             loader = loader.endpoint_url(url);
         }
         let sdk = loader.load().await;
         if sdk.endpoint_url() == Some("") {
-            return Err(Unconnected::Refused(
+            return Err(ConnectError::Refused(
                 "the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL".to_owned(),
             ));
         }
-        let region = sdk.region().ok_or(Unconnected::NoRegion)?.to_string();
+        let region = sdk.region().ok_or(ConnectError::NoRegion)?.to_string();
         let Some(credentials) = sdk.credentials_provider() else {
-            return Err(Unconnected::SignedOut(
+            return Err(ConnectError::SignedOut(
                 "there are no credentials".to_owned(),
             ));
         };
         if let Err(error) = credentials.provide_credentials().await {
             let why = causes(&error);
-            // The last resort of the chain is an instance's own role; that there is none explains nothing.
+            // The last resort of the chain is an instance's own role; that there is none explains
+            // nothing.
             let nothing = why.contains("IMDS") || why.contains("no providers in chain");
             let why = if nothing {
                 "neither environment nor profile gives credentials".to_owned()
             } else {
                 why
             };
-            return Err(Unconnected::SignedOut(why));
+            return Err(ConnectError::SignedOut(why));
         }
         let aws = Aws::new(
             &sdk,
@@ -106,13 +108,25 @@ impl Desk {
                 rate_share
             },
         );
-        let account = account(&sdk, &region).await?;
+        let identity = identity(&sdk, &region).await?;
+        let arn = identity.as_ref().and_then(|identity| identity.arn());
+        let partition = arn.and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
         Ok(Self {
             aws,
+            partition: partition.to_owned(),
+            account: identity.and_then(|identity| identity.account),
             region,
-            account,
             sdk,
         })
+    }
+
+    /// The Region, and the account where that is known.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{} of account {account}", self.region),
+            None => self.region.clone(),
+        }
     }
 }
 
@@ -128,30 +142,32 @@ fn is_on_loopback(endpoint: Option<&str>) -> bool {
         .any(|name| host == *name || host.starts_with(&format!("{name}:")))
 }
 
-/// The account of whoever is signed in. Where STS refuses to say, as where an endpoint's policy leaves it out, the other
-/// services are asked all the same.
-async fn account(sdk: &SdkConfig, region: &str) -> Result<String, Unconnected> {
+/// Who is signed in. Where STS refuses to say, as where an endpoint's policy leaves it out, the
+/// other services are asked all the same.
+async fn identity(
+    sdk: &SdkConfig,
+    region: &str,
+) -> Result<Option<GetCallerIdentityOutput>, ConnectError> {
     const ACTION: &str = "sts:GetCallerIdentity";
     let timeouts = aws_config::timeout::TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
         .build();
     let client = aws_sdk_sts::Client::new(&sdk.to_builder().timeout_config(timeouts).build());
-    let account = match client.get_caller_identity().send().await {
-        Ok(answer) => answer.account,
+    match client.get_caller_identity().send().await {
+        Ok(identity) => Ok(Some(identity)),
         Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
-            return Err(Unconnected::Unreachable {
+            Err(ConnectError::Unreachable {
                 region: region.to_owned(),
                 why: causes(&error),
-            });
+            })
         }
         Err(SdkError::ServiceError(refused)) if is_signed_out(refused.err().code()) => {
             let error = AwsError::new(ACTION, &SdkError::ServiceError(refused));
-            return Err(Unconnected::SignedOut(error.message));
+            Err(ConnectError::SignedOut(error.message))
         }
-        Err(_) => None,
-    };
-    Ok(account.unwrap_or_else(|| "unknown".to_owned()))
+        Err(_) => Ok(None),
+    }
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>

@@ -1,0 +1,136 @@
+//! The roles of a task, and what they may do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, in_parallel};
+
+use super::{Gatherer, refused};
+use crate::doctor::{Decision, Facts, Known, Need, Role, TaskDefinition, needs};
+
+impl Gatherer<'_> {
+    /// The roles, and what the execution role may do; the task role only where the execution role
+    /// may not.
+    pub(super) async fn ask_iam(&self, facts: &mut Facts, definition: &TaskDefinition) {
+        let Some(execution_role) = definition
+            .execution_role
+            .as_ref()
+            .filter(|_| !definition.mentions.is_empty())
+        else {
+            return;
+        };
+        let roles = [Some(execution_role), definition.task_role.as_ref()];
+        let roles: BTreeSet<_> = roles.into_iter().flatten().cloned().collect();
+        let answers = in_parallel(roles, async |role| (self.role(&role).await, role)).await;
+        facts.roles = answers
+            .into_iter()
+            .map(|(known, role)| (role, known))
+            .collect();
+        if !matches!(facts.roles.get(execution_role), Some(Ok(None))) {
+            let asked = needs(facts)
+                .into_iter()
+                .map(|need| (execution_role.clone(), need));
+            facts.permissions = self.decisions(asked).await;
+        }
+        if let Some(task_role) = definition
+            .task_role
+            .as_ref()
+            .filter(|role| *role != execution_role)
+        {
+            let denied = facts.permissions.iter().filter(|(_, known)| {
+                matches!(known, Ok(Decision::ImplicitDeny | Decision::ExplicitDeny))
+            });
+            let asked: Vec<_> = denied
+                .map(|((_, need), _)| (task_role.clone(), need.clone()))
+                .collect();
+            facts.permissions.extend(self.decisions(asked).await);
+        }
+    }
+
+    async fn role(&self, arn: &str) -> Known<Option<Role>> {
+        let call = self
+            .iam
+            .get_role()
+            .role_name(arn.rsplit('/').next().unwrap_or(arn));
+        match self
+            .aws
+            .read(ApiBucket::Iam, "iam:GetRole", async || {
+                call.clone().send().await
+            })
+            .await
+        {
+            Ok(answer) => {
+                let trust = answer
+                    .role
+                    .and_then(|role| role.assume_role_policy_document)
+                    .unwrap_or_default();
+                Ok(Some(Role {
+                    trust: percent_decoded(&trust),
+                }))
+            }
+            Err(AwsError {
+                kind: ErrorKind::NotFound,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn decisions(
+        &self,
+        asked: impl IntoIterator<Item = (String, Need)>,
+    ) -> BTreeMap<(String, Need), Known<Decision>> {
+        let answers = in_parallel(asked, async |(role, need)| {
+            let decision = self
+                .decision(&role, &need)
+                .await
+                .map_err(|error| error.to_string());
+            ((role, need), decision)
+        });
+        answers.await.into_iter().collect()
+    }
+
+    /// What IAM decides by the policies of the role, its permissions boundary and the
+    /// organization's; the policies of the secret and of the key are not considered for roles
+    /// (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>).
+    async fn decision(
+        &self,
+        role: &str,
+        Need { action, resource }: &Need,
+    ) -> Result<Decision, AwsError> {
+        const ACTION: &str = "iam:SimulatePrincipalPolicy";
+        let call = self.iam.simulate_principal_policy().policy_source_arn(role);
+        let call = call.action_names(*action).resource_arns(resource);
+        let answer = self
+            .aws
+            .read(ApiBucket::Iam, ACTION, async || call.clone().send().await)
+            .await?;
+        match answer
+            .evaluation_results()
+            .first()
+            .map(EvaluationResult::eval_decision)
+        {
+            Some(PolicyEvaluationDecisionType::Allowed) => Ok(Decision::Allowed),
+            Some(PolicyEvaluationDecisionType::ImplicitDeny) => Ok(Decision::ImplicitDeny),
+            Some(PolicyEvaluationDecisionType::ExplicitDeny) => Ok(Decision::ExplicitDeny),
+            other => Err(refused(ACTION, &format!("the answer decides {other:?}"))),
+        }
+    }
+}
+
+/// IAM sends policies percent-encoded, by RFC 3986.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+        let encoded = after.get(..2).filter(|_| *first == b'%').and_then(hex);
+        bytes.push(encoded.unwrap_or(*first));
+        rest = if encoded.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

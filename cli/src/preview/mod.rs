@@ -1,0 +1,220 @@
+//! What the function would do: its own facts, decisions and report, with what a person wants to
+//! know besides.
+
+mod details;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use redeploy_core::config::Config;
+use redeploy_core::event::{Intent, Trigger, TriggerKind};
+use redeploy_core::facts::Facts;
+use redeploy_core::plan::{Plan, reported_changes};
+use redeploy_core::policy::Policy;
+use redeploy_core::report::{
+    ChangeReport, ErrorType, Outcome, Report, ServiceAction, ServiceReport,
+};
+use redeploy_core::workload::{Platform, Workload};
+use redeploy_on_rotation::aws::{Revision, denied};
+use redeploy_on_rotation::clock::{Clock, OutOfTime};
+use redeploy_on_rotation::run;
+use serde::Serialize;
+
+use crate::operator::Session;
+use crate::output::{Error, spinner};
+
+pub(crate) use details::task_definitions;
+use details::{Entry, images_by_tag};
+pub(crate) use text::{print_reasons, reason_code, reason_text, to_seconds};
+
+/// What would be done, and about what.
+pub(crate) struct Preview {
+    pub(crate) report: Report,
+    /// The facts and plan of each request; none where the trigger ended before there was a plan.
+    pub(crate) examined: Vec<Examined>,
+    /// The time of the look: a request means a change at this time.
+    pub(crate) clock: Clock,
+    /// The revisions of what would be redeployed.
+    revisions: BTreeMap<Arc<str>, Arc<Revision>>,
+}
+
+/// What is known, and what is decided by it.
+pub(crate) struct Examined {
+    pub(crate) facts: Facts,
+    pub(crate) plan: Plan,
+}
+
+/// The JSON form, which is the function's report with more about each service.
+#[derive(Serialize)]
+struct Document<'a> {
+    trigger: TriggerKind,
+    outcome: Outcome,
+    reason: &'a str,
+    rotations: &'a [ChangeReport],
+    services: Vec<Entry<'a>>,
+    /// How many services in scope have nothing to do with what changed.
+    unrelated: usize,
+    warnings: &'a [String],
+}
+
+/// The trigger of a sweep.
+pub(crate) const SWEEP: Trigger = Trigger {
+    kind: TriggerKind::Sweep,
+    intent: Intent::Sweep,
+};
+
+/// Asks and decides as the function does, without doing it.
+pub(crate) async fn preview(
+    session: &Session,
+    config: &Config,
+    trigger: Trigger,
+) -> Result<Preview, Error> {
+    let waiting = spinner("reading services, task definitions and secrets");
+    let preview = look(session, config, trigger).await;
+    waiting.finish_and_clear();
+    preview
+}
+
+async fn look(session: &Session, config: &Config, trigger: Trigger) -> Result<Preview, Error> {
+    let clock = Clock::new(Timestamp::now(), None);
+    let kind = trigger.kind;
+    let report = match examine(session, config, trigger, &clock).await {
+        Ok(mut examined) => match examined.plan.end.take() {
+            None => return Ok(Preview::of(session, kind, vec![examined], clock).await),
+            Some(end) => run::ended(kind, config, end),
+        },
+        Err(report) => report,
+    };
+    if report.failure.is_some() {
+        return Err(explain(&report));
+    }
+    Ok(Preview {
+        report,
+        examined: Vec::new(),
+        clock,
+        revisions: BTreeMap::new(),
+    })
+}
+
+/// Runs the function's own loop, and carries nothing out.
+pub(crate) async fn examine(
+    session: &Session,
+    config: &Config,
+    trigger: Trigger,
+    clock: &Clock,
+) -> Result<Examined, Report> {
+    let kind = trigger.kind;
+    let mut facts = run::first_facts(trigger, clock).map_err(|report| *report)?;
+    let policy = Policy::new(config, false);
+    let plan = run::decide(&session.aws, config, &policy, &mut facts, clock).await;
+    let plan = plan.map_err(|OutOfTime| {
+        Report::failed(kind, ErrorType::TimeLeft, "the time for the look is over")
+    })?;
+    Ok(Examined { facts, plan })
+}
+
+/// Why nothing could be said, and what to do about it.
+pub(crate) fn explain(report: &Report) -> Error {
+    let reason = &report.reason;
+    let error = match report.failure {
+        Some(ErrorType::RotationPending) => {
+            Error::new(format!("the rotation is still under way: {reason}"))
+        }
+        Some(ErrorType::InvalidEvent) => {
+            Error::new(format!("the event cannot be handled: {reason}"))
+        }
+        _ => Error::new(reason.clone()),
+    };
+    error.allow(denied(reason))
+}
+
+impl Preview {
+    /// What would be done by these plans.
+    pub(crate) async fn of(
+        session: &Session,
+        kind: TriggerKind,
+        examined: Vec<Examined>,
+        clock: Clock,
+    ) -> Self {
+        let all = examined.iter();
+        let changes = all.flat_map(|examined| reported_changes(&examined.facts, &examined.plan));
+        let changes: BTreeMap<_, _> = changes.map(|change| (&change.source, change)).collect();
+        let changes: Vec<_> = changes.into_values().collect();
+        let decisions = examined.iter().flat_map(|one| &one.plan.decisions);
+        let services = decisions.cloned().map(ServiceReport::from).collect();
+        let warnings = examined.iter().flat_map(|one| &one.facts.warnings);
+        let warnings: BTreeSet<_> = warnings.cloned().collect();
+        let warnings = warnings.into_iter().collect();
+        let report = Report::of_services(kind, &changes, services, warnings);
+        let mut preview = Self {
+            report,
+            examined,
+            clock,
+            revisions: BTreeMap::new(),
+        };
+        let planned = preview
+            .planned()
+            .filter_map(|report| preview.workload(report));
+        let definitions = planned.flat_map(task_definitions).cloned().collect();
+        (preview.revisions, _) = session.aws.revisions(&definitions).await;
+        preview
+    }
+
+    /// The services that would be redeployed.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = &ServiceReport> {
+        let services = self.report.services.iter();
+        services.filter(|service| service.action == ServiceAction::Planned)
+    }
+
+    pub(crate) fn json(&self) -> impl Serialize {
+        let entry = |report| {
+            let images = self.images_by_tag(report);
+            Entry::new(report, self.workload(report), images)
+        };
+        let Report {
+            trigger,
+            outcome,
+            reason,
+            rotations,
+            services,
+            warnings,
+            ..
+        } = &self.report;
+        Document {
+            trigger: *trigger,
+            outcome: *outcome,
+            reason,
+            rotations,
+            services: services.iter().map(entry).collect(),
+            unrelated: self.unrelated(),
+            warnings,
+        }
+    }
+
+    fn workload(&self, report: &ServiceReport) -> Option<&Workload> {
+        let mut all = self.examined.iter();
+        all.find_map(|examined| examined.facts.workloads.get(&report.service))
+    }
+
+    /// How many services in scope have nothing to do with what changed.
+    fn unrelated(&self) -> usize {
+        let services = self.report.services.iter();
+        let related: BTreeSet<_> = services.map(|service| &service.service).collect();
+        let of_one = |Examined { facts, .. }: &Examined| {
+            let services = facts.workloads.values();
+            let services = services.filter(|w| w.platform != Platform::StandaloneTask);
+            let others = services.filter(|service| !related.contains(&service.arn));
+            facts.unrelated + others.count()
+        };
+        self.examined.iter().map(of_one).sum()
+    }
+
+    fn images_by_tag(&self, report: &ServiceReport) -> BTreeSet<&str> {
+        let workload = self.workload(report);
+        workload
+            .map(|workload| images_by_tag(workload, &self.revisions))
+            .unwrap_or_default()
+    }
+}
