@@ -75,6 +75,8 @@ pub enum Confirmation {
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 /// Secrets Manager's answers show a change after this time.
 const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// An answer of after this time that has changed with the event is taken for the truth.
+const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A rotation whose version is not even pending after this time has ended.
 const ROTATION_BEGINS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -225,7 +227,9 @@ impl UnconfirmedChange {
                 let is_shown = labels
                     .iter()
                     .any(|label| secret.labels.get(label) == Some(version));
-                !is_shown && last_changed <= at
+                // An answer that is not older may be that of a later change, once it has settled.
+                let is_recent = !self.is_past(SHOWN_AFTER, now) && last_changed <= at;
+                !is_shown && (last_changed < began || is_recent)
             }
             Claim::Stored(version) => {
                 let is_shown = secret.labels.values().any(|known| known == version);

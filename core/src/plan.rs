@@ -263,16 +263,19 @@ fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &m
         .workloads
         .values()
         .filter(|workload| must_be_dated(facts, workload, policy, now));
-    let unasked: BTreeSet<_> = dated
+    let open = dated
         .flat_map(Workload::followed)
         .filter(|(followed, labels)| {
             facts
                 .followed
                 .get(followed)
                 .is_none_or(|known| known.found.is_unasked() || !labels.is_subset(&known.labels))
-        })
-        .map(|(followed, _)| followed)
-        .collect();
+        });
+    let mut unasked = BTreeSet::new();
+    // One by one: `collect` would first keep what every service follows.
+    for (followed, _) in open {
+        unasked.insert(followed);
+    }
     if !unasked.is_empty() {
         plan.questions.insert(Question::LastChanges(unasked));
     }

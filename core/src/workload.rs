@@ -328,6 +328,10 @@ impl Workload {
                     _ => false,
                 }
         });
+        // The first tasks of a service do not work yet: nothing is cut off.
+        if self.running == 0 && self.deployments.len() == 1 {
+            return None;
+        }
         if self.is_staged() {
             return rolling.next().map(|_| InProgress { until: None });
         }

@@ -1,5 +1,6 @@
 //! The clusters, and the services in them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_ecs::types::Cluster;
@@ -31,13 +32,20 @@ impl Aws {
             ];
             counts.iter().all(|count| *count == 0)
         };
-        let mut kept = clusters;
-        // What could not be described is read as if it had services.
-        for cluster in described.into_iter().flatten().flatten().filter(is_empty) {
-            let arn = cluster.cluster_arn.unwrap_or_default();
-            kept.retain(|known| *known != arn);
+        let described = described.into_iter().flatten().flatten();
+        let empty = described
+            .filter(is_empty)
+            .filter_map(|cluster| cluster.cluster_arn);
+        let empty: BTreeSet<_> = empty.collect();
+        // What could not be described is read as if it had services; and so is everything by an
+        // endpoint that counts nothing, as some emulators of AWS do.
+        if empty.len() == clusters.len() {
+            return Ok(clusters);
         }
-        Ok(kept)
+        Ok(clusters
+            .into_iter()
+            .filter(|cluster| !empty.contains(cluster))
+            .collect())
     }
 
     /// All clusters of the Region, by ARN.
