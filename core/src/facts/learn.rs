@@ -304,11 +304,11 @@ impl Facts {
         }
         for change in changes {
             // The event knows its own change better, unless there was another one since.
-            let known = self.changes.get(&change.source);
-            let is_same = known.is_some_and(|known| {
-                self.announced.contains(&change.source)
-                    && (known.version.is_none() || known.version == change.version)
-            });
+            let is_same = self.announced.contains(&change.source)
+                && self
+                    .changes
+                    .get(&change.source)
+                    .is_some_and(|known| change.reported.not_after <= known.reported.not_after);
             if !is_same {
                 self.add_change(change);
             }
