@@ -86,6 +86,8 @@ pub(crate) fn decide(
     if oldest == Age::Fresh {
         return fresh(workload, &about, now);
     }
+    let doubtful = |related: &&Related| age_of(related) == Age::Unknown;
+    let doubtful: Vec<_> = about.iter().filter(doubtful).copied().collect();
     about.retain(|related| age_of(related) == oldest);
     let mut questions = Vec::new();
     if oldest == Age::Unknown {
@@ -100,7 +102,7 @@ pub(crate) fn decide(
     if oldest == Age::Unknown {
         return Some(verdict(workload, Reason::Unknown, &about, questions));
     }
-    let reason = stale(workload, &about, policy, now, &mut questions);
+    let reason = stale(workload, &about, &doubtful, policy, now, &mut questions);
     let mut verdict = verdict(workload, reason, &about, questions);
     if reason == Reason::DeploymentInProgress {
         let changed = certainly_changed(&about);
@@ -118,18 +120,17 @@ pub(crate) fn is_fresh<'a>(
     workload: &Workload,
     mut changes: impl Iterator<Item = &'a Change>,
 ) -> bool {
-    workload.newest().is_some_and(|newest| {
-        changes.all(|change| newest.created_at >= change.moved().fresh_from())
-    })
+    changes.all(|change| has_all_since(workload, change.moved().fresh_from()))
 }
 
 fn age(workload: &Workload, related: &Related) -> Age {
     let moved = related.known.moved;
-    match workload.newest() {
-        Some(newest) if newest.created_at >= moved.fresh_from() => Age::Fresh,
-        _ if has_only_tasks_since(workload, moved.fresh_from()) => Age::Fresh,
-        Some(newest) if !moved.is_exact() && newest.created_at >= moved.not_before => Age::Unknown,
-        _ => Age::Stale,
+    if has_all_since(workload, moved.fresh_from()) {
+        Age::Fresh
+    } else if !moved.is_exact() && has_all_since(workload, moved.not_before) {
+        Age::Unknown
+    } else {
+        Age::Stale
     }
 }
 
@@ -192,10 +193,13 @@ fn version_stored(change: &Change) -> Option<Question> {
     is_open.then(|| Question::VersionStored(change.source.clone()))
 }
 
-/// Whether it has tasks, and all of them are known and started since then.
-fn has_only_tasks_since(workload: &Workload, since: Timestamp) -> bool {
+/// Whether its newest deployment, or each of its tasks, was created then or later.
+fn has_all_since(workload: &Workload, since: Timestamp) -> bool {
     let tasks = workload.tasks.known().filter(|tasks| !tasks.is_empty());
-    tasks.is_some_and(|tasks| tasks.iter().all(|task| task.created_at >= since))
+    workload
+        .newest()
+        .is_some_and(|newest| newest.created_at >= since)
+        || tasks.is_some_and(|tasks| tasks.iter().all(|task| task.created_at >= since))
 }
 
 /// Whether the running tasks must be known. Close to the last of the changes no task can have been
@@ -214,6 +218,7 @@ fn needs_tasks(workload: &Workload, about: &[Related]) -> bool {
 fn stale(
     workload: &Workload,
     about: &[Related],
+    doubtful: &[Related],
     policy: &Policy,
     now: Timestamp,
     questions: &mut Vec<Question>,
@@ -231,14 +236,10 @@ fn stale(
     }
     if let Some(failed) = failed_since(workload, changed) {
         questions.extend(failed.unknown_revision.map(Question::TaskDefinitions));
-        let latest = about
-            .iter()
-            .map(|related| related.known.moved.fresh_from())
-            .max();
-        if latest.is_some_and(|latest| failed.at < latest) {
-            // It may have been a deployment from before the change.
-            questions.extend(narrow(about));
-        }
+        // It may have been a deployment from before one of the changes.
+        let is_open = |related: &&Related| failed.at < related.known.moved.fresh_from();
+        let open = about.iter().chain(doubtful).filter(is_open).copied();
+        questions.extend(narrow(&open.collect::<Vec<_>>()));
         return Reason::RolledBack;
     }
     if workload.in_progress(changed, now).is_some() {
@@ -247,7 +248,8 @@ fn stale(
     if workload.history.gap().is_some() {
         return Reason::LookupFailed;
     }
-    if needs_history(workload, about, policy, now) {
+    // The tasks may say that nothing is to be done.
+    if questions.is_empty() && needs_history(workload, about, policy, now) {
         let moved = about.iter().map(|related| related.known.moved.not_before);
         // A deployment that is being rolled back may be older than the change.
         let recent = now.saturating_sub(ROLL_BACK_TIME).ok();

@@ -153,6 +153,9 @@ pub struct Look {
     pub warnings: BTreeSet<String>,
 }
 
+/// What a read of a service gave; `None` for one that does not exist.
+pub type Read = Result<Option<Workload>, Gap>;
+
 /// An answer of AWS.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -162,7 +165,7 @@ pub enum Answer {
     Service(Result<(Existence, Option<Workload>), Gap>),
     /// Counts, deployments and tags of workloads, by the ARN or name that was asked for; `None` for
     /// a service that does not exist.
-    Workloads(Vec<(Arc<str>, Result<Option<Workload>, Gap>)>),
+    Workloads(Vec<(Arc<str>, Read)>),
     /// What `DescribeSecret` says to a claim.
     Secret(Fact<Option<SecretFacts>>),
     /// When things last changed.

@@ -132,9 +132,15 @@ fn judge(
     for workload in facts.workloads.values() {
         let location = workload.location.as_deref();
         let (related, ambiguous) = relations.of(&workload.uses, location, &facts.full_arns);
-        plan.questions
-            .extend(ambiguous.into_iter().map(Question::FullArn));
         let verdict = decide(workload, &related, policy, now);
+        if !ambiguous.is_empty() {
+            // It may have nothing to do with the changes.
+            let full_arns = ambiguous.into_iter().map(Question::FullArn);
+            plan.questions.extend(full_arns);
+            plan.decisions
+                .extend(verdict.map(|verdict| verdict.decision));
+            continue;
+        }
         let decision = verdict.as_ref().map(|verdict| &verdict.decision);
         if must_be_described(facts, workload, decision) {
             let at = decision.map_or(Timestamp::MIN, |decision| decision.at);
@@ -329,5 +335,9 @@ pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
     facts.changes.values().filter(is_reported).collect()
 }
 
+#[cfg(test)]
+mod account;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
