@@ -76,6 +76,15 @@ impl Account {
         self
     }
 
+    /// The same account, in which nothing fails or vanishes when it is read again.
+    pub(super) fn steady(self) -> Self {
+        let mut account = self.readable();
+        for service in &mut account.services {
+            service.described = Ok(true);
+        }
+        account
+    }
+
     /// Answers a question at this time.
     pub(super) fn answer(&self, question: Question, facts: &Facts, now: Timestamp) -> Answer {
         match question {
