@@ -186,17 +186,7 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             reference.follows(subject, &home())
         );
     }
-    if let Some((followed, label)) = Followed::of(reference, &home()) {
-        let parameter = followed.parameter_arn();
-        assert_eq!(
-            parameter.is_some(),
-            label.is_empty() && reference.parameter_name().is_some()
-        );
-        if let Some(arn) = parameter {
-            let source = Source::Parameter(arn);
-            assert_eq!(reference.follows(&source, &source.location()), Follows::Yes);
-        }
-    }
+    check_followed(reference);
     if let [one, other] = &subjects[..] {
         // No two secrets of an account and Region have one name, so there is one at most that a reference can mean;
         // what may be the partial ARN of the one and the full ARN of the other is left to AWS.
@@ -248,5 +238,20 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             Follows::Yes,
             "a sweep asks about what is followed"
         );
+    }
+}
+
+/// What a sweep asks about a parameter is followed.
+fn check_followed(reference: &Reference) {
+    if let Some((followed, label)) = Followed::of(reference, &home()) {
+        let parameter = followed.parameter_arn();
+        assert_eq!(
+            parameter.is_some(),
+            label.is_empty() && reference.parameter_name().is_some()
+        );
+        if let Some(arn) = parameter {
+            let source = Source::Parameter(arn);
+            assert_eq!(reference.follows(&source, &source.location()), Follows::Yes);
+        }
     }
 }
