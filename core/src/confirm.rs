@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::arn::{Arn, SecretArn, has_suffix, without_suffix};
+use crate::arn::{SecretArn, has_suffix, without_suffix};
 use crate::change::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Bounds, Change, Source};
 use crate::reference::Reference;
 
@@ -190,20 +190,15 @@ impl UnconfirmedChange {
     /// Whether a reference can mean the secret of the claim. It may be another one.
     #[must_use]
     pub fn may_be_meant_by(&self, reference: &Reference) -> bool {
-        let id = match Arn::parse(&self.secret_id) {
-            Some(arn) => arn
-                .resource
-                .strip_prefix("secret:")
-                .unwrap_or_default()
-                .to_owned(),
-            None => self.secret_id.clone(),
-        };
+        let claimed = Reference::parse_secret(&self.secret_id);
+        let claimed = claimed.as_ref().map(Reference::lookup_name);
+        let id = claimed.unwrap_or(&self.secret_id);
         let named = reference.lookup_name();
         named == id
-            || without_suffix(named) == Some(id.as_str())
-            || without_suffix(&id) == Some(named)
+            || without_suffix(named) == Some(id)
+            || without_suffix(id) == Some(named)
             // Both are full ids, of secrets that may have been replicated or made again.
-            || (has_suffix(named) && without_suffix(named) == without_suffix(&id))
+            || (has_suffix(named) && without_suffix(named) == without_suffix(id))
     }
 
     /// Whether the answer is older than the event: the version of the event is not there yet, or the

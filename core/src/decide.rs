@@ -91,6 +91,8 @@ pub(crate) fn decide(
     }
     let missing = about.iter().filter(|related| age_of(related) != Age::Fresh);
     let changed = missing.map(|related| related.known.moved.not_after).max()?;
+    let doubtful = |related: &&Related| age_of(related) == Age::Unknown;
+    let doubtful: Vec<_> = about.iter().filter(doubtful).copied().collect();
     about.retain(|related| age_of(related) == oldest);
     let mut questions = Vec::new();
     if oldest == Age::Unknown {
@@ -105,7 +107,7 @@ pub(crate) fn decide(
     if oldest == Age::Unknown {
         return Some(verdict(workload, Reason::Unknown, &about, questions));
     }
-    let reason = stale(workload, &about, policy, now, &mut questions);
+    let reason = stale(workload, &about, &doubtful, policy, now, &mut questions);
     let mut verdict = verdict(workload, reason, &about, questions);
     verdict.changed = changed;
     if reason == Reason::DeploymentInProgress {
@@ -130,7 +132,7 @@ fn age(workload: &Workload, related: &Related) -> Age {
 
 /// When the tasks of a workload started at the earliest: at the creation of its newest deployment,
 /// or later where all of them were replaced since.
-fn started_at(workload: &Workload) -> Option<Timestamp> {
+pub(crate) fn started_at(workload: &Workload) -> Option<Timestamp> {
     let deployed = workload.newest().map(|newest| newest.created_at);
     let tasks = workload.tasks.known().into_iter().flatten();
     let oldest = tasks.map(|task| task.created_at).min();
@@ -218,6 +220,7 @@ fn needs_tasks(workload: &Workload, about: &[Related]) -> bool {
 fn stale(
     workload: &Workload,
     about: &[Related],
+    doubtful: &[Related],
     policy: &Policy,
     now: Timestamp,
     questions: &mut Vec<Question>,
@@ -235,14 +238,10 @@ fn stale(
     }
     if let Some(failed) = failed_since(workload, changed) {
         questions.extend(failed.unknown_revision.map(Question::TaskDefinitions));
-        let latest = about
-            .iter()
-            .map(|related| related.known.moved.fresh_from())
-            .max();
-        if latest.is_some_and(|latest| failed.at < latest) {
-            // It may have been a deployment from before the change.
-            questions.extend(narrow(about));
-        }
+        // It may have been a deployment from before one of the changes.
+        let is_open = |related: &&Related| failed.at < related.known.moved.fresh_from();
+        let open = about.iter().chain(doubtful).filter(is_open).copied();
+        questions.extend(narrow(&open.collect::<Vec<_>>()));
         return Reason::RolledBack;
     }
     if workload.in_progress(changed, now).is_some() {
@@ -251,7 +250,8 @@ fn stale(
     if workload.history.gap().is_some() {
         return Reason::LookupFailed;
     }
-    if needs_history(workload, about, policy, now) {
+    // The tasks may say that nothing is to be done.
+    if questions.is_empty() && needs_history(workload, about, policy, now) {
         let moved = about.iter().map(|related| related.known.moved.not_before);
         // A deployment that is being rolled back may be older than the change.
         let recent = now.saturating_sub(ROLL_BACK_TIME).ok();

@@ -95,9 +95,8 @@ impl Report {
         // Room for the names of the lists and of what is left out.
         let head = json!(fields).to_string().len() + 200;
         let mut services: Vec<_> = self.services.iter().collect();
-        let lengths = |services: &[&ServiceReport]| -> Vec<usize> {
-            services.iter().map(|service| bytes(service)).collect()
-        };
+        let lengths =
+            |services: &[&ServiceReport]| -> Vec<usize> { services.iter().map(bytes).collect() };
         let mut lists = [
             List::new(lengths(&services)),
             List::new(self.rotations.iter().map(bytes).collect()),

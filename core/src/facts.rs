@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::arn::{Arn, Location, ParameterArn};
 use crate::change::{Change, Source, TrailMove, VersionStored};
 use crate::confirm::{Confirmation, SecretFacts, UnconfirmedChange};
+use crate::decide::started_at;
 use crate::fact::{Fact, Gap};
 use crate::reference::{Named, Reference};
 use crate::relation::Relations;
@@ -158,6 +159,9 @@ pub struct Look {
     pub warnings: BTreeSet<String>,
 }
 
+/// What a read of a service gave; `None` for one that does not exist.
+pub type Read = Result<Option<Workload>, Gap>;
+
 /// An answer of AWS.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -167,7 +171,7 @@ pub enum Answer {
     Service(Result<(Existence, Option<Workload>), Gap>),
     /// Counts, deployments and tags of workloads, by the ARN or name that was asked for; `None` for
     /// a service that does not exist.
-    Workloads(Vec<(Arc<str>, Result<Option<Workload>, Gap>)>),
+    Workloads(Vec<(Arc<str>, Read)>),
     /// What `DescribeSecret` says to a claim.
     Secret(Fact<Option<SecretFacts>>),
     /// When things last changed.
@@ -220,9 +224,9 @@ impl Facts {
     /// Whether a workload has the values of everything that changed, whether it follows it or not.
     #[must_use]
     pub fn is_up_to_date(&self, workload: &Workload) -> bool {
-        workload.newest().is_some_and(|newest| {
+        started_at(workload).is_some_and(|started| {
             let mut changes = self.changes.values();
-            changes.all(|change| newest.created_at >= change.moved().fresh_from())
+            changes.all(|change| started >= change.moved().fresh_from())
         })
     }
 

@@ -124,7 +124,7 @@ fn judge(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Timestamp> {
-    ask_for_last_changes(facts, policy, now, plan);
+    ask_for_last_changes(facts, now, plan);
     if let Some(question) = look_for_siblings(facts, policy, now) {
         plan.questions.insert(question);
     }
@@ -132,9 +132,15 @@ fn judge(
     for workload in facts.workloads.values() {
         let location = workload.location.as_deref();
         let (related, ambiguous) = relations.of(&workload.uses, location, &facts.full_arns);
-        plan.questions
-            .extend(ambiguous.into_iter().map(Question::FullArn));
         let verdict = decide(workload, &related, policy, now);
+        if !ambiguous.is_empty() {
+            // It may have nothing to do with the changes.
+            let full_arns = ambiguous.into_iter().map(Question::FullArn);
+            plan.questions.extend(full_arns);
+            plan.decisions
+                .extend(verdict.map(|verdict| verdict.decision));
+            continue;
+        }
         let decision = verdict.as_ref().map(|verdict| &verdict.decision);
         if must_be_described(facts, workload, decision) {
             let at = decision.map_or(Timestamp::MIN, |decision| decision.at);
@@ -150,7 +156,7 @@ fn judge(
                 .extend(verdict.map(|verdict| verdict.decision));
             continue;
         }
-        let verdict = with_gaps(facts, workload, policy, now, verdict);
+        let verdict = with_gaps(facts, workload, now, verdict);
         let Some(Verdict {
             decision,
             questions,
@@ -241,13 +247,12 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
 
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a
 /// moment ago may be in the middle of a series of changes.
-fn must_be_dated(facts: &Facts, workload: &Workload, policy: &Policy, now: Timestamp) -> bool {
+fn must_be_dated(facts: &Facts, workload: &Workload, now: Timestamp) -> bool {
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
     let is_in_scope = match &facts.scope {
         Scope::Followers => {
-            policy.acts
-                && facts.requested_at.is_none()
+            facts.requested_at.is_none()
                 && workload.newest().is_some_and(is_young)
                 && !facts.is_up_to_date(workload)
         }
@@ -258,11 +263,11 @@ fn must_be_dated(facts: &Facts, workload: &Workload, policy: &Policy, now: Times
     is_in_scope && workload.may_be_redeployed()
 }
 
-fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+fn ask_for_last_changes(facts: &Facts, now: Timestamp, plan: &mut Plan) {
     let dated = facts
         .workloads
         .values()
-        .filter(|workload| must_be_dated(facts, workload, policy, now));
+        .filter(|workload| must_be_dated(facts, workload, now));
     let open = dated
         .flat_map(Workload::followed)
         .filter(|(followed, labels)| {
@@ -285,7 +290,6 @@ fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &m
 fn with_gaps(
     facts: &Facts,
     workload: &Workload,
-    policy: &Policy,
     now: Timestamp,
     verdict: Option<Verdict>,
 ) -> Option<Verdict> {
@@ -298,8 +302,7 @@ fn with_gaps(
                 .map(|gap| (gap.of_a_service(), Vec::new())),
         );
     }
-    if must_be_dated(facts, workload, policy, now) || workload.platform == Platform::StandaloneTask
-    {
+    if must_be_dated(facts, workload, now) || workload.platform == Platform::StandaloneTask {
         for followed in workload.followed().into_keys() {
             let last_change = facts.followed.get(&followed);
             if let Some(gap) = last_change.and_then(|last_change| last_change.found.gap()) {
@@ -354,5 +357,9 @@ pub fn reported_changes<'a>(facts: &'a Facts, plan: &Plan) -> Vec<&'a Change> {
     facts.changes.values().filter(is_reported).collect()
 }
 
+#[cfg(test)]
+mod account;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

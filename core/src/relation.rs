@@ -16,8 +16,11 @@ pub(crate) struct Relations<'a> {
     changes: Vec<Known<'a>>,
     by_name: HashMap<&'a str, Vec<usize>>,
     /// A reference is shared by many workloads, and matched once.
-    matched: RefCell<HashMap<(*const Reference, *const Location), Arc<[Match]>>>,
+    matched: RefCell<HashMap<Place, Arc<[Match]>>>,
 }
+
+/// A reference and where it is read, by their addresses.
+type Place = (*const Reference, *const Location);
 
 /// A change with what is derived from it once.
 #[derive(Debug)]

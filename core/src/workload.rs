@@ -73,7 +73,7 @@ pub enum Platform {
 pub enum Controller {
     /// ECS itself, which a forced deployment needs.
     Ecs,
-    /// AWS CodeDeploy.
+    /// AWS `CodeDeploy`.
     CodeDeploy,
     /// The owner's own, or one that this version does not know.
     External,

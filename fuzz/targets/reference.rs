@@ -6,17 +6,25 @@
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use redeploy_core::arn::{Arn, Location};
-use redeploy_core::secret::{AWSCURRENT, AWSPREVIOUS, Follows, ParameterArn, Reference, SecretArn, Source};
+use redeploy_core::arn::{ParameterArn, SecretArn};
+use redeploy_core::change::{AWSCURRENT, AWSPREVIOUS, Source};
+use redeploy_core::facts::Followed;
+use redeploy_core::reference::{Follows, Reference};
 
 const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";
 
 fuzz_target!(|data: &[u8]| -> Corpus {
-    let Ok(data) = std::str::from_utf8(data) else { return Corpus::Reject };
+    let Ok(data) = std::str::from_utf8(data) else {
+        return Corpus::Reject;
+    };
     let mut lines = data.split('\n');
     let text = lines.next().unwrap_or_default();
     let names = [(lines.next(), "Ab12Cd"), (lines.next(), "Ef34Gh")];
-    let label = lines.next().filter(|label| !label.is_empty()).unwrap_or(AWSCURRENT);
+    let label = lines
+        .next()
+        .filter(|label| !label.is_empty())
+        .unwrap_or(AWSCURRENT);
     let secrets: Vec<_> = names
         .into_iter()
         .filter_map(|(name, suffix)| Some((name.filter(|name| is_secret_name(name))?, suffix)))
@@ -29,7 +37,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     if let Ok(reference) = &parsed {
         for (name, suffix) in &secrets {
             let expected = expected(text, name, suffix, label);
-            assert_eq!(reference.follows(&secret(name, suffix, label), &home()), expected, "{name}-{suffix}");
+            assert_eq!(
+                reference.follows(&secret(name, suffix, label), &home()),
+                expected,
+                "{name}-{suffix}"
+            );
         }
         check(reference, text, &secrets, label);
     }
@@ -37,8 +49,12 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         (Ok(Reference::SecretName(name)), _) => {
             assert_eq!(name, text);
             for (name, suffix) in &secrets {
-                let follows = Reference::SecretName(text.to_owned()).follows(&secret(name, suffix, label), &home());
-                assert_eq!(follows == Follows::Yes, text == *name && label == AWSCURRENT);
+                let follows = Reference::SecretName(text.to_owned())
+                    .follows(&secret(name, suffix, label), &home());
+                assert_eq!(
+                    follows == Follows::Yes,
+                    text == *name && label == AWSCURRENT
+                );
             }
             check(&Reference::SecretName(name), text, &secrets, label);
         }
@@ -50,32 +66,53 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 });
 
 fn home() -> Location {
-    Location { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
+    Location {
+        partition: "aws".to_owned(),
+        region: "eu-west-1".to_owned(),
+        account: "123456789012".to_owned(),
+    }
 }
 
 fn secret(name: &str, suffix: &str, label: &str) -> Source {
     let arn = SecretArn::parse(&format!("{SECRETS}{name}-{suffix}")).unwrap();
     assert_eq!(arn.name(), name);
-    Source::Secret { arn, label: label.to_owned() }
+    Source::Secret {
+        arn,
+        label: label.to_owned(),
+    }
 }
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
 fn is_secret_name(name: &str) -> bool {
-    (1..=512).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&b))
+    (1..=512).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&b))
 }
 
 /// The rules once more, by text alone: what the references to one secret look like.
 fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
     let moves_with = |stage: &str| {
         let stage = if stage.is_empty() { AWSCURRENT } else { stage };
-        if stage == label || stage == AWSPREVIOUS && label == AWSCURRENT { Follows::Yes } else { Follows::No }
+        if stage == label || stage == AWSPREVIOUS && label == AWSCURRENT {
+            Follows::Yes
+        } else {
+            Follows::No
+        }
     };
-    for id in [format!("{SECRETS}{name}-{suffix}"), format!("{SECRETS}{name}")] {
+    for id in [
+        format!("{SECRETS}{name}-{suffix}"),
+        format!("{SECRETS}{name}"),
+    ] {
         match text.strip_prefix(&id) {
             Some("") => return moves_with(""),
             Some(fields) if fields.starts_with(':') => {
                 let fields: Vec<_> = fields[1..].split(':').collect();
-                return if fields[2].is_empty() { moves_with(fields[1]) } else { Follows::Pinned };
+                return if fields[2].is_empty() {
+                    moves_with(fields[1])
+                } else {
+                    Follows::Pinned
+                };
             }
             _ => {}
         }
@@ -85,7 +122,10 @@ fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
         Some(path) => path,
         None => text,
     };
-    match path.trim_start_matches('/').strip_prefix("aws/reference/secretsmanager/").and_then(|p| p.strip_prefix(name))
+    match path
+        .trim_start_matches('/')
+        .strip_prefix("aws/reference/secretsmanager/")
+        .and_then(|p| p.strip_prefix(name))
     {
         Some("") => moves_with(""),
         Some(selector) if selector.starts_with(':') => {
@@ -104,27 +144,61 @@ fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
 
 fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &str) {
     assert_eq!(reference.to_string(), text);
-    let follows = |reference: &Reference, subject: &Source| reference.follows(subject, &home()) != Follows::No;
+    let follows = |reference: &Reference, subject: &Source| {
+        reference.follows(subject, &home()) != Follows::No
+    };
 
-    let subjects: Vec<_> = secrets.iter().map(|(name, suffix)| secret(name, suffix, label)).collect();
-    let mut full = reference.clone();
-    full.set_full_arn();
+    let subjects: Vec<_> = secrets
+        .iter()
+        .map(|(name, suffix)| secret(name, suffix, label))
+        .collect();
     for subject in &subjects {
-        assert!(!follows(&full, subject) || follows(reference, subject), "knowing more never adds a follower");
-        assert!(full.needs_lookup(subject).is_none());
-        let region = reference.region().is_none_or(|region| region == subject.home().region);
-        assert!(region || !follows(reference, subject), "a reference stays in its Region");
-        let elsewhere = Location { region: "us-east-1".to_owned(), ..home() };
+        let region = reference
+            .region()
+            .is_none_or(|region| region == subject.location().region);
+        assert!(
+            region || !follows(reference, subject),
+            "a reference stays in its Region"
+        );
+        let elsewhere = Location {
+            region: "us-east-1".to_owned(),
+            ..home()
+        };
         if reference.region().is_none() {
-            assert_eq!(reference.follows(subject, &elsewhere), Follows::No, "a bare name is of the service's Region");
+            assert_eq!(
+                reference.follows(subject, &elsewhere),
+                Follows::No,
+                "a bare name is of the service's Region"
+            );
+        }
+        if follows(reference, subject) {
+            let names = subject.lookup_names();
+            assert!(
+                names.contains(&reference.lookup_name()),
+                "whoever follows is found by name"
+            );
         }
     }
+    let shorter = reference.clone().without_json_key();
+    for subject in &subjects {
+        assert_eq!(
+            shorter.follows(subject, &home()),
+            reference.follows(subject, &home())
+        );
+    }
+    check_followed(reference);
     if let [one, other] = &subjects[..] {
         // No two secrets of an account and Region have one name, so there is one at most that a reference can mean;
         // what may be the partial ARN of the one and the full ARN of the other is left to AWS.
-        let both = secrets[0].0 != secrets[1].0 && follows(reference, one) && follows(reference, other);
-        assert!(!both || reference.needs_lookup(one).or(reference.needs_lookup(other)).is_some());
-        assert!(!(follows(&full, one) && follows(&full, other) && secrets[0].0 != secrets[1].0));
+        let both =
+            secrets[0].0 != secrets[1].0 && follows(reference, one) && follows(reference, other);
+        assert!(
+            !both
+                || reference
+                    .needs_lookup(one)
+                    .or(reference.needs_lookup(other))
+                    .is_some()
+        );
     }
 
     if let Some((id, label)) = reference.secret_and_label() {
@@ -132,15 +206,24 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
         let arn = match Arn::parse(&id) {
             Some(_) => format!("{id}-Ab12Cd"),
             None => match Arn::parse(text) {
-                Some(Arn { partition, account, .. }) => {
+                Some(Arn {
+                    partition, account, ..
+                }) => {
                     format!("arn:{partition}:secretsmanager:{region}:{account}:secret:{id}-Ab12Cd")
                 }
                 None => format!("{SECRETS}{id}-Ab12Cd"),
             },
         };
-        let subject = SecretArn::parse(&arn).map(|arn| Source::Secret { arn, label: label.to_owned() });
+        let subject = SecretArn::parse(&arn).map(|arn| Source::Secret {
+            arn,
+            label: label.to_owned(),
+        });
         if let Some(subject) = subject {
-            assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
+            assert_eq!(
+                reference.follows(&subject, &home()),
+                Follows::Yes,
+                "a sweep asks about what is followed"
+            );
         }
     }
 
@@ -150,6 +233,25 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             None => format!("{PARAMETERS}/{}", name.trim_start_matches('/')),
         };
         let subject = Source::Parameter(ParameterArn::parse(&arn).unwrap());
-        assert_eq!(reference.follows(&subject, &home()), Follows::Yes, "a sweep asks about what is followed");
+        assert_eq!(
+            reference.follows(&subject, &home()),
+            Follows::Yes,
+            "a sweep asks about what is followed"
+        );
+    }
+}
+
+/// What a sweep asks about a parameter is followed.
+fn check_followed(reference: &Reference) {
+    if let Some((followed, label)) = Followed::of(reference, &home()) {
+        let parameter = followed.parameter_arn();
+        assert_eq!(
+            parameter.is_some(),
+            label.is_empty() && reference.parameter_name().is_some()
+        );
+        if let Some(arn) = parameter {
+            let source = Source::Parameter(arn);
+            assert_eq!(reference.follows(&source, &source.location()), Follows::Yes);
+        }
     }
 }

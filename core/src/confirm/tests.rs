@@ -321,4 +321,9 @@ fn a_claim_may_be_meant_by_whatever_can_name_its_secret() {
     assert!(is_meant(DB, &replaced), "made again under the same name");
     assert!(!is_meant(MAIL, &replaced));
     assert!(!is_meant("prod/mail", partial));
+    assert!(
+        is_meant(&format!("{partial}:key::"), DB),
+        "with what no ARN has"
+    );
+    assert!(!is_meant("a name", DB) && !is_meant("", DB));
 }

@@ -369,6 +369,23 @@ fn tasks_that_are_younger_than_one_change_are_stale_for_the_other_only() {
     assert_eq!(fresh.reason, Reason::AlreadyFresh);
 }
 
+#[test]
+fn tasks_that_started_between_the_bounds_may_have_the_value() {
+    let with = |created: &[i64]| Workload {
+        tasks: tasks("ecs-svc/10", created),
+        ..service()
+    };
+    let open = Change::new(source(DB), None, bounds(80, 100));
+    let asks = |created: &[i64]| {
+        let verdict = verdict_at(&with(created), std::slice::from_ref(&open), 112).unwrap();
+        (verdict.decision.reason, verdict.questions.first().cloned())
+    };
+    let stored = Question::VersionStored(source(DB));
+    assert_eq!(asks(&[80, 90]), (Reason::Unknown, Some(stored)));
+    assert_eq!(asks(&[79, 90]).0, Reason::Stale);
+    assert_eq!(asks(&[101]), (Reason::AlreadyFresh, None));
+}
+
 /// A service deployed at 201, beside whose tasks these run.
 fn outlived(created: &[i64]) -> Workload {
     Workload {
@@ -582,6 +599,25 @@ fn a_failure_between_the_bounds_is_one_since_the_change_until_more_is_known() {
 }
 
 #[test]
+fn a_change_that_may_have_come_after_the_failure_is_narrowed_too() {
+    let workload = Workload {
+        uses: using(&[DB, MAIL]).uses,
+        ..live(&[(60, true, Completed), (150, false, Failed)])
+    };
+    let with = |mail: Change| verdict_at(&workload, &[change(DB, 100), mail], 212).unwrap();
+    let mail = |not_after| Change::new(source(MAIL), None, bounds(50, not_after));
+    let open = with(mail(150));
+    assert_eq!(open.decision.reason, Reason::RolledBack);
+    assert_eq!(open.questions, [Question::VersionStored(source(MAIL))]);
+    assert_eq!(with(mail(149)).questions, [], "it came before the failure");
+    let later = Change {
+        trail: Fact::Known(Some(TrailMove::At(second(150)))),
+        ..mail(160)
+    };
+    assert_eq!(with(later).decision.reason, Reason::Stale);
+}
+
+#[test]
 fn the_revision_of_a_failure_that_only_the_history_shows_is_asked_about() {
     let mut workload = Workload {
         history: Fact::Known(vec![past(110, Failed), past(120, Failed)]),
@@ -690,11 +726,29 @@ fn the_history_is_not_needed_a_moment_after_the_change_has_settled() {
     assert!(history(&forced(100), &changes, 112).is_some());
     assert_eq!(history(&forced(99), &changes, 112), None);
     assert_eq!(history(&remembered(&[]), &changes, 5000), None);
+    let asked_about_its_tasks = read_later(service());
+    assert_eq!(history(&asked_about_its_tasks, &changes, 5000), None);
+    let answered = Workload {
+        tasks: tasks("ecs-svc/10", &[10]),
+        ..read_later(service())
+    };
+    assert!(history(&answered, &changes, 5000).is_some());
+}
+
+/// The same, read so long after the change that its tasks may have been replaced since.
+fn read_later(workload: Workload) -> Workload {
+    Workload {
+        read_at: Some(second(4999)),
+        ..workload
+    }
 }
 
 #[test]
 fn the_history_is_asked_for_from_the_first_change_or_the_last_hour_on() {
-    let both = using(&[DB, MAIL]);
+    let both = Workload {
+        tasks: tasks("ecs-svc/10", &[10]),
+        ..using(&[DB, MAIL])
+    };
     let changes = [bounded(DB, 5100, 5200), change(MAIL, 5150)];
     assert_eq!(history(&both, &changes, 6000), Some(second(2400)));
     assert_eq!(history(&both, &changes, 9000), Some(second(5100)));
@@ -741,6 +795,13 @@ fn a_service_is_up_to_date_when_it_is_newer_than_all_changes() {
     ));
     let failed = live(&[(150, true, Failed)]);
     assert!(!is_up_to_date(&failed, &[change(DB, 100)]));
+    let replaced = |created: &[i64]| Workload {
+        tasks: tasks("ecs-svc/10", created),
+        ..service()
+    };
+    assert!(is_up_to_date(&replaced(&[101]), &[change(DB, 100)]));
+    assert!(!is_up_to_date(&replaced(&[100]), &[change(DB, 100)]));
+    assert!(!is_up_to_date(&replaced(&[]), &[change(DB, 100)]));
 }
 
 /// A decision about `prod/db` for this reason, once this could not be looked up.

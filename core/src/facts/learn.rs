@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Answer, Facts, Followed, Found, LastChange, Look, Scope, Unexamined};
+use super::{Answer, Facts, Followed, Found, LastChange, Look, Read, Scope, Unexamined};
 use crate::change::{Bounds, Change, Source};
 use crate::confirm::{Confirmation, SecretFacts};
 use crate::fact::{Fact, Gap, GapKind};
@@ -157,7 +157,7 @@ impl Facts {
         );
     }
 
-    fn learn_workload(&mut self, asked: &Arc<str>, read: Result<Option<Workload>, Gap>) {
+    fn learn_workload(&mut self, asked: &Arc<str>, read: Read) {
         let before = self.workloads.remove(asked);
         match (read, before) {
             (Ok(Some(mut now)), Some(before)) => {

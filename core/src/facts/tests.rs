@@ -22,14 +22,14 @@ fn facts(scope: Scope) -> Facts {
 /// Facts of an event about `prod/db`.
 fn followers() -> Facts {
     let mut facts = facts(Scope::Followers);
-    facts.add_change(change(DB, 100));
+    facts.announce(change(DB, 100));
     facts
 }
 
 /// Facts in which these workloads are known.
 fn knowing(scope: Scope, workloads: Vec<Workload>) -> Facts {
     let mut facts = facts(scope);
-    facts.add_change(change(DB, 100));
+    facts.announce(change(DB, 100));
     let by_arn = workloads
         .into_iter()
         .map(|workload| (workload.arn.clone(), workload));
@@ -86,7 +86,7 @@ fn the_same_change_keeps_what_is_known_about_it() {
     let mut facts = followers();
     let stored = Fact::Known(None);
     facts.learn(Answer::VersionStored(source(DB), stored.clone()), now());
-    facts.add_change(change(DB, 100));
+    facts.announce(change(DB, 100));
     assert_eq!(facts.changes[&source(DB)].stored, stored);
     for other in [
         change(DB, 101),
@@ -96,7 +96,7 @@ fn the_same_change_keeps_what_is_known_about_it() {
         },
     ] {
         facts.learn(Answer::VersionStored(source(DB), stored.clone()), now());
-        facts.add_change(other);
+        facts.announce(other);
         assert!(facts.changes[&source(DB)].stored.is_unasked());
     }
     assert_eq!(facts.changes.len(), 1);

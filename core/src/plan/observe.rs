@@ -34,10 +34,11 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
         return end(End::Unavailable(gap.clone()));
     }
     let is_request = facts.requested_at.is_some();
-    if facts.scope == Scope::Followers && (!is_request || facts.unconfirmed.is_none()) {
-        if let Some(look) = look_for_followers(facts, policy, now) {
-            return Some(look);
-        }
+    if facts.scope == Scope::Followers
+        && (!is_request || facts.unconfirmed.is_none())
+        && let Some(look) = look_for_followers(facts, policy, now)
+    {
+        return Some(look);
     }
     if let Some(unconfirmed) = &facts.unconfirmed {
         let is_meant = |used: &Use| unconfirmed.claim.may_be_meant_by(used.reference());

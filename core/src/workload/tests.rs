@@ -244,40 +244,53 @@ fn a_rollout_has_an_hour_to_replace_the_tasks_and_a_staged_one_has_its_time() {
     assert!(staged(lingering(Completed)).has_lingering_tasks(second(200)));
 }
 
-fn in_progress(workload: &Workload, since: i64, now: i64) -> Option<Option<i64>> {
-    let found = workload.in_progress(second(since), second(now));
-    found.map(|found| found.until.map(Timestamp::as_second))
+/// Until when something is waited for.
+#[derive(Debug, PartialEq)]
+enum Wait {
+    No,
+    Until(i64),
+    ForItsEnd,
+}
+use Wait::{ForItsEnd, No, Until};
+
+fn in_progress(workload: &Workload, since: i64, now: i64) -> Wait {
+    match workload.in_progress(second(since), second(now)) {
+        None => No,
+        Some(found) => found
+            .until
+            .map_or(ForItsEnd, |until| Until(until.as_second())),
+    }
 }
 
 #[test]
 fn a_young_deployment_is_waited_for_until_it_is_ten_minutes_old() {
     let young = live(&[(100, true, InProgress), (10, false, Completed)]);
-    assert_eq!(in_progress(&young, 200, 300), Some(Some(700)));
-    assert_eq!(in_progress(&young, 200, 699), Some(Some(700)));
-    assert_eq!(in_progress(&young, 200, 700), None);
+    assert_eq!(in_progress(&young, 200, 300), Until(700));
+    assert_eq!(in_progress(&young, 200, 699), Until(700));
+    assert_eq!(in_progress(&young, 200, 700), No);
     for rollout in [Completed, Failed, Stopped] {
         let ended = live(&[(100, true, rollout), (10, false, Completed)]);
-        assert_eq!(in_progress(&ended, 200, 300), None, "{rollout:?}");
+        assert_eq!(in_progress(&ended, 200, 300), No, "{rollout:?}");
     }
 }
 
 #[test]
 fn what_is_newer_than_the_change_is_not_in_the_way() {
     let young = live(&[(100, true, InProgress)]);
-    assert_eq!(in_progress(&young, 101, 300), Some(Some(700)));
-    assert_eq!(in_progress(&young, 100, 300), None);
-    assert_eq!(in_progress(&staged(young.clone()), 101, 300), Some(None));
-    assert_eq!(in_progress(&staged(young), 100, 300), None);
+    assert_eq!(in_progress(&young, 101, 300), Until(700));
+    assert_eq!(in_progress(&young, 100, 300), No);
+    assert_eq!(in_progress(&staged(young.clone()), 101, 300), ForItsEnd);
+    assert_eq!(in_progress(&staged(young), 100, 300), No);
 }
 
 #[test]
 fn a_deployment_that_only_the_history_shows_is_waited_for_too() {
     let workload = remembered(&[(10, true, Completed)], &[(100, InProgress)]);
-    assert_eq!(in_progress(&workload, 200, 300), Some(Some(700)));
+    assert_eq!(in_progress(&workload, 200, 300), Until(700));
     let ended = remembered(&[(100, true, Completed)], &[(100, InProgress)]);
     assert_eq!(
         in_progress(&ended, 200, 300),
-        None,
+        No,
         "the live one is known better"
     );
 }
@@ -285,19 +298,19 @@ fn a_deployment_that_only_the_history_shows_is_waited_for_too() {
 #[test]
 fn a_staged_deployment_of_any_age_is_waited_for() {
     let rolling = staged(live(&[(100, true, InProgress), (10, false, Completed)]));
-    assert_eq!(in_progress(&rolling, 200, 1_000_000), Some(None));
-    assert_eq!(in_progress(&staged(service()), 200, 300), None);
+    assert_eq!(in_progress(&rolling, 200, 1_000_000), ForItsEnd);
+    assert_eq!(in_progress(&staged(service()), 200, 300), No);
 }
 
 #[test]
 fn without_a_state_a_second_live_deployment_tells_of_a_rollout() {
     let two = live(&[(100, true, Unknown), (10, false, Unknown)]);
-    assert_eq!(in_progress(&two, 200, 300), Some(Some(700)));
-    assert_eq!(in_progress(&staged(two), 200, 1_000_000), Some(None));
+    assert_eq!(in_progress(&two, 200, 300), Until(700));
+    assert_eq!(in_progress(&staged(two), 200, 1_000_000), ForItsEnd);
     let one = live(&[(100, true, Unknown)]);
-    assert_eq!(in_progress(&one, 200, 300), None);
+    assert_eq!(in_progress(&one, 200, 300), No);
     let other = live(&[(10, true, Completed), (100, false, Unknown)]);
-    assert_eq!(in_progress(&other, 200, 300), None);
+    assert_eq!(in_progress(&other, 200, 300), No);
 }
 
 #[test]
@@ -305,38 +318,30 @@ fn a_rollout_of_a_revision_that_ran_is_not_waited_for_once_its_tasks_fail() {
     let mut workload = live(&[(100, true, InProgress), (10, false, Completed)]);
     let revision = workload.deployments[0].task_definition.clone();
     workload.deployments[0].failed_tasks = 1;
-    assert_eq!(in_progress(&workload, 200, 300), None);
+    assert_eq!(in_progress(&workload, 200, 300), No);
     workload.deployments[1].task_definition = Fact::Known("another".into());
     assert_eq!(
         in_progress(&workload, 200, 300),
-        Some(Some(700)),
+        Until(700),
         "its own revision fails"
     );
     workload.deployments[0].task_definition = Fact::Unasked;
     workload.deployments[1].task_definition = Fact::Unasked;
-    assert_eq!(
-        in_progress(&workload, 200, 300),
-        Some(Some(700)),
-        "nobody knows"
-    );
+    assert_eq!(in_progress(&workload, 200, 300), Until(700), "nobody knows");
     workload.deployments[0].task_definition = revision.clone();
     workload.deployments[1].task_definition = revision;
     workload.deployments[0].failed_tasks = 0;
-    assert_eq!(in_progress(&workload, 200, 300), Some(Some(700)));
+    assert_eq!(in_progress(&workload, 200, 300), Until(700));
     workload.deployments.pop();
     workload.deployments[0].failed_tasks = 1;
-    assert_eq!(
-        in_progress(&workload, 200, 300),
-        Some(Some(700)),
-        "it is alone"
-    );
+    assert_eq!(in_progress(&workload, 200, 300), Until(700), "it is alone");
 }
 
 #[test]
 fn a_staged_rollout_is_waited_for_even_if_its_tasks_fail() {
     let mut workload = staged(live(&[(100, true, InProgress), (10, false, Completed)]));
     workload.deployments[0].failed_tasks = 1;
-    assert_eq!(in_progress(&workload, 200, 300), Some(None));
+    assert_eq!(in_progress(&workload, 200, 300), ForItsEnd);
 }
 
 #[test]
@@ -345,32 +350,32 @@ fn a_roll_back_is_waited_for_for_an_hour() {
         let workload = live(&[(10, true, primary), (100, false, Failed)]);
         // Whatever is newer than the change, it is rolled back now.
         for since in [50, 200] {
-            assert_eq!(in_progress(&workload, since, 300), Some(Some(3700)));
+            assert_eq!(in_progress(&workload, since, 300), Until(3700));
         }
-        assert_eq!(in_progress(&workload, 200, 3699), Some(Some(3700)));
-        assert_eq!(in_progress(&workload, 200, 3700), None);
+        assert_eq!(in_progress(&workload, 200, 3699), Until(3700));
+        assert_eq!(in_progress(&workload, 200, 3700), No);
     }
     let mut late = live(&[(10, true, InProgress), (100, false, Failed)]);
     late.deployments[1].updated_at = Some(second(500));
-    assert_eq!(in_progress(&late, 200, 4000), Some(Some(4100)));
+    assert_eq!(in_progress(&late, 200, 4000), Until(4100));
 }
 
 #[test]
 fn a_failure_that_ecs_does_not_or_no_longer_roll_back_is_not_waited_for() {
     let done = live(&[(10, true, Completed), (100, false, Failed)]);
-    assert_eq!(in_progress(&done, 200, 300), None);
+    assert_eq!(in_progress(&done, 200, 300), No);
     let stopped = live(&[(10, false, Completed), (100, true, Failed)]);
-    assert_eq!(in_progress(&stopped, 200, 300), None);
+    assert_eq!(in_progress(&stopped, 200, 300), No);
     let newer = live(&[(150, true, Completed), (100, false, Failed)]);
-    assert_eq!(in_progress(&newer, 200, 300), None);
+    assert_eq!(in_progress(&newer, 200, 300), No);
     let restarted = live(&[(150, true, InProgress), (100, false, Failed)]);
     assert_eq!(
         in_progress(&restarted, 200, 300),
-        Some(Some(750)),
+        Until(750),
         "that is a rollout of its own"
     );
     let same_moment = live(&[(100, true, InProgress), (100, false, Failed)]);
-    assert_eq!(in_progress(&same_moment, 200, 300), Some(Some(700)));
+    assert_eq!(in_progress(&same_moment, 200, 300), Until(700));
 }
 
 #[test]
@@ -380,21 +385,21 @@ fn of_several_failures_the_newest_is_rolled_back() {
         (50, false, Failed),
         (100, false, Failed),
     ]);
-    assert_eq!(in_progress(&workload, 200, 300), Some(Some(3700)));
+    assert_eq!(in_progress(&workload, 200, 300), Until(3700));
 }
 
 #[test]
 fn the_history_tells_of_a_roll_back_before_the_live_deployments_do() {
     let workload = remembered(&[(10, true, Completed)], &[(100, RollingBack)]);
-    assert_eq!(in_progress(&workload, 200, 300), Some(Some(3700)));
+    assert_eq!(in_progress(&workload, 200, 300), Until(3700));
     let twin = remembered(
         &[(100, true, InProgress), (10, false, Completed)],
         &[(100, RollingBack)],
     );
-    assert_eq!(in_progress(&twin, 200, 300), Some(Some(3700)));
+    assert_eq!(in_progress(&twin, 200, 300), Until(3700));
     let over = remembered(
         &[(10, true, Completed)],
         &[(100, RollingBack), (150, Completed)],
     );
-    assert_eq!(in_progress(&over, 200, 300), None);
+    assert_eq!(in_progress(&over, 200, 300), No);
 }
