@@ -78,15 +78,12 @@ fn batches(facts: &Facts, stale: Vec<Decision>) -> Vec<Vec<Decision>> {
     for decision in stale {
         let workload = facts.workloads.get(&decision.workload);
         let cluster = workload.map(|workload| workload.cluster.clone());
-        match open
-            .get(&cluster)
-            .filter(|index| batches[**index].len() < BATCH_SIZE)
-        {
-            Some(index) => batches[*index].push(decision),
-            None => {
-                open.insert(cluster, batches.len());
-                batches.push(vec![decision]);
-            }
+        let index = open.get(&cluster).copied();
+        if let Some(index) = index.filter(|index| batches[*index].len() < BATCH_SIZE) {
+            batches[index].push(decision);
+        } else {
+            open.insert(cluster, batches.len());
+            batches.push(vec![decision]);
         }
     }
     batches
@@ -141,8 +138,8 @@ impl Executor<'_> {
         let Some(workload) = facts.workloads.get(&decision.workload) else {
             return decision.into();
         };
-        let mut attempt = 1;
-        loop {
+        let mut last = String::new();
+        for attempt in 1..=ATTEMPTS {
             match self.clock.in_time(self.aws.wait_for_deploy_turn()).await {
                 Ok(()) if !self.clock.is_over() => {}
                 _ => return deferred(decision),
@@ -155,32 +152,31 @@ impl Executor<'_> {
                 Ok(Err(error)) => error,
                 Err(OutOfTime) => return deferred(decision),
             };
-            let error = match error {
+            let is_last = attempt == ATTEMPTS;
+            match error {
                 DeployError::Refused(refusal) => {
                     let reason = refused(refusal);
                     return Decision { reason, ..decision }.into();
                 }
-                DeployError::Failed(error) => error,
-                DeployError::Throttled(error) | DeployError::Ambiguous(error)
-                    if attempt == ATTEMPTS =>
-                {
-                    error
+                DeployError::Failed(error) => {
+                    let failed = Execution::Failed(error.to_string());
+                    return ServiceReport::executed(decision, failed);
                 }
-                DeployError::Throttled(_) => {
-                    sleep(back_off(attempt)).await;
-                    attempt += 1;
-                    continue;
-                }
-                DeployError::Ambiguous(_) => match self.look_again(facts, &decision).await {
-                    Some(report) => return report,
-                    None => {
-                        attempt += 1;
-                        continue;
+                DeployError::Throttled(error) => {
+                    last = error.to_string();
+                    if !is_last {
+                        sleep(back_off(attempt)).await;
                     }
-                },
-            };
-            return ServiceReport::executed(decision, Execution::Failed(error.to_string()));
+                }
+                DeployError::Ambiguous(error) => {
+                    last = error.to_string();
+                    if !is_last && let Some(report) = self.look_again(facts, &decision).await {
+                        return report;
+                    }
+                }
+            }
         }
+        ServiceReport::executed(decision, Execution::Failed(last))
     }
 
     /// What became of a call without a usable answer; `None` when it had no effect.

@@ -98,15 +98,12 @@ impl Aws {
 
     /// Whether a resource is of another account than the clusters here.
     pub(super) async fn is_of_another_account(&self, arn: &Arn) -> bool {
-        let known = lock(&self.memory).account().map(str::to_owned);
-        let own = match known {
-            Some(own) => Some(own),
-            None => {
-                let clusters = self.list_clusters().await.unwrap_or_default();
-                let own = clusters.iter().find_map(|cluster| Arn::parse(cluster));
-                own.map(|own| lock(&self.memory).location(&own).account.clone())
-            }
-        };
+        let mut own = lock(&self.memory).account().map(str::to_owned);
+        if own.is_none() {
+            let clusters = self.list_clusters().await.unwrap_or_default();
+            let cluster = clusters.iter().find_map(|cluster| Arn::parse(cluster));
+            own = cluster.map(|cluster| lock(&self.memory).location(&cluster).account.clone());
+        }
         own.is_some_and(|own| own != arn.account)
     }
 }

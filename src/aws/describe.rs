@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_sdk_ecs::types::{
-    DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy, Service, ServiceField,
-    Tag,
+    DeploymentController, DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy,
+    Service, ServiceField, Tag,
 };
 use jiff::Timestamp;
 use redeploy_core::arn::Arn;
@@ -209,9 +209,9 @@ impl Aws {
         if let Some(own) = memory.just_forced(&arn)
             && deployments.iter().all(|deployment| deployment.id != own.id)
         {
-            deployments
-                .iter_mut()
-                .for_each(|deployment| deployment.primary = false);
+            for deployment in &mut deployments {
+                deployment.primary = false;
+            }
             deployments.push(own.clone());
         }
         let next = deployments.iter().find(|deployment| deployment.primary);
@@ -254,7 +254,7 @@ impl Aws {
 fn controller(service: &Service) -> Controller {
     match service
         .deployment_controller()
-        .map(|controller| controller.r#type())
+        .map(DeploymentController::r#type)
     {
         None | Some(DeploymentControllerType::Ecs) => Controller::Ecs,
         Some(DeploymentControllerType::CodeDeploy) => Controller::CodeDeploy,

@@ -285,10 +285,7 @@ impl FakeAws {
         if service.deployments.is_empty() {
             service.deployments.extend(completed);
         }
-        let back = service
-            .deployments
-            .first_mut()
-            .expect("a deployment was completed before");
+        let back = service.deployments.first_mut().unwrap();
         back.primary = true;
         service.completed = Some(back.clone());
         service.set_history(&failed, "ROLLBACK_SUCCESSFUL");

@@ -3,36 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use aws_sdk_resourcegroupstagging::types::TagFilter;
 use jiff::Timestamp;
 use redeploy_core::arn::Arn;
-use redeploy_core::config::{Config, MappedService, cluster_name};
-use redeploy_core::fact::{Fact, Gap, GapKind};
-use redeploy_core::facts::{Existence, Look, Unexamined};
-use redeploy_core::reference::Reference;
-use redeploy_core::workload::{
-    CircuitBreaker, Controller, Platform, RolloutState, Strategy, Use, Workload,
-};
+use redeploy_core::config::Config;
+use redeploy_core::fact::{Gap, GapKind};
+use redeploy_core::facts::{Existence, Look};
+use redeploy_core::workload::{RolloutState, Workload};
 
 use super::client::lock;
-use super::describe::{Described, Read};
-use super::paging::{PAGE_SIZE, in_parallel, pages};
-use super::{ApiBucket, Aws, AwsError, ErrorKind};
+use super::describe::Described;
+use super::paging::in_parallel;
+use super::{Aws, AwsError, ErrorKind};
+
+mod findings;
+mod named;
+
+use findings::Findings;
+use named::is_scanned;
+
+pub(super) use named::tag_uses;
 
 /// Services by their cluster, by name or ARN.
 type ByCluster = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
-
-/// What the lookups found so far.
-#[derive(Default)]
-struct Findings {
-    described: Vec<Described>,
-    /// Services that are only named so far.
-    named: Vec<Workload>,
-    /// The clusters that were scanned, by name or ARN.
-    clusters: Vec<String>,
-    unexamined: BTreeMap<String, Unexamined>,
-    warnings: BTreeSet<String>,
-}
 
 impl Aws {
     /// The look that the last one of this process is, if it began at this time or later, or a new
@@ -63,7 +55,7 @@ impl Aws {
             let named = std::mem::take(&mut found.named);
             let by_cluster = by_cluster(&named);
             let read = self.describe(config, by_cluster, began_at).await;
-            found.take_named(named, read);
+            found.take_named(&named, read);
         }
         let mut named = HashSet::new();
         let mut workloads = Vec::new();
@@ -222,96 +214,6 @@ impl Aws {
         Ok(by_cluster)
     }
 
-    /// The services in scope that carry our tag.
-    async fn tagged_services(&self, config: &Config, found: &mut Findings) -> Result<(), AwsError> {
-        let call = self
-            .tagging
-            .get_resources()
-            .resource_type_filters("ecs:service");
-        let call = call.resources_per_page(PAGE_SIZE);
-        let call = call.tag_filters(TagFilter::builder().key(&config.tag_key).build());
-        let resources = pages(async |token| {
-            let page = async || {
-                call.clone()
-                    .set_pagination_token(token.clone())
-                    .send()
-                    .await
-            };
-            let page = self
-                .read(ApiBucket::Tagging, "tag:GetResources", page)
-                .await?;
-            let list = page.resource_tag_mapping_list.unwrap_or_default();
-            Ok((list, page.pagination_token))
-        });
-        for resource in resources.await? {
-            let text = resource.resource_arn.unwrap_or_default();
-            // A service without its cluster in its ARN cannot carry tags.
-            let Some(arn) = Arn::parse(&text) else {
-                continue;
-            };
-            let path = arn.resource.strip_prefix("service/");
-            let Some((cluster, _)) = path.and_then(|path| path.split_once('/')) else {
-                continue;
-            };
-            let tags = resource.tags.unwrap_or_default();
-            let tag = tags.iter().find(|tag| tag.key == config.tag_key);
-            let (Some(tag), true) = (tag, is_scanned(config, cluster)) else {
-                continue;
-            };
-            let (references, wrong) = tag_uses(&tag.value);
-            let wrong = wrong
-                .iter()
-                .map(|wrong| format!("the tag of {text} names {wrong}"));
-            found.warnings.extend(wrong);
-            if references.is_empty() {
-                continue;
-            }
-            let mut memory = lock(&self.memory);
-            let uses = references
-                .into_iter()
-                .map(|named| Use::AtStart(memory.share(named)));
-            let mut workload = named(text.as_str().into(), cluster.into(), uses.collect());
-            workload.location = Some(memory.location(&arn));
-            workload.tag = Some(tag.value.as_str().into());
-            found.named.push(workload);
-        }
-        Ok(())
-    }
-
-    /// Adds the services that only the mapping names.
-    fn add_mapped(&self, config: &Config, found: &mut Findings) {
-        let mut mapped = BTreeMap::<&MappedService, Vec<&Reference>>::new();
-        for line in &config.mapping {
-            for service in &line.services {
-                mapped.entry(service).or_default().push(&line.secret);
-            }
-        }
-        for (service, references) in mapped {
-            let name = format!("{}/{}", service.cluster, service.service);
-            let described = found.described.iter().map(|described| &described.workload);
-            let is_known = described
-                .chain(&found.named)
-                .any(|known| known.is_called(&name));
-            let failed = format!(":service/{name}");
-            if is_known
-                || found
-                    .unexamined
-                    .keys()
-                    .any(|unread| unread.ends_with(&failed))
-            {
-                continue;
-            }
-            let mut memory = lock(&self.memory);
-            let references = references.into_iter().cloned();
-            let uses = references
-                .map(|named| Use::AtStart(memory.share(named)))
-                .collect();
-            found
-                .named
-                .push(named(name.into(), service.cluster.as_str().into(), uses));
-        }
-    }
-
     /// The described services, with what their tasks read.
     async fn follow_task_definitions(
         &self,
@@ -398,92 +300,6 @@ impl Aws {
     }
 }
 
-impl Findings {
-    fn take(&mut self, read: Vec<Read>) {
-        for (name, read) in read {
-            match read {
-                Ok(Some(described)) => self.described.push(described),
-                Ok(None) => {
-                    let warning = format!("the service {name} was deleted while it was read");
-                    self.warnings.insert(warning);
-                }
-                Err(error) => {
-                    self.unexamined.insert(name.to_string(), error.gap().into());
-                }
-            }
-        }
-    }
-
-    /// Takes the descriptions of services that were only named.
-    fn take_named(&mut self, named: Vec<Workload>, read: Vec<Read>) {
-        for (asked, read) in read {
-            let Some(workload) = named.iter().find(|named| asked_name(named) == asked) else {
-                continue;
-            };
-            match read {
-                Ok(None) if workload.location.is_none() => {
-                    let error = "REDEPLOY_MAPPING names this service, and it does not exist; \
-                                 create it or take it out";
-                    let gap = Gap {
-                        kind: GapKind::NotFound,
-                        error: error.to_owned(),
-                    };
-                    let uses = workload.uses.iter();
-                    let sources = uses
-                        .map(|used| used.reference().to_string().into())
-                        .collect();
-                    let unexamined = Unexamined { gap, sources };
-                    self.unexamined.insert(workload.arn.to_string(), unexamined);
-                }
-                read => self.take(vec![(workload.arn.clone(), read)]),
-            }
-        }
-    }
-}
-
-/// The references that a tag names, and what it names that is none.
-pub(super) fn tag_uses(tag: &str) -> (Vec<Reference>, Vec<String>) {
-    let (mut named, mut wrong) = (Vec::new(), Vec::new());
-    for word in tag
-        .split_whitespace()
-        .filter(|word| !word.eq_ignore_ascii_case("ignore"))
-    {
-        match Reference::parse_secret(word) {
-            Ok(reference) => named.push(reference),
-            Err(error) => wrong.push(format!("{word:?}, which is no secret: {error}")),
-        }
-    }
-    (named, wrong)
-}
-
-/// A service of which only the name is known.
-fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
-    Workload {
-        arn,
-        cluster,
-        location: None,
-        platform: Platform::Service {
-            controller: Controller::Ecs,
-            strategy: Strategy::Rolling,
-            circuit_breaker: CircuitBreaker::Off,
-        },
-        active: true,
-        tag: None,
-        desired: 1,
-        running: 0,
-        pending: 0,
-        deployments: Vec::new(),
-        inactive_task_definition: false,
-        uses,
-        unread: None,
-        read_at: None,
-        seen_at: None,
-        forced_at: None,
-        history: Fact::Unasked,
-        tasks: Fact::Unasked,
-    }
-}
-
 /// The name by which a service is asked for.
 fn asked_name(workload: &Workload) -> Arc<str> {
     if workload.arn.starts_with("arn:") {
@@ -529,13 +345,4 @@ fn is_in_scope(config: &Config, cluster: &str, service: &str) -> bool {
     let mut mapped = config.mapping.iter().flat_map(|line| &line.services);
     (config.scan || config.tags) && is_scanned(config, cluster)
         || mapped.any(|mapped| mapped.cluster == cluster && mapped.service == service)
-}
-
-/// Whether `scan` and `tags` look at a cluster, by its name.
-fn is_scanned(config: &Config, cluster: &str) -> bool {
-    let is_this = |scope: &String| cluster_name(scope) == cluster;
-    config
-        .clusters
-        .as_ref()
-        .is_none_or(|scope| scope.iter().any(is_this))
 }
