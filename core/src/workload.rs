@@ -214,6 +214,16 @@ impl Workload {
         words.any(|word| word.eq_ignore_ascii_case(IGNORE))
     }
 
+    /// Whether its PRIMARY deployment is the same, and ECS has not changed it since.
+    #[must_use]
+    pub fn is_untouched_since(&self, before: &Self) -> bool {
+        let identity = |workload: &Self| {
+            let primary = workload.primary()?;
+            Some((primary.id.clone(), primary.updated_at))
+        };
+        identity(self) == identity(before)
+    }
+
     /// Adds a deployment of our own that the facts do not show.
     pub fn force(&mut self, own: &Deployment) {
         if self.deployments.iter().all(|known| known.id != own.id) {

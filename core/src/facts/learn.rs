@@ -161,6 +161,9 @@ impl Facts {
         let before = self.workloads.remove(asked);
         match (read, before) {
             (Ok(Some(mut now)), Some(before)) => {
+                if now.is_untouched_since(&before) {
+                    now.seen_at = before.seen_at;
+                }
                 if before.read_at.is_some() {
                     // Task definitions were read by the look.
                     now.uses.extend(before.uses);
@@ -172,7 +175,6 @@ impl Facts {
                 now.tasks = before.tasks;
                 now.history = before.history;
                 now.learn_ends();
-                now.seen_at = before.seen_at;
                 now.forced_at = now.forced_at.max(before.forced_at);
                 self.workloads.insert(now.arn.clone(), now);
             }

@@ -332,10 +332,8 @@ fn mark_seen(workloads: &mut [Workload], before: Option<&Look>) {
     let before = before.filter(is_quiet);
     let seen: BTreeMap<_, _> = before.map(|workload| (&workload.arn, workload)).collect();
     for workload in workloads {
-        let id = |workload: &Workload| workload.primary().map(|primary| primary.id.clone());
-        let earlier = seen
-            .get(&workload.arn)
-            .filter(|earlier| id(earlier) == id(workload));
+        let earlier = seen.get(&workload.arn);
+        let earlier = earlier.filter(|earlier| workload.is_untouched_since(earlier));
         workload.seen_at = earlier.and_then(|earlier| earlier.read_at);
     }
 }
