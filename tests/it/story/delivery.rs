@@ -29,7 +29,7 @@ const READS_CATCH_UP: Duration = Duration::from_secs(5);
 /// What cannot come to rest is waited for so long.
 const AT_REST: Duration = Duration::from_mins(15);
 /// In a calm story no service runs a stale task for longer.
-const FRESH_WITHIN: Duration = Duration::from_mins(30);
+const FRESH_WITHIN: Duration = Duration::from_mins(45);
 /// What has redeployed so often goes round in circles.
 const CIRCLES: usize = 150;
 /// How often staleness is looked at.
