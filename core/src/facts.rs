@@ -231,14 +231,19 @@ impl Facts {
     }
 
     /// Adds a change, unless the same one is known.
-    fn add_change(&mut self, change: Change) {
+    fn add_change(&mut self, mut change: Change) {
         let known = self.changes.get(&change.source);
-        let is_known = known.is_some_and(|known| {
-            known.version == change.version && known.reported == change.reported
-        });
-        if !is_known {
-            self.changes.insert(change.source.clone(), change);
+        let same = known.filter(|known| known.version == change.version);
+        if let Some(known) = same {
+            if known.reported == change.reported {
+                return;
+            }
+            if change.version.is_some() {
+                // When a version was stored does not depend on when its label moved.
+                change.stored = known.stored.clone();
+            }
         }
+        self.changes.insert(change.source.clone(), change);
     }
 
     /// The same facts about these workloads only.

@@ -248,12 +248,13 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a
 /// moment ago may be in the middle of a series of changes.
 fn must_be_dated(facts: &Facts, workload: &Workload, now: Timestamp) -> bool {
+    // Not by the history: a preview knows more of that than what is decided before a service's turn.
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
     let is_in_scope = match &facts.scope {
         Scope::Followers => {
             facts.requested_at.is_none()
-                && workload.newest().is_some_and(is_young)
+                && workload.deployments.iter().any(is_young)
                 && !facts.is_up_to_date(workload)
         }
         Scope::Everything => true,

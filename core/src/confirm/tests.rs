@@ -12,6 +12,25 @@ fn facts(labels: &[(&str, &str)]) -> SecretFacts {
     }
 }
 
+/// What is known of the change of a secret that was last changed then.
+fn changed(
+    label: &str,
+    version: Option<&str>,
+    moved: Bounds,
+    last_changed: Option<i64>,
+) -> Confirmation {
+    let version = version.map(str::to_owned);
+    Confirmation::Changes(vec![Change {
+        last_changed: last_changed.map(second),
+        ..Change::new(labeled(DB, label), version, moved)
+    }])
+}
+
+/// The same of a secret that was last changed at 200.
+fn changed_at(label: &str, version: Option<&str>, at: i64) -> Confirmation {
+    changed(label, version, bounds(at, at), Some(200))
+}
+
 /// A claim about 100.
 fn claim_of(claim: Claim) -> UnconfirmedChange {
     UnconfirmedChange {
@@ -27,15 +46,6 @@ fn moved(labels: &[&str], version: Option<&str>) -> Claim {
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         version: version.map(str::to_owned),
     }
-}
-
-fn changed(label: &str, version: Option<&str>, moved: Bounds) -> Confirmation {
-    let version = version.map(str::to_owned);
-    Confirmation::Changes(vec![Change::new(labeled(DB, label), version, moved)])
-}
-
-fn changed_at(label: &str, version: Option<&str>, at: i64) -> Confirmation {
-    changed(label, version, bounds(at, at))
 }
 
 #[test]
@@ -62,7 +72,7 @@ fn a_moved_label_that_is_still_there_is_a_change_at_the_earlier_bound() {
     };
     assert_eq!(
         untimed.confirm(&unchanged, now),
-        changed_at(AWSCURRENT, Some("v2"), 300)
+        changed(AWSCURRENT, Some("v2"), bounds(300, 300), None)
     );
     let gone = claim_of(moved(&["Gone"], Some("v2"))).confirm(&facts, now);
     assert!(matches!(gone, Confirmation::Nothing(_)));
@@ -82,17 +92,20 @@ fn each_label_that_moved_is_a_change_of_its_own() {
 #[test]
 fn a_rotation_that_succeeded_moved_the_label_at_any_time_before() {
     let claim = claim_of(Claim::Rotated);
-    let confirmed = |last_changed| {
+    let confirmed = |last_changed: Option<i64>| {
         let facts = SecretFacts {
-            last_changed,
+            last_changed: last_changed.map(second),
             ..facts(&[(AWSCURRENT, "v2")])
         };
         claim.confirm(&facts, second(300))
     };
-    let until = |at| changed(AWSCURRENT, Some("v2"), Bounds::until(second(at)));
-    assert_eq!(confirmed(Some(second(200))), until(100));
-    assert_eq!(confirmed(Some(second(90))), until(90));
-    assert_eq!(confirmed(None), until(100));
+    let until = |at, last_changed| {
+        let moved = Bounds::until(second(at));
+        changed(AWSCURRENT, Some("v2"), moved, last_changed)
+    };
+    for (last_changed, at) in [(Some(200), 100), (Some(90), 90), (None, 100)] {
+        assert_eq!(confirmed(last_changed), until(at, last_changed));
+    }
 }
 
 #[test]
@@ -165,7 +178,12 @@ fn a_requested_rotation_lies_between_the_request_and_the_secrets_own_times() {
     };
     assert_eq!(
         untimed.confirm(&rotated, second(300)),
-        changed(AWSCURRENT, Some("v2"), Bounds::until(second(200)))
+        changed(
+            AWSCURRENT,
+            Some("v2"),
+            Bounds::until(second(200)),
+            Some(200)
+        )
     );
 }
 

@@ -579,7 +579,7 @@ fn a_failure_before_the_last_change_may_have_been_caused_by_the_value_before() {
 #[test]
 fn a_failure_between_the_bounds_is_one_since_the_change_until_more_is_known() {
     let workload = Workload {
-        read_at: Some(second(200)),
+        read_at: Some(second(155)),
         ..live(&[(10, true, Completed), (150, false, Failed)])
     };
     let mut open = Change::new(source(DB), None, bounds(100, 200));
@@ -779,9 +779,9 @@ fn only_a_service_that_would_be_redeployed_needs_its_history() {
 fn a_service_is_up_to_date_when_it_is_newer_than_all_changes() {
     let is_up_to_date = |workload: &Workload, changes: &[Change]| {
         let mut facts = Facts::new(Scope::Followers, second(0));
-        changes
-            .iter()
-            .for_each(|change| facts.announce(change.clone()));
+        for change in changes {
+            facts.announce(change.clone());
+        }
         facts.is_up_to_date(workload)
     };
     let workload = live(&[(150, true, Completed)]);

@@ -211,7 +211,9 @@ impl Facts {
     }
 
     fn add_unexamined(&mut self, workload: &Workload, kind: GapKind, error: String) {
-        let relations = Relations::new(self.changes.values());
+        // What else changed may be learned before this or after it.
+        let announced = self.announced.iter();
+        let relations = Relations::new(announced.filter_map(|source| self.changes.get(source)));
         let sources = match self.scope {
             Scope::Followers => relations.sources(&workload.uses, workload.location.as_deref()),
             _ => workload

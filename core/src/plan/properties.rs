@@ -19,8 +19,9 @@ use crate::reason::{Action, Reason};
 use crate::testing::{DB, MAIL, second, service_arn};
 
 /// No more rounds of questions than these come before the first wait, and between any two. A
-/// deployment asks about its own service in one more, whether an ARN is a full one takes another, and
-/// where tasks put a change in doubt, the store and the trail are asked about once more.
+/// deployment asks about its own service in one more, whether an ARN is a full one takes another, so
+/// does what else changed, and where tasks put a change in doubt, the store and the trail are asked
+/// about once more.
 const MAX_ROUNDS: usize = 6;
 /// The settling time, in seconds.
 const SETTLE: i64 = 10;
@@ -122,7 +123,8 @@ fn first_facts(trigger: &Trigger, account: &Account, began_at: Timestamp) -> Fac
     }
 }
 
-/// How questions of one round are answered.
+/// How questions of one round are answered. When things last changed always comes first: whatever else
+/// is asked together with that may make it needless.
 #[derive(Clone, Copy, Debug)]
 enum Order {
     /// All, as they come.
@@ -178,17 +180,23 @@ impl<'a> Loop<'a> {
     }
 
     fn answer(&mut self, facts: &mut Facts, questions: BTreeSet<Question>) {
+        let is_first = |question: &Question| matches!(question, Question::LastChanges(_));
         let mut questions = Vec::from_iter(questions);
         match self.order {
             Order::All => {}
-            Order::Reversed => questions.reverse(),
+            Order::Reversed => {
+                questions.reverse();
+                questions.sort_by_key(|question| !is_first(question));
+            }
             Order::One(seed) => {
-                let index = (seed + self.rounds * 7) % questions.len();
+                let first = questions.iter().position(is_first);
+                let index = first.unwrap_or((seed + self.rounds * 7) % questions.len());
                 questions = vec![questions.swap_remove(index)];
             }
         }
         self.rounds += 1;
         let is_deployment = matches!(facts.scope, Scope::Around(_));
+        let is_dated = facts.scope == Scope::Followers && !facts.followed.is_empty();
         let is_ambiguous = !facts.full_arns.is_empty();
         let has_tasks = facts
             .workloads
@@ -196,6 +204,7 @@ impl<'a> Loop<'a> {
             .any(|workload| !workload.tasks.is_unasked());
         let max_rounds = MAX_ROUNDS
             + usize::from(is_deployment)
+            + usize::from(is_dated)
             + usize::from(is_ambiguous)
             + 2 * usize::from(has_tasks);
         let mut known = self.asked.iter().chain(&questions);
@@ -299,10 +308,10 @@ proptest! {
 
     #[test]
     fn a_preview_says_what_is_done(
-        account in any_account(), trigger in any_event(), age in SETTLE + 3..100,
+        account in any_account(), trigger in any_event(), age in SETTLE + 4..100,
     ) {
         let account = account.readable();
-        // All that changed has settled.
+        // All that changed has settled, for so long that the history counts whatever else is known.
         let now = second(BEGINNING + age);
         let (end, done) = execute(&trigger, &account, now);
         let said = preview(&trigger, &account, Order::All, now);

@@ -47,6 +47,14 @@ fn called(name: &str, uses: &[&str]) -> Workload {
     }
 }
 
+/// The same, deployed too long ago to be in the middle of a series of changes.
+fn old(workload: Workload) -> Workload {
+    Workload {
+        deployments: vec![deployment(-1000, true, Completed)],
+        ..workload
+    }
+}
+
 fn read_at(at: i64, workload: Workload) -> Workload {
     Workload {
         read_at: Some(second(at)),
@@ -134,7 +142,8 @@ fn the_look_is_for_the_latest_of_what_changed_and_what_may_have() {
 #[test]
 fn an_event_whose_secret_nobody_follows_ends_without_a_wait() {
     assert_eq!(end(&looked(Vec::new()), &ACT, 105), None);
-    assert_eq!(end(&looked(vec![called("web", &[MAIL])]), &ACT, 105), None);
+    let web = old(called("web", &[MAIL]));
+    assert_eq!(end(&looked(vec![web]), &ACT, 105), None);
 }
 
 #[test]
@@ -341,7 +350,8 @@ fn only_a_request_minds_that_its_service_does_not_exist() {
         facts.requested_at = Some(second(100));
         assert_eq!(end(&facts, &ACT, 100), Some(End::NoService));
         let scope = Scope::Around("prod/api".into());
-        assert_eq!(end(&about(scope, Fact::Known(existence)), &ACT, 100), None);
+        let ended = end(&about(scope, Fact::Known(existence)), &ACT, 100);
+        assert!(matches!(ended, Some(End::Ignored(_))), "{ended:?}");
     }
 }
 
@@ -359,7 +369,7 @@ fn a_service_that_could_not_be_read_fails() {
 #[test]
 fn what_was_read_before_is_described_once_the_change_has_settled() {
     let describe = Question::Describe(service_arn("api"));
-    let facts = looked(vec![read_at(99, service())]);
+    let facts = looked(vec![read_at(99, old(service()))]);
     let early = plan(&facts, &ACT, second(110));
     assert_eq!(
         (early.wait_until, early.questions.len()),
@@ -375,7 +385,7 @@ fn what_was_read_before_is_described_once_the_change_has_settled() {
     assert_eq!(asks(&facts, &PREVIEW, 106), std::slice::from_ref(&describe));
     let named = Workload {
         read_at: None,
-        ..service()
+        ..old(service())
     };
     assert_eq!(
         plan(&looked(vec![named.clone()]), &ACT, second(110)).wait_until,
@@ -408,7 +418,7 @@ fn what_decides_without_a_new_read_is_not_described() {
 
 #[test]
 fn what_is_to_be_redeployed_waits_until_the_change_has_settled() {
-    let facts = looked(vec![read_at(110, service())]);
+    let facts = looked(vec![read_at(110, old(service()))]);
     let early = plan(&facts, &ACT, second(110));
     assert_eq!(
         (early.wait_until, early.questions.len()),
@@ -434,9 +444,9 @@ fn nothing_waits_where_nothing_is_to_be_redeployed() {
 #[test]
 fn the_wait_is_for_the_last_of_the_changes() {
     let mut facts = looked(vec![
-        read_at(110, called("a", &[DB])),
-        read_at(110, called("b", &[DB, MAIL])),
-        read_at(99, called("c", &[DB])),
+        read_at(110, old(called("a", &[DB]))),
+        read_at(110, old(called("b", &[DB, MAIL]))),
+        read_at(99, old(called("c", &[DB]))),
     ]);
     facts.announce(change(MAIL, 104));
     assert_eq!(
@@ -449,7 +459,7 @@ fn the_wait_is_for_the_last_of_the_changes() {
 fn what_was_read_while_the_change_settled_is_described_again() {
     let with_history = || Workload {
         history: Fact::Known(Vec::new()),
-        ..service()
+        ..old(service())
     };
     let facts = |read| looked(vec![read_at(read, with_history())]);
     let describe = [Question::Describe(service_arn("api"))];
@@ -468,7 +478,7 @@ fn what_was_read_while_the_change_settled_is_described_again() {
 fn a_service_whose_turn_comes_late_is_read_again_right_before() {
     let read = |read| Workload {
         history: Fact::Known(Vec::new()),
-        ..read_at(read, service())
+        ..read_at(read, old(service()))
     };
     assert_eq!(asks(&looked(vec![read(111)]), &ACT, 116), []);
     let refresh = Question::Refresh(service_arn("api"));
@@ -505,14 +515,14 @@ fn the_history_and_a_new_read_are_asked_for_at_the_turn_only() {
 fn dear_questions_do_not_keep_the_wait_from_beginning_and_early_ones_do() {
     let forced = Workload {
         forced_at: Some(second(101)),
-        ..service()
+        ..old(service())
     };
     let facts = looked(vec![forced]);
     let plan_then = plan(&facts, &ACT, second(110));
     assert_eq!(plan_then.wait_until, Some(second(111)));
     assert!(plan_then.questions.iter().all(Question::is_at_turn) && plan_then.questions.len() == 1);
-    let asked_first = called("web", &[&ambiguous()]);
-    let mut facts = looked(vec![service(), asked_first]);
+    let asked_first = old(called("web", &[&ambiguous()]));
+    let mut facts = looked(vec![old(service()), asked_first]);
     facts.announce(change(&format!("{}-XyZ123", ambiguous()), 100));
     let plan_then = plan(&facts, &ACT, second(110));
     assert_eq!(plan_then.wait_until, None);
@@ -660,6 +670,41 @@ fn the_last_change_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn what_else_a_stale_service_of_a_moment_ago_follows_is_asked_about_even_in_a_preview() {
+    let asked = |at, policy: &Policy| {
+        let workload = Workload {
+            deployments: vec![deployment(at, true, Completed)],
+            ..read_at(700, called("api", &[DB, MAIL]))
+        };
+        asks(&looked(vec![workload]), policy, 700).contains(&last_changes(&[DB, MAIL]))
+    };
+    for policy in [ACT, PREVIEW] {
+        assert!(!asked(100, &policy), "it was deployed ten minutes ago");
+        // The change is of 100, and whatever starts a second later has the new value.
+        assert!(!asked(101, &policy), "it is up to date");
+    }
+    let at_once = |history| {
+        let workload = Workload {
+            deployments: vec![deployment(10, true, Completed)],
+            history,
+            ..called("api", &[DB, MAIL])
+        };
+        let facts = looked(vec![workload]);
+        [609, 610].map(|now| asks(&facts, &PREVIEW, now).contains(&last_changes(&[DB, MAIL])))
+    };
+    assert_eq!(at_once(Fact::Unasked), [true, false]);
+    let by_history = Fact::Known(vec![deployment(50, false, Completed)]);
+    assert_eq!(
+        at_once(by_history),
+        [true, false],
+        "the history has no say in it"
+    );
+    let mut request = looked(vec![called("api", &[DB, MAIL])]);
+    request.requested_at = Some(second(100));
+    assert!(!asks(&request, &ACT, 105).contains(&last_changes(&[DB, MAIL])));
+}
+
+#[test]
 fn a_value_that_had_settled_when_the_invocation_began_is_asked_about_once() {
     let mut facts = sweep(vec![read_at(111, service())]);
     learn_last_change(&mut facts, DB, 89, 99);
@@ -777,7 +822,7 @@ fn what_could_not_be_examined_is_told() {
     facts.unexamined.insert("stage".to_owned(), denied);
     let expected = Decision {
         workload: "stage".into(),
-        reason: Reason::Unknown,
+        reason: Reason::LookupFailed,
         sources: vec![DB.into()],
         at: Timestamp::MIN,
         until: None,
@@ -819,7 +864,10 @@ fn a_sweep_without_any_change_cannot_say_that_a_service_is_fresh() {
         unread: Some(gap(GapKind::Denied)),
         ..called("api", &[])
     };
-    assert_eq!(reasons(&sweep(vec![unread]), &ACT, 101), [Reason::Unknown]);
+    assert_eq!(
+        reasons(&sweep(vec![unread]), &ACT, 101),
+        [Reason::LookupFailed]
+    );
 }
 
 #[test]
@@ -898,7 +946,11 @@ fn a_failed_rollout_and_one_under_way_need_no_wait_for_the_change() {
             deployments,
             ..read_at(105, service())
         };
-        let plan = plan(&looked(vec![workload]), &ACT, second(105));
+        let mut facts = looked(vec![workload]);
+        let open = plan(&facts, &ACT, second(105));
+        assert_eq!(Vec::from_iter(open.questions), [last_changes(&[DB])]);
+        learn_last_change(&mut facts, DB, 100, 105);
+        let plan = plan(&facts, &ACT, second(105));
         assert_eq!((plan.wait_until, plan.questions.len()), (None, 0));
         assert_eq!(plan.decisions[0].reason, expected);
     }
