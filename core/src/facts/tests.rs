@@ -801,7 +801,11 @@ fn what_is_followed_is_asked_for_where_it_is() {
         );
         assert_eq!(followed.to_string(), "/app/limit");
     }
-    assert_eq!(of(LIMIT), of("/app/limit"), "one parameter is asked about once");
+    assert_eq!(
+        of(LIMIT),
+        of("/app/limit"),
+        "one parameter is asked about once"
+    );
     let elsewhere = LIMIT.replace("eu-west-1", "us-east-1");
     let (found, _) = of(&elsewhere).unwrap();
     assert_eq!(found.parameter_arn().unwrap().0.to_string(), elsewhere);
