@@ -109,7 +109,10 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
     let relations = Relations::new(facts.changes.values());
     let unsettled = judge(facts, &relations, policy, now, &mut plan);
     let is_open = plan.questions.iter().any(|question| !question.is_at_turn());
-    if !is_open {
+    if is_open {
+        // What is known by then may make them needless, in a preview, too.
+        plan.questions.retain(|question| !question.is_at_turn());
+    } else {
         plan.wait_until = unsettled;
     }
     plan

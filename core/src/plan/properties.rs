@@ -19,8 +19,8 @@ use crate::reason::{Action, Reason};
 use crate::testing::{DB, MAIL, second, service_arn};
 
 /// No more rounds of questions than these come before the first wait, and between any two. A
-/// deployment asks about its own service in one more, whether an ARN is a full one takes another, so
-/// does what else changed, and where tasks put a change in doubt, the store and the trail are asked
+/// deployment asks about its own service in one more, whether an ARN is a full one takes another,
+/// what else changed takes up to two, and where tasks put a change in doubt, the store and the trail are asked
 /// about once more.
 const MAX_ROUNDS: usize = 6;
 /// The settling time, in seconds.
@@ -204,7 +204,7 @@ impl<'a> Loop<'a> {
             .any(|workload| !workload.tasks.is_unasked());
         let max_rounds = MAX_ROUNDS
             + usize::from(is_deployment)
-            + usize::from(is_dated)
+            + 2 * usize::from(is_dated)
             + usize::from(is_ambiguous)
             + 2 * usize::from(has_tasks);
         let mut known = self.asked.iter().chain(&questions);
@@ -308,10 +308,10 @@ proptest! {
 
     #[test]
     fn a_preview_says_what_is_done(
-        account in any_account(), trigger in any_event(), age in SETTLE + 4..100,
+        account in any_account(), trigger in any_event(), age in SETTLE + 3..100,
     ) {
         let account = account.readable();
-        // All that changed has settled, for so long that the history counts whatever else is known.
+        // All that changed has settled.
         let now = second(BEGINNING + age);
         let (end, done) = execute(&trigger, &account, now);
         let said = preview(&trigger, &account, Order::All, now);
