@@ -1,5 +1,10 @@
 //! The command line: the function's own decisions for an operator.
 
+#[expect(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these texts are the help, which has brackets of its own"
+)]
 mod args;
 mod audit;
 mod connection;

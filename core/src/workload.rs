@@ -338,12 +338,12 @@ impl Workload {
                     _ => false,
                 }
         });
-        // The first tasks of a service do not work yet: nothing is cut off.
-        if self.running == 0 && self.deployments.len() == 1 {
-            return None;
-        }
         if self.is_staged() {
             return rolling.next().map(|_| InProgress { until: None });
+        }
+        // The first tasks of a service are still starting: nothing that works is cut off.
+        if self.running == 0 && matches!(&*self.deployments, [only] if only.failed_tasks == 0) {
+            return None;
         }
         let is_young = |d: &&Deployment| now.duration_since(d.created_at) < MIN_ROLLOUT_AGE;
         rolling
