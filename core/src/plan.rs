@@ -84,7 +84,7 @@ pub enum End {
 
 /// A service whose turn comes later than this after it was read is read again first.
 const MAX_FACT_AGE: SignedDuration = SignedDuration::from_secs(5);
-/// A change of a moment ago may be followed by another. So long the last one is waited for.
+/// An invocation that is younger than this checks for newer changes before it acts.
 const MAX_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Question {
