@@ -543,6 +543,16 @@ fn a_success_after_the_failure_is_what_counts() {
 }
 
 #[test]
+fn a_success_of_the_same_moment_counts_as_one_after_the_failure() {
+    let mut workload = remembered(&[(110, Failed), (110, Completed), (120, Failed)]);
+    let Fact::Known(history) = &mut workload.history else {
+        unreachable!()
+    };
+    history[2].task_definition = Fact::Known("another".into());
+    check(&workload, Reason::Stale);
+}
+
+#[test]
 fn a_deployment_that_was_stopped_with_nothing_after_it_failed() {
     check(&remembered(&[(110, Stopped)]), Reason::RolledBack);
     check(

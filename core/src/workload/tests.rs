@@ -379,6 +379,12 @@ fn a_failure_that_ecs_does_not_or_no_longer_roll_back_is_not_waited_for() {
 }
 
 #[test]
+fn only_a_failed_deployment_is_rolled_back() {
+    let workload = live(&[(10, true, InProgress), (100, false, Completed)]);
+    assert_eq!(in_progress(&workload, 200, 300), Until(610));
+}
+
+#[test]
 fn of_several_failures_the_newest_is_rolled_back() {
     let workload = live(&[
         (10, true, InProgress),
