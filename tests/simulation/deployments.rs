@@ -373,7 +373,9 @@ impl FakeAws {
             service.is_staged() && newest.rollout == "IN_PROGRESS" && service.roll_back.is_none();
         let shown = self.shown.get(arn).copied().unwrap_or(Timestamp::MIN);
         let roll_back = service.roll_back.as_ref();
-        if newest.rollout != "IN_PROGRESS" {
+        // Where no task runs yet, nothing that works is cut off.
+        let is_starting = service.running.is_empty() && service.deployments.len() == 1;
+        if newest.rollout != "IN_PROGRESS" || is_starting && newest.failed_tasks == 0 {
             return;
         }
         let same_revision = |old: &Deployment| old.task_definition == newest.task_definition;
