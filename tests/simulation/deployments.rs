@@ -374,7 +374,8 @@ impl FakeAws {
         let shown = self.shown.get(arn).copied().unwrap_or(Timestamp::MIN);
         let roll_back = service.roll_back.as_ref();
         // Where no task runs yet, nothing that works is cut off.
-        let is_starting = service.running.is_empty() && service.deployments.len() == 1;
+        let is_starting = service.deployments.len() == 1
+            && service.running.iter().all(|task| task.started_at.is_none());
         if newest.rollout != "IN_PROGRESS" || is_starting && newest.failed_tasks == 0 {
             return;
         }
