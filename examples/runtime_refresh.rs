@@ -86,7 +86,10 @@ impl Parameters {
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
         ];
-        set.into_iter().filter(|(_, is_set)| !is_set).map(|(name, _)| name).collect()
+        set.into_iter()
+            .filter(|(_, is_set)| !is_set)
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 
@@ -124,7 +127,9 @@ impl Database {
                 Ok(fresh) => state.last = Some(fresh),
                 Err(problem) => {
                     let instead = match &state.last {
-                        Some((_, Source::Secret(version))) => format!("the last good version, {version}"),
+                        Some((_, Source::Secret(version))) => {
+                            format!("the last good version, {version}")
+                        }
                         _ => "what was injected at the start".to_owned(),
                     };
                     eprintln!("warning: {problem}; using {instead}");
@@ -132,17 +137,30 @@ impl Database {
                 }
             }
         }
-        state.last.clone().unwrap_or_else(|| (self.injected.clone(), Source::Injected))
+        state
+            .last
+            .clone()
+            .unwrap_or_else(|| (self.injected.clone(), Source::Injected))
     }
 
     async fn read(&self) -> Result<(Parameters, Source), String> {
-        let answer = self.cache.get_secret_value(&self.secret, None, None, false).await;
-        let answer = answer.map_err(|error| format!("{} could not be read: {}", self.secret, causes(&*error)))?;
+        let answer = self
+            .cache
+            .get_secret_value(&self.secret, None, None, false)
+            .await;
+        let answer = answer
+            .map_err(|error| format!("{} could not be read: {}", self.secret, causes(&*error)))?;
         let version = answer.version_id.unwrap_or_default();
         // A parser's own message would quote the value.
-        let parsed = answer.secret_string.and_then(|text| serde_json::from_str::<Parameters>(&text).ok());
-        let parsed =
-            parsed.ok_or_else(|| format!("version {version} of {} is not the JSON of a database", self.secret))?;
+        let parsed = answer
+            .secret_string
+            .and_then(|text| serde_json::from_str::<Parameters>(&text).ok());
+        let parsed = parsed.ok_or_else(|| {
+            format!(
+                "version {version} of {} is not the JSON of a database",
+                self.secret
+            )
+        })?;
         Ok((parsed.or(&self.injected), Source::Secret(version)))
     }
 }
@@ -157,7 +175,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// A number of seconds from the environment, or the default where it is none.
 fn seconds(variable: &str, default: Duration) -> Duration {
-    let seconds = std::env::var(variable).ok().and_then(|value| value.parse().ok());
+    let seconds = std::env::var(variable)
+        .ok()
+        .and_then(|value| value.parse().ok());
     seconds.map_or(default, Duration::from_secs)
 }
 
@@ -184,7 +204,10 @@ async fn main() {
         cache,
         secret: std::env::var("DB_SECRET").unwrap_or_default(),
         injected: Parameters::injected(),
-        state: Mutex::new(State { last: None, ask_again: now }),
+        state: Mutex::new(State {
+            last: None,
+            ask_again: now,
+        }),
     };
     loop {
         let (parameters, source) = database.parameters().await;
@@ -193,7 +216,10 @@ async fn main() {
             // Here a real application opens its connection.
             println!("connecting with the parameters of {source:?}");
         } else {
-            eprintln!("warning: neither {source:?} nor the environment names {}", missing.join(", "));
+            eprintln!(
+                "warning: neither {source:?} nor the environment names {}",
+                missing.join(", ")
+            );
         }
         sleep(seconds("CONNECT_EVERY_SECONDS", Duration::from_secs(30))).await;
     }

@@ -27,7 +27,12 @@ struct Emulator {
 
 impl Emulator {
     async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/ministack");
         let process = Command::new(program)
             .env("GATEWAY_PORT", port.to_string())
@@ -39,7 +44,10 @@ impl Emulator {
             .unwrap_or_else(|error| panic!("{error}: run `make .venv` first"));
         for _ in 0..600 {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return Self { endpoint: format!("http://127.0.0.1:{port}"), process };
+                return Self {
+                    endpoint: format!("http://127.0.0.1:{port}"),
+                    process,
+                };
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -130,12 +138,24 @@ fn value(word: &str) -> String {
 async fn a_change_is_seen_within_the_time_to_live_and_an_outage_is_lived_through() {
     let emulator = Emulator::start().await;
     let secrets = emulator.secrets().await;
-    let made = secrets.create_secret().name("prod/db").secret_string(value("first")).send().await.unwrap();
+    let made = secrets
+        .create_secret()
+        .name("prod/db")
+        .secret_string(value("first"))
+        .send()
+        .await
+        .unwrap();
     let (arn, first) = (made.arn.unwrap(), made.version_id.unwrap());
     let application = Application::start(&emulator.endpoint, &arn);
     application.says(&first, 0).await;
 
-    let changed = secrets.put_secret_value().secret_id(&arn).secret_string(value("second")).send().await.unwrap();
+    let changed = secrets
+        .put_secret_value()
+        .secret_id(&arn)
+        .secret_string(value("second"))
+        .send()
+        .await
+        .unwrap();
     let (second, at) = (changed.version_id.unwrap(), Instant::now());
     let seen = application.says(&second, 0).await;
     let slack = Duration::from_secs(2); // It looks once a second.
@@ -143,8 +163,15 @@ async fn a_change_is_seen_within_the_time_to_live_and_an_outage_is_lived_through
 
     emulator.stop().await;
     let warned = application.says("warning", seen).await;
-    application.says(&format!("using the last good version, {second}"), seen).await;
-    application.says(&format!("connecting with the parameters of Secret(\"{second}\")"), warned).await;
+    application
+        .says(&format!("using the last good version, {second}"), seen)
+        .await;
+    application
+        .says(
+            &format!("connecting with the parameters of Secret(\"{second}\")"),
+            warned,
+        )
+        .await;
     application.ends_well();
 }
 
@@ -152,26 +179,53 @@ async fn a_change_is_seen_within_the_time_to_live_and_an_outage_is_lived_through
 async fn a_value_of_another_form_is_not_taken_and_not_quoted() {
     let emulator = Emulator::start().await;
     let secrets = emulator.secrets().await;
-    let made = secrets.create_secret().name("prod/db").secret_string(value("first")).send().await.unwrap();
+    let made = secrets
+        .create_secret()
+        .name("prod/db")
+        .secret_string(value("first"))
+        .send()
+        .await
+        .unwrap();
     let first = made.version_id.unwrap();
     let application = Application::start(&emulator.endpoint, "prod/db");
     application.says(&first, 0).await;
     for wrong in ["hunter2", r#"{"port": "hunter2"}"#] {
         let from = application.lines.lock().unwrap().len();
-        let changed = secrets.put_secret_value().secret_id("prod/db").secret_string(wrong).send().await.unwrap();
+        let changed = secrets
+            .put_secret_value()
+            .secret_id("prod/db")
+            .secret_string(wrong)
+            .send()
+            .await
+            .unwrap();
         let version = changed.version_id.unwrap();
-        application.says(&format!("warning: version {version} of prod/db is not the JSON of a database"), from).await;
-        application.says(&format!("using the last good version, {first}"), from).await;
+        application
+            .says(
+                &format!("warning: version {version} of prod/db is not the JSON of a database"),
+                from,
+            )
+            .await;
+        application
+            .says(&format!("using the last good version, {first}"), from)
+            .await;
     }
     application.ends_well();
 }
 
 #[tokio::test]
 async fn before_the_first_success_what_was_injected_serves() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let application = Application::start(&format!("http://{nobody}"), "prod/db");
-    application.says("using what was injected at the start", 0).await;
-    application.says("connecting with the parameters of Injected", 0).await;
+    application
+        .says("using what was injected at the start", 0)
+        .await;
+    application
+        .says("connecting with the parameters of Injected", 0)
+        .await;
     application.ends_well();
 }
 
@@ -179,7 +233,11 @@ async fn before_the_first_success_what_was_injected_serves() {
 async fn a_secret_that_does_not_exist_is_a_warning() {
     let emulator = Emulator::start().await;
     let application = Application::start(&emulator.endpoint, "prod/none");
-    application.says("warning: prod/none could not be read", 0).await;
-    application.says("connecting with the parameters of Injected", 0).await;
+    application
+        .says("warning: prod/none could not be read", 0)
+        .await;
+    application
+        .says("connecting with the parameters of Injected", 0)
+        .await;
     application.ends_well();
 }
