@@ -31,7 +31,7 @@ const KINDS: [&str; 9] = [
 ];
 
 /// What an error may name.
-const FIELDS: [&str; 33] = [
+const FIELDS: [&str; 35] = [
     "action",
     "additionalEventData",
     "arn",
@@ -57,6 +57,8 @@ const FIELDS: [&str; 33] = [
     "resources",
     "responseElements",
     "rotateImmediately",
+    "detail-type",
+    "payload",
     "secret",
     "secretId",
     "SecretId",

@@ -65,8 +65,8 @@ pub(super) fn event_inside(payload: &Value) -> Option<InvalidEvent> {
     if is_detail(payload) {
         return invalid("detail-type", FieldProblem::Missing);
     }
-    let path = find(payload, 0)?;
-    invalid(&path, FieldProblem::Wrapped)
+    // No word of the payload is repeated, and so no name of a field either.
+    has_event(payload, 0).then(|| invalid("payload", FieldProblem::Wrapped))?
 }
 
 /// The `detail` of an event about a secret, alone.
@@ -77,10 +77,10 @@ fn is_detail(payload: &Value) -> bool {
         || has("labelUpdated") && has("versionId")
 }
 
-/// The path of the first event in a value, of the services that this program knows.
-fn find(value: &Value, depth: usize) -> Option<String> {
+/// Whether an event of the services that this program knows is inside of a value.
+fn has_event(value: &Value, depth: usize) -> bool {
     if depth > MAX_DEPTH {
-        return None;
+        return false;
     }
     match value {
         Value::Object(members) => {
@@ -89,29 +89,13 @@ fn find(value: &Value, depth: usize) -> Option<String> {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let is_known = ["aws.secretsmanager", "aws.ssm", "aws.ecs"].contains(&source);
-            if is_known && members.contains_key("detail-type") {
-                return Some(String::new());
-            }
-            members.iter().find_map(|(name, member)| {
-                let inner = find(member, depth + 1)?;
-                Some(join(name, &inner))
-            })
+            is_known && members.contains_key("detail-type")
+                || members.values().any(|member| has_event(member, depth + 1))
         }
-        Value::Array(elements) => elements.iter().enumerate().find_map(|(index, element)| {
-            let inner = find(element, depth + 1)?;
-            Some(join(&format!("[{index}]"), &inner))
-        }),
+        Value::Array(elements) => elements.iter().any(|element| has_event(element, depth + 1)),
         Value::String(text) if text.len() <= MAX_EVENT_BYTES && text.starts_with('{') => {
-            find(&serde_json::from_str(text).ok()?, depth + 1)
+            serde_json::from_str(text).is_ok_and(|inner| has_event(&inner, depth + 1))
         }
-        _ => None,
+        _ => false,
     }
-}
-
-fn join(name: &str, inner: &str) -> String {
-    if inner.is_empty() {
-        return name.to_owned();
-    }
-    let dot = if inner.starts_with('[') { "" } else { "." };
-    format!("{name}{dot}{inner}")
 }
