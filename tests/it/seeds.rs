@@ -3,7 +3,6 @@
 //!
 //! `make soak SEEDS=1000000` plays more, and `SEED=4711 cargo test --test it seeds` one.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -92,25 +91,4 @@ fn every_known_mistake_breaks_a_promise_soon() {
 #[test]
 fn every_mistake_about_tasks_and_roll_backs_breaks_a_promise_soon() {
     Mistake::OF_TASKS.into_iter().for_each(is_caught);
-}
-
-/// `SEEDS=2000 cargo test --test it every_broken_promise -- --ignored` counts what goes wrong, by
-/// its kind, each with a seed.
-#[test]
-#[ignore = "it counts, and holds nothing against anything"]
-fn every_broken_promise_by_its_kind() {
-    let kinds = Mutex::new(BTreeMap::<String, (u64, u64, String)>::new());
-    let none = first(0..number("SEEDS").unwrap_or(1000), |seed| {
-        let how = Story::of(seed, None).check().err()?;
-        let line = how.lines().next().unwrap_or_default();
-        let kind: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
-        let mut kinds = kinds.lock().unwrap();
-        let entry = kinds.entry(kind).or_insert((0, seed, line.to_owned()));
-        entry.0 += 1;
-        None::<()>
-    });
-    assert!(none.is_none());
-    for (count, seed, line) in kinds.into_inner().unwrap().into_values() {
-        say(&format!("{count} times, such as seed {seed}: {line}"));
-    }
 }
