@@ -180,10 +180,14 @@ impl FakeAws {
     /// `PutParameter`.
     pub(crate) fn put_parameter(&mut self, name: &str) {
         self.advance();
-        self.parameters.insert(name.to_owned(), self.now());
+        let now = self.now();
+        let operation = match self.parameters.insert(name.to_owned(), now) {
+            Some(_) => "Update",
+            None => "Create",
+        };
         let slash = if name.starts_with('/') { "" } else { "/" };
         let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{slash}{name}");
-        let detail = json!({"operation": "Update", "name": name, "type": "SecureString"});
+        let detail = json!({"operation": operation, "name": name, "type": "SecureString"});
         let mut event = self.envelope("Parameter Store Change", json!([arn]), detail);
         event["source"] = json!("aws.ssm");
         self.events.push((Family::Native, event));

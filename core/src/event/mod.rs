@@ -50,10 +50,14 @@ pub enum TriggerKind {
     UpdateSecret,
     /// CloudTrail: a label was moved.
     UpdateSecretVersionStage,
+    /// CloudTrail: a secret was created, perhaps again under the name of one that was deleted.
+    CreateSecret,
     /// Parameter Store's own event.
     ParameterChange,
     /// ECS's own event about a deployment.
     DeploymentStateChange,
+    /// Change Calendar's own event.
+    CalendarStateChange,
     /// The schedule, or a request for a sweep.
     Sweep,
     /// A direct invocation.
@@ -129,6 +133,9 @@ fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
         }
         (Some("Parameter Store Change"), _) if is_from("aws.ssm") => {
             ssm::parameter_change(&event(TriggerKind::ParameterChange))
+        }
+        (Some("Calendar State Change"), _) if is_from("aws.ssm") => {
+            ssm::calendar_state_change(&event(TriggerKind::CalendarStateChange))
         }
         (Some("ECS Deployment State Change"), _) if is_from("aws.ecs") => {
             ecs::deployment_state_change(&event(TriggerKind::DeploymentStateChange))
