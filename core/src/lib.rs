@@ -16,6 +16,7 @@ pub mod policy;
 pub mod reason;
 pub mod reference;
 mod relation;
+pub mod replica;
 pub mod report;
 #[cfg(test)]
 mod testing;

@@ -15,7 +15,7 @@ use crate::relation::Relations;
 use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Workload};
 
 mod observe;
-use observe::{look_for_siblings, observe};
+use observe::{look_for_siblings, observe, replicas_behind};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,13 @@ pub enum Question {
     Service(Arc<str>),
     /// What `DescribeSecret` says to the claim of the event.
     Secret,
+    /// What a replica of what changed shows of that.
+    Replica {
+        /// What changed.
+        of: Source,
+        /// The replica.
+        replica: Source,
+    },
     /// When these last changed.
     LastChanges(BTreeSet<Followed>),
     /// Whether this is the full ARN of a secret.
@@ -319,6 +326,7 @@ fn with_gaps(
             }
         }
     }
+    gaps.extend(replicas_behind(facts, workload));
     let is_fresh = facts.is_up_to_date(workload);
     let Some(mut verdict) = verdict else {
         let (gap, sources) = gaps.into_iter().next()?;

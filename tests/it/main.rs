@@ -19,6 +19,7 @@ mod conformance;
 mod engine;
 mod events;
 mod others;
+mod replicas;
 mod seeds;
 mod storms;
 mod tidy;
