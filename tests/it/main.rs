@@ -19,6 +19,7 @@ mod conformance;
 mod engine;
 mod events;
 mod others;
+mod places;
 mod replicas;
 mod seeds;
 mod storms;
