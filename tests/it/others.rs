@@ -225,6 +225,36 @@ async fn s29_a_rotation_of_a_secret_that_may_not_be_described_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_about_a_secret_that_no_reference_can_mean_asks_nobody_and_fails_nothing() {
+    let (wire, _) = account(Breaker::Off).await;
+    let aws = wire.clients();
+    // Somebody else's secret, which may not be described, in every event that there is.
+    wire.account().make_secret("theirs/db");
+    let events = {
+        let mut account = wire.account();
+        let version = account.request_rotation("theirs/db");
+        account.store_pending("theirs/db", &version);
+        account.finish_rotation("theirs/db", &version);
+        account.put_value("theirs/db");
+        account.put_parameter("/theirs/limit");
+        std::mem::take(&mut account.events)
+    };
+    let denied = Fault::Refused("AccessDeniedException");
+    wire.account().fail_next("DescribeSecret", &[denied; 20]);
+    assert!(events.len() > 6);
+    for (_, event) in events {
+        wire.account().calls.clear();
+        let report = invoke(&aws, &wire, &config(&[]), &event).await;
+        assert_eq!(report.failure, None, "{event}: {report:?}");
+        let asked = wire.account();
+        for operation in ["DescribeSecret", "ListSecretVersionIds", "LookupEvents"] {
+            assert!(asked.calls_of(operation).is_empty(), "{event}: {operation}");
+        }
+    }
+    assert!(wire.account().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn s29_what_is_foreign_is_ignored_and_what_plainly_carries_an_event_fails() {
     let (wire, api) = account(Breaker::Rollback).await;
     wire.account().put_value("prod/db");

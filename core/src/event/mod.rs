@@ -13,6 +13,7 @@ mod ssm;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -96,6 +97,18 @@ pub enum Intent {
         /// The id of the deployment, where it was completed.
         completed: Option<String>,
     },
+}
+
+impl Intent {
+    /// When what the event tells of happened at the latest, UTC, where it tells of a change.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Changed(change) => Some(change.reported.not_after),
+            Self::MayHaveChanged(claimed) => claimed.at,
+            _ => None,
+        }
+    }
 }
 
 /// What a request names.
