@@ -81,6 +81,8 @@ pub(crate) struct FakeAws {
     /// The services that may not be updated, and those of which an update was denied.
     pub(crate) forbidden: BTreeSet<String>,
     pub(crate) denied: Vec<String>,
+    /// The services whose capacity provider was removed, so that no deployment of them can begin.
+    pub(crate) without_capacity: BTreeSet<String>,
     /// The services that may not be described.
     pub(crate) hidden: BTreeSet<String>,
     /// The services whose forced deployments fail and are rolled back, after so long.
@@ -190,6 +192,7 @@ impl FakeAws {
             page_size: 100,
             forbidden: BTreeSet::new(),
             denied: Vec::new(),
+            without_capacity: BTreeSet::new(),
             hidden: BTreeSet::new(),
             broken: BTreeMap::new(),
             calls: Vec::new(),
