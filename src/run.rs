@@ -59,7 +59,12 @@ pub async fn run(aws: &Aws, config: &Config, trigger: Trigger, clock: &Clock) ->
             .collect()
     };
     let changes: Vec<_> = changes.iter().collect();
-    Report::of_services(kind, &changes, services, warnings)
+    let report = Report::of_services(kind, &changes, services, warnings);
+    if facts.scope != Scope::Everything {
+        return report;
+    }
+    let known = aws.remember_failures(report.failures());
+    report.with_known(&known)
 }
 
 /// Asks until everything is decided and has settled. What is asked only when a service's turn comes

@@ -78,7 +78,7 @@ pub enum Confirmation {
 /// The clocks of the services differ by no more than this.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 /// Secrets Manager's answers show a change after this time.
-const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// An answer of after this time that has changed with the event is taken for the truth.
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A rotation whose version is not even pending after this time has ended.

@@ -130,9 +130,10 @@ impl Report {
     }
 
     /// Whether everything in scope was examined.
-    fn has_swept(&self) -> bool {
+    pub(crate) fn has_swept(&self) -> bool {
         let is_examined = |service: &ServiceReport| !service.reason.is_failure();
-        self.trigger == TriggerKind::Sweep
+        let sweeps = [TriggerKind::Sweep, TriggerKind::CalendarStateChange];
+        sweeps.contains(&self.trigger)
             && matches!(self.failure, None | Some(ErrorType::PartialFailure))
             && self.services.iter().all(is_examined)
     }
@@ -141,6 +142,7 @@ impl Report {
         match self.failure {
             Some(ErrorType::RotationPending) => "WARN",
             Some(_) => "ERROR",
+            None if count(&self.services, ServiceAction::Failed) > 0 => "ERROR",
             None if count(&self.services, ServiceAction::Blocked) > 0 => "WARN",
             None if !self.warnings.is_empty() => "WARN",
             None => "INFO",

@@ -14,6 +14,7 @@ use crate::image::{EcrImage, RevisionImages};
 use crate::name_pattern::NamePatterns;
 use crate::reference::{Named, Reference};
 use crate::relation::Relations;
+use crate::replica::Replica;
 use crate::workload::{Deployment, Task, Use, Workload};
 
 mod learn;
@@ -48,6 +49,8 @@ pub struct Facts {
     pub announced: BTreeSet<Source>,
     /// What may have changed, by an event that cannot tell.
     pub unconfirmed: Option<Unconfirmed>,
+    /// What replicas show of a change in another Region.
+    pub replicas: BTreeMap<Source, Replica>,
     /// Whether the service exists that the invocation is about.
     pub service: Fact<Existence>,
     /// When the look began that the workloads come from, UTC.
@@ -193,6 +196,15 @@ pub enum Answer {
     Workloads(Vec<(Arc<str>, Read)>),
     /// What `DescribeSecret` says to a claim.
     Secret(Fact<Option<SecretFacts>>),
+    /// What `DescribeSecret` says of a replica of what changed.
+    Replica {
+        /// What changed.
+        of: Source,
+        /// The replica.
+        replica: Source,
+        /// The answer.
+        found: Fact<Option<SecretFacts>>,
+    },
     /// When things last changed.
     LastChanges(Vec<(Followed, Fact<Option<Found>>)>),
     /// What was not understood, in sentences.
@@ -231,6 +243,7 @@ impl Facts {
             changes: BTreeMap::new(),
             announced: BTreeSet::new(),
             unconfirmed: None,
+            replicas: BTreeMap::new(),
             service: Fact::Unasked,
             looked_at: Fact::Unasked,
             workloads: BTreeMap::new(),

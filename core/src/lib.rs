@@ -18,6 +18,7 @@ pub mod policy;
 pub mod reason;
 pub mod reference;
 mod relation;
+pub mod replica;
 pub mod report;
 mod schedule;
 pub mod tag;

@@ -17,7 +17,7 @@ use crate::schedule::{Judged, schedule};
 use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Workload};
 
 mod observe;
-use observe::{look_for_siblings, observe};
+use observe::{look_for_siblings, observe, replicas_behind};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,13 @@ pub enum Question {
     Service(Arc<str>),
     /// What `DescribeSecret` says to the claim of the event.
     Secret,
+    /// What a replica of what changed shows of that.
+    Replica {
+        /// What changed.
+        of: Source,
+        /// The replica.
+        replica: Source,
+    },
     /// When these last changed.
     LastChanges(BTreeSet<Followed>),
     /// Whether this is the full ARN of a secret.
@@ -360,6 +367,7 @@ fn with_gaps(
             }
         }
     }
+    gaps.extend(replicas_behind(facts, workload));
     let is_fresh = facts.is_up_to_date(workload);
     let Some(mut verdict) = verdict else {
         let (gap, sources) = gaps.into_iter().next()?;

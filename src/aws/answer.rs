@@ -98,6 +98,11 @@ impl Aws {
                 );
                 Answer::Secret(fact(secret.await))
             }
+            Question::Replica { of, replica } => {
+                let arn = replica.to_string();
+                let found = fact(self.describe_secret(&config.tag_key, &arn, None).await);
+                Answer::Replica { of, replica, found }
+            }
             Question::FullArn(arn) => {
                 let secret = self.describe_secret(&config.tag_key, &arn, None).await;
                 let is_full = secret.map(|secret| secret.is_some_and(|s| s.arn.to_string() == arn));

@@ -172,5 +172,10 @@ fn mentions(container: &ContainerDefinition) -> Vec<Mention<'_>> {
             let text = credentials.credentials_parameter();
             (text, Reference::parse_secret, Use::AtImagePull)
         });
-    secrets.chain(options).chain(pull).collect()
+    let security = container.docker_security_options();
+    let specs = container.credential_specs().iter().chain(security);
+    let specs = specs
+        .filter_map(|text| Reference::in_credential_spec(text))
+        .map(at_start);
+    secrets.chain(options).chain(specs).chain(pull).collect()
 }

@@ -19,6 +19,8 @@ mod conformance;
 mod engine;
 mod events;
 mod others;
+mod places;
+mod replicas;
 mod seeds;
 mod storms;
 mod tidy;

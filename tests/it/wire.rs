@@ -527,8 +527,8 @@ async fn each_record_of_a_batch_is_handled_and_only_failed_ones_come_back() {
     assert_eq!(failed, ["broken", "bodiless"]);
     let expected = [
         Outcome::Redeployed,
-        Outcome::Failed,
         Outcome::NothingToDo,
+        Outcome::Failed,
         Outcome::Ignored,
         Outcome::Failed,
     ];

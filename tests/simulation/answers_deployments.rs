@@ -52,6 +52,10 @@ impl FakeAws {
         if self.inactive.contains(&task_definition) {
             return refused("ClientException", "TaskDefinition is inactive");
         }
+        if self.without_capacity.contains(&arn) {
+            let message = "The specified capacity provider 'spot' was not found. Specify a valid name or ARN and try again.";
+            return refused("InvalidParameterException", message);
+        }
         let in_time = !service.takes.is_zero();
         if in_time && service.deployments.len() >= ACTIVE_DEPLOYMENTS {
             let message = "5 active deployments exist, unable to create new deployment.";

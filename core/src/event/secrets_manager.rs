@@ -62,6 +62,7 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         "PutSecretValue" => TriggerKind::PutSecretValue,
         "UpdateSecret" => TriggerKind::UpdateSecret,
         "UpdateSecretVersionStage" => TriggerKind::UpdateSecretVersionStage,
+        "CreateSecret" => TriggerKind::CreateSecret,
         _ => {
             return ignored(
                 TriggerKind::Unknown,
@@ -83,6 +84,10 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         Ok(claim) => claim,
         Err(reason) => return ignored(kind, reason),
     };
+    let named = match kind {
+        TriggerKind::CreateSecret => "detail.requestParameters.name",
+        _ => "detail.requestParameters.secretId",
+    };
     let secret_id = event.first_text(&[
         "detail.responseElements.arn",
         // Before February 2024 some operations wrote this.
@@ -92,12 +97,12 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         "detail.additionalEventData.secretId",
         "detail.serviceEventDetails.secretId",
         "detail.serviceEventDetails.SecretId",
-        "detail.requestParameters.secretId",
+        named,
         "resources[0]",
     ])?;
     let expected = match kind {
         TriggerKind::RotationSucceeded => "detail.additionalEventData.SecretId",
-        _ => "detail.requestParameters.secretId",
+        _ => named,
     };
     let claimed = UnconfirmedChange {
         secret_id: secret_id
@@ -153,7 +158,7 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
         }
         // CloudTrail never shows whether a value was sent. Secrets Manager answers with a version id if it stored one;
         // where the answer was cut, DescribeSecret knows whether there is a version of the request's token.
-        TriggerKind::UpdateSecret => match stored {
+        TriggerKind::UpdateSecret | TriggerKind::CreateSecret => match stored {
             None if event
                 .first_text(&[
                     "detail.responseElements.name",
@@ -161,7 +166,10 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
                 ])?
                 .is_some() =>
             {
-                Err("only the description or the settings of the secret changed")
+                Err(match event.kind {
+                    TriggerKind::CreateSecret => "the secret was created without a value",
+                    _ => "only the description or the settings of the secret changed",
+                })
             }
             None if token.is_none() && event.at("detail.responseElements")?.is_object() => {
                 Err("the answer names no version, so none was stored")

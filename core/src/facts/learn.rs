@@ -10,6 +10,7 @@ use crate::change::{Bounds, Change, Source};
 use crate::confirm::{Confirmation, SecretFacts};
 use crate::fact::{Fact, Gap, GapKind};
 use crate::relation::Relations;
+use crate::replica::Replica;
 use crate::tag::{Participation, SecretTag};
 use crate::workload::{Deployment, Platform, RolloutState, Use, Workload};
 
@@ -41,6 +42,7 @@ impl Facts {
                 }
             }
             Answer::Secret(found) => self.learn_secret(found, now),
+            Answer::Replica { of, replica, found } => self.learn_replica(&of, replica, found, now),
             Answer::LastChanges(found) => {
                 let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
                 for (followed, of_one) in self.workloads.values().flat_map(Workload::followed) {
@@ -153,12 +155,15 @@ impl Facts {
                 claim.is_some_and(|claim| claim.may_be_meant_by(reference))
                     || relations.names(reference, workload.location.as_deref())
             };
+            let mut changed = self.announced.iter();
+            let is_of_a_replica =
+                changed.any(|source| workload.replicas_of(source).next().is_some());
             let is_open =
                 workload.unread.is_some() && workload.may_be_redeployed(Participation::Auto);
             let is_wanted = match self.scope {
                 Scope::Everything => true,
                 _ if workload.platform == Platform::StandaloneTask => false,
-                _ => is_open || workload.uses.iter().any(is_meant),
+                _ => is_open || is_of_a_replica || workload.uses.iter().any(is_meant),
             };
             // One that is only named may be known by its ARN.
             let is_known = self.workloads.contains_key(&workload.arn)
@@ -297,6 +302,39 @@ impl Facts {
         for change in changes {
             self.announce(change);
         }
+    }
+
+    fn learn_replica(
+        &mut self,
+        of: &Source,
+        replica: Source,
+        found: Fact<Option<SecretFacts>>,
+        now: Timestamp,
+    ) {
+        let Some(primary) = self.changes.get(of) else {
+            return;
+        };
+        let was_behind = self.replicas.contains_key(&replica);
+        let answer = match found {
+            Fact::Unasked => Fact::Unasked,
+            Fact::Known(Some(secret)) => Fact::Known(primary.in_replica(&secret, was_behind, now)),
+            Fact::Known(None) => {
+                let reason = "the secret has no replica in this Region";
+                Fact::Known(Confirmation::Nothing(reason.to_owned()))
+            }
+            Fact::Unavailable(gap) => Fact::Unavailable(gap),
+        };
+        if let Fact::Known(Confirmation::Changes(changes)) = &answer {
+            for change in changes.clone() {
+                // A look of before may lack who was deployed with the old value.
+                if self.looked_at.known() < Some(&change.reported.not_after) {
+                    self.looked_at = Fact::Unasked;
+                }
+                self.announce(change);
+            }
+        }
+        let asked_at = Some(now);
+        self.replicas.insert(replica, Replica { asked_at, answer });
     }
 
     fn learn_last_change(

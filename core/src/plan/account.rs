@@ -107,6 +107,10 @@ impl Account {
                 let id = &facts.unconfirmed.as_ref().unwrap().claim.secret_id;
                 Answer::Secret(Fact::Known(self.secret(id)))
             }
+            Question::Replica { of, replica } => {
+                let found = Fact::Known(self.secret(&replica.to_string()));
+                Answer::Replica { of, replica, found }
+            }
             Question::LastChanges(followed) => {
                 let found = followed.into_iter().map(|followed| {
                     let fact = self.last_change(&followed);
