@@ -16,6 +16,7 @@ mod scene;
 mod story;
 
 mod care;
+mod careful;
 mod conformance;
 mod engine;
 mod events;

@@ -143,6 +143,8 @@ impl Facts {
     /// Keeps the workloads that the invocation may be about.
     fn learn_look(&mut self, look: &Look, forced: &BTreeMap<Arc<str>, Deployment>) {
         self.looked_at = Fact::Known(look.began_at);
+        self.looked_for.extend(self.changes.keys().cloned());
+        self.has_first |= look.workloads.iter().any(Workload::is_first);
         self.warnings.extend(look.warnings.iter().cloned());
         let relations = Relations::new(self.changes.values());
         for workload in &look.workloads {
