@@ -33,6 +33,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     if let Some(arn) = Arn::parse(text) {
         assert_eq!(arn.to_string(), text);
     }
+    if let Some(arn) = Reference::in_credential_spec(text) {
+        let of = |kind: &str| text == format!("{kind}:{arn}");
+        assert!(of("credentialspec") || of("credentialspecdomainless"));
+        assert!(["ssm", "secretsmanager"].contains(&arn.split(':').nth(2).unwrap()));
+    }
     let parsed = Reference::parse(text);
     if let Ok(reference) = &parsed {
         for (name, suffix) in &secrets {
@@ -144,6 +149,10 @@ fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
 
 fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &str) {
     assert_eq!(reference.to_string(), text);
+    if let (Some(_), Ok(_)) = (reference.arn(), Reference::parse(text)) {
+        let spec = format!("credentialspec:{text}");
+        assert_eq!(Reference::in_credential_spec(&spec), Some(text));
+    }
     let follows = |reference: &Reference, subject: &Source| {
         reference.follows(subject, &home()) != Follows::No
     };
@@ -178,6 +187,9 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
                 "whoever follows is found by name"
             );
         }
+    }
+    for subject in &subjects {
+        check_replica(reference, subject);
     }
     let shorter = reference.clone().without_json_key();
     for subject in &subjects {
@@ -239,6 +251,24 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             "a sweep asks about what is followed"
         );
     }
+}
+
+/// A reference means the replica of a secret where it follows the secret that has the replica's ARN.
+fn check_replica(reference: &Reference, replica: &Source) {
+    let primary = replica.to_string().replace("eu-west-1", "us-east-1");
+    let Some(arn) = SecretArn::parse(&primary) else {
+        return;
+    };
+    let label = replica.label().unwrap().to_owned();
+    let primary = Source::Secret { arn, label };
+    let follows = reference.follows(replica, &home()) == Follows::Yes;
+    let meant = reference.replica_of(&primary, Some(&home()));
+    assert_eq!(meant, follows.then(|| replica.clone()));
+    // Nobody knows yet where the service lives.
+    let by_arn = reference.replica_of(&primary, None);
+    let is_named = reference.region() == Some("eu-west-1") && follows;
+    assert_eq!(by_arn.as_ref() == Some(replica), is_named);
+    assert_eq!(reference.replica_of(replica, Some(&home())), None);
 }
 
 /// What a sweep asks about a parameter is followed.

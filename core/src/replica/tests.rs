@@ -128,6 +128,10 @@ fn the_time_of_the_change_is_that_of_the_replica() {
         (1_000, 1_010),
         "it has the primary's date"
     );
+    // The event's clock may be ahead.
+    let behind = replica(&labels, 990);
+    let shown = change().in_replica(&behind, true, second(995));
+    assert_eq!(bounds(&shown), (1_000, 1_000));
 }
 
 #[test]
