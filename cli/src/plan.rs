@@ -81,6 +81,7 @@ pub(crate) fn request(target: Target) -> Trigger {
     let intent = Intent::Request {
         target,
         dry_run: true,
+        ignore_freeze: false,
     };
     Trigger {
         kind: TriggerKind::Request,

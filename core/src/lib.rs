@@ -11,6 +11,8 @@ pub mod emf;
 pub mod event;
 pub mod fact;
 pub mod facts;
+pub mod image;
+pub mod name_pattern;
 pub mod plan;
 pub mod policy;
 pub mod reason;
@@ -18,6 +20,8 @@ pub mod reference;
 mod relation;
 pub mod replica;
 pub mod report;
+mod schedule;
+pub mod tag;
 #[cfg(test)]
 mod testing;
 pub mod trail;

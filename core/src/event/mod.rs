@@ -87,6 +87,8 @@ pub enum Intent {
         target: Target,
         /// Whether only the plan is wanted.
         dry_run: bool,
+        /// Whether closed change calendars do not hold it back.
+        ignore_freeze: bool,
     },
     /// Every service in scope is to be examined.
     Sweep,
@@ -174,6 +176,7 @@ fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
                 intent: Intent::Request {
                     target,
                     dry_run: action == "plan",
+                    ignore_freeze: request.flag("ignoreFreeze")?,
                 },
             })
         }

@@ -36,6 +36,9 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
     if let Some(gap) = facts.looked_at.gap() {
         return end(End::Unavailable(gap.clone()));
     }
+    if let Some(reason) = left_out(facts, policy) {
+        return end(End::Ignored(reason));
+    }
     let is_request = facts.requested_at.is_some();
     if facts.scope == Scope::Followers
         && (!is_request || facts.unconfirmed.is_none())
@@ -108,6 +111,26 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
         },
         _ => None,
     }
+}
+
+/// Why nothing is done about the secret or parameter of an event that the policy leaves out.
+fn left_out(facts: &Facts, policy: &Policy) -> Option<String> {
+    let is_left_out = |source: &&Source| !policy.secrets.include_source(source);
+    let changed = facts.announced.iter();
+    let claimed = facts
+        .unconfirmed
+        .iter()
+        .map(|unconfirmed| &unconfirmed.claim.secret_id);
+    let mut claimed = claimed.filter(|id| !policy.secrets.may_include(id));
+    let name = match claimed.next() {
+        Some(id) => id.clone(),
+        None if facts.announced.is_empty() => return None,
+        None if changed.clone().all(|source| is_left_out(&source)) => {
+            changed.map(Source::to_string).next()?
+        }
+        None => return None,
+    };
+    Some(format!("REDEPLOY_SECRETS leaves {name} out"))
 }
 
 /// The same question once more, after a pause and while there is patience: the answer is older than

@@ -27,6 +27,7 @@ fn replica(labels: &[(&str, &str)], last_changed: i64) -> SecretFacts {
         labels: BTreeMap::from_iter(labels),
         last_changed: Some(second(last_changed)),
         last_rotated: None,
+        tag: None,
     }
 }
 
