@@ -18,6 +18,7 @@ mod story;
 mod conformance;
 mod engine;
 mod events;
+mod field;
 mod others;
 mod places;
 mod replicas;
