@@ -80,10 +80,17 @@ impl Report {
         line.to_string()
     }
 
-    /// The report as the answer of an invocation, cut as a log line is.
+    /// The report as the answer of an invocation, cut as a log line is, with a text for people where
+    /// there is something to tell.
     #[must_use]
     pub fn answer(&self) -> Value {
-        Value::Object(self.within(MAX_ANSWER_BYTES))
+        let text = self.notification();
+        let length = text
+            .as_ref()
+            .map_or(0, |text| json!(text).to_string().len() + 20);
+        let mut fields = self.within(MAX_ANSWER_BYTES - length);
+        fields.extend(text.map(|text| ("notification".to_owned(), json!(text))));
+        Value::Object(fields)
     }
 
     /// The fields of the report, as many of its rows as fit, and how many are left out.

@@ -13,6 +13,7 @@ pub mod fact;
 pub mod facts;
 pub mod image;
 pub mod name_pattern;
+mod notification;
 pub mod plan;
 pub mod policy;
 pub mod reason;

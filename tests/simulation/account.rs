@@ -103,6 +103,13 @@ pub(crate) struct FakeAws {
     pub(crate) trail: Vec<Recorded>,
     /// When parameters changed, by name.
     pub(crate) parameters: BTreeMap<String, Timestamp>,
+    /// When change calendars are closed, by name.
+    pub(crate) calendars: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    /// The digests in the registry, by image with its tag, and whether they may be read.
+    pub(crate) images: BTreeMap<String, String>,
+    pub(crate) readable_images: bool,
+    /// How many others were rolling at each deployment that `UpdateService` started.
+    pub(crate) rolling_then: Vec<Vec<(String, Timestamp)>>,
     /// The events that the changes caused, with the trigger family of each.
     pub(crate) events: Vec<(Family, Value)>,
     pub(super) next_id: u64,
@@ -203,6 +210,10 @@ impl FakeAws {
             shown: BTreeMap::new(),
             trail: Vec::new(),
             parameters: BTreeMap::new(),
+            calendars: BTreeMap::new(),
+            images: BTreeMap::new(),
+            readable_images: true,
+            rolling_then: Vec::new(),
             events: Vec::new(),
             next_id: 0,
         }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{ACCOUNT, FakeAws, REGION};
+use super::care::container_images;
 use super::deployments::revision_arn;
 use super::wire::{Answer, refused, seconds};
 
@@ -64,6 +65,13 @@ impl FakeAws {
         let created = || service.running.iter().map(|task| task.created_at);
         let tasks_then = created().min().zip(created().max());
         self.tasks_then.push(tasks_then);
+        let rolling = self.services.iter().filter_map(|(other, service)| {
+            let newest = service.deployments.first()?;
+            let is_rolling = *other != arn && newest.rollout == "IN_PROGRESS";
+            is_rolling.then(|| (other.clone(), newest.created_at))
+        });
+        let rolling = rolling.collect();
+        self.rolling_then.push(rolling);
         self.note_cut_off(&arn);
         self.start_deployment(&arn, &task_definition, true);
         self.redeploys.push((self.now(), arn.clone()));
@@ -124,6 +132,7 @@ impl FakeAws {
                     "serviceRevisionArn": arn, "serviceArn": service,
                     "clusterArn": found.map(|service| service.cluster.clone()),
                     "taskDefinition": entry.task_definition, "createdAt": seconds(entry.created_at),
+                    "containerImages": container_images(&entry.images),
                 })),
                 None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             }

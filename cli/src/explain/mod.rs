@@ -15,7 +15,7 @@ use crate::plan::{read, records};
 use crate::preview::to_seconds;
 
 /// The rules that the Terraform module makes, by name.
-const RULES: [(&str, &str); 6] = [
+const RULES: [(&str, &str); 8] = [
     (
         "secret-label-updated",
         include_str!("../../../infra/patterns/secret-label-updated.json"),
@@ -27,6 +27,14 @@ const RULES: [(&str, &str); 6] = [
     (
         "rotate-secret",
         include_str!("../../../infra/patterns/rotate-secret.json"),
+    ),
+    (
+        "value-changed",
+        include_str!("../../../infra/patterns/value-changed.json"),
+    ),
+    (
+        "calendar-state-change",
+        include_str!("../../../infra/patterns/calendar-state-change.json"),
     ),
     (
         "rotation-failed",
