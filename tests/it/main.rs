@@ -15,6 +15,7 @@ mod simulation;
 mod scene;
 mod story;
 
+mod care;
 mod conformance;
 mod engine;
 mod events;
