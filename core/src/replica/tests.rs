@@ -24,7 +24,7 @@ fn replica(labels: &[(&str, &str)], last_changed: i64) -> SecretFacts {
     let labels = labels.map(|(label, version)| ((*label).to_owned(), (*version).to_owned()));
     SecretFacts {
         arn: SecretArn::parse(REPLICA).unwrap(),
-        labels: BTreeMap::from_iter(labels),
+        labels: labels.collect::<BTreeMap<_, _>>(),
         last_changed: Some(second(last_changed)),
         last_rotated: None,
         tag: None,
