@@ -202,6 +202,7 @@ fn replicated(change: &Change) {
                     labels: [(label.clone(), version.clone())].into(),
                     last_changed,
                     last_rotated: None,
+                    tag: None,
                 };
                 match change.in_replica(&replica, was_behind, now) {
                     Confirmation::Changes(changes) => {
@@ -269,6 +270,7 @@ fn confirmed(claimed: &UnconfirmedChange) {
                     labels: labels.collect(),
                     last_changed,
                     last_rotated,
+                    tag: None,
                 };
                 verdict(claimed, &secret, now);
             }

@@ -10,6 +10,7 @@ use redeploy_core::arn::{ParameterArn, SecretArn};
 use redeploy_core::change::{AWSCURRENT, AWSPREVIOUS, Source};
 use redeploy_core::facts::Followed;
 use redeploy_core::reference::{Follows, Reference};
+use redeploy_core::tag::{Participation, SecretTag, ServiceTag};
 
 const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";
@@ -38,6 +39,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         assert!(of("credentialspec") || of("credentialspecdomainless"));
         assert!(["ssm", "secretsmanager"].contains(&arn.split(':').nth(2).unwrap()));
     }
+    check_tag(text);
     let parsed = Reference::parse(text);
     if let Ok(reference) = &parsed {
         for (name, suffix) in &secrets {
@@ -69,6 +71,31 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
+
+/// The words of a tag: each counts once, in any case, and what means nothing is a warning.
+fn check_tag(text: &str) {
+    let tag = ServiceTag::parse(text);
+    let words: Vec<_> = text.split_whitespace().collect();
+    let is = |known: &[&str], word: &&&str| known.iter().any(|one| word.eq_ignore_ascii_case(one));
+    let known = ["auto", "notify", "ignore", "first"];
+    let others = words.iter().filter(|word| !is(&known, word)).count();
+    assert_eq!(tag.names.len() + tag.switches.len(), others);
+    assert_eq!(tag.is_first, words.iter().any(|word| is(&["first"], &word)));
+    let is_ignored = tag.participation == Some(Participation::Ignore);
+    assert_eq!(is_ignored, words.iter().any(|word| is(&["ignore"], &word)));
+    let upper = text.to_ascii_uppercase();
+    let in_capitals = ServiceTag::parse(&upper);
+    assert_eq!(in_capitals.participation, tag.participation);
+    for are_looked_up in [false, true] {
+        let (named, warnings) = tag.references("prod/api", are_looked_up);
+        assert_eq!(named.len() + warnings.len(), others);
+        assert!(warnings.iter().all(|warning| warning.contains("prod/api")));
+    }
+    let (secret, wrong) = SecretTag::parse(text);
+    assert_eq!(secret.is_ignored, is_ignored);
+    let known = words.iter().filter(|word| is(&["ignore", "urgent"], word));
+    assert_eq!(wrong.len(), words.len() - known.count());
+}
 
 fn home() -> Location {
     Location {
