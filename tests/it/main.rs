@@ -20,6 +20,7 @@ mod careful;
 mod conformance;
 mod engine;
 mod events;
+mod field;
 mod others;
 mod places;
 mod replicas;

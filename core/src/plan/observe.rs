@@ -166,7 +166,7 @@ fn look_at_replicas(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Pl
     for changed in primaries(facts) {
         let workloads = facts.workloads.values();
         let replicas = workloads.flat_map(|workload| workload.replicas_of(changed));
-        for replica in BTreeSet::from_iter(replicas) {
+        for replica in replicas.collect::<BTreeSet<_>>() {
             let known = facts.replicas.get(&replica);
             let question = Question::Replica {
                 of: changed.clone(),
