@@ -95,12 +95,22 @@ impl From<Reason> for State {
             | Reason::StaleTasks
             | Reason::RolledBack
             | Reason::DeploymentInProgress
+            | Reason::TooOld
+            | Reason::NotifyOnly
+            | Reason::Halted
+            | Reason::WaitingForFirst
+            | Reason::MaxInFlight
+            | Reason::ChangeFreeze
+            | Reason::ImageMoved
+            | Reason::ImageGone
             | Reason::UnsupportedController
             | Reason::InactiveTaskDefinition => Self::Stale,
             Reason::Unknown | Reason::NotFound | Reason::LookupFailed => Self::Unknown,
             Reason::AlreadyFresh => Self::Current,
             Reason::NotActive
             | Reason::OptedOut
+            | Reason::NotOptedIn
+            | Reason::SecretIgnored
             | Reason::PinnedVersion
             | Reason::ImagePullOnly
             | Reason::NothingRunning => Self::Exempt,

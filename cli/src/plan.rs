@@ -81,6 +81,7 @@ pub(crate) fn request(target: Target) -> Trigger {
     let intent = Intent::Request {
         target,
         dry_run: true,
+        ignore_freeze: false,
     };
     Trigger {
         kind: TriggerKind::Request,
@@ -91,7 +92,7 @@ pub(crate) fn request(target: Target) -> Trigger {
 /// How to end after a plan.
 pub(crate) fn exit(preview: &Preview) -> Exit {
     match preview.report.outcome {
-        Outcome::Failed => Exit::Error,
+        Outcome::Failed | Outcome::StillFailing => Exit::Error,
         Outcome::DryRun | Outcome::Redeployed => Exit::ActionNeeded,
         Outcome::NothingToDo | Outcome::Ignored => Exit::Ok,
     }

@@ -35,7 +35,7 @@ async fn look(session: &Session, secret: &str) -> Result<String, Error> {
         let text = error.to_string();
         Error::new(text.clone()).allow(denied(&text))
     };
-    match session.aws.describe_secret(secret, None).await {
+    match session.aws.describe_secret("", secret, None).await {
         Ok(Some(_)) => return Ok(secret.to_owned()),
         Ok(None) => {}
         Err(error) if error.kind == ErrorKind::Invalid => {}

@@ -154,12 +154,13 @@ fn kebab(name: &str) -> String {
 }
 
 /// The clients of `src/aws` by their fields, and what their actions begin with.
-const CLIENTS: [(&str, &str); 5] = [
+const CLIENTS: [(&str, &str); 6] = [
     ("ecs", "ecs"),
     ("secrets", "secretsmanager"),
     ("tagging", "tag"),
     ("cloudtrail", "cloudtrail"),
     ("ssm", "ssm"),
+    ("ecr", "ecr"),
 ];
 
 /// What a role needs without any call of `src/aws`: for the log, the destinations, the traces, the

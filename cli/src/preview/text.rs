@@ -187,33 +187,5 @@ pub(crate) fn reason_code(reason: Reason) -> String {
 
 /// What the word means.
 pub(crate) fn reason_text(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotActive => "the service is INACTIVE or DRAINING",
-        Reason::OptedOut => "its tag says to leave it alone",
-        Reason::PinnedVersion => "it names a version id, which never changes",
-        Reason::ImagePullOnly => "it uses the secret only to pull its image",
-        Reason::NothingRunning => "no task runs or should run; the next one reads the new value",
-        Reason::StaleTasks => {
-            "tasks from before the change still run, which no deployment replaces"
-        }
-        Reason::AlreadyFresh => "its tasks started since the change",
-        Reason::Unknown => {
-            "AWS cannot tell, or does not say, if it changed before its tasks started"
-        }
-        Reason::UnsupportedController => {
-            "CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way"
-        }
-        Reason::InactiveTaskDefinition => {
-            "its task definition revision is INACTIVE, so nothing can start from it; deploy another"
-        }
-        Reason::RolledBack => {
-            "a deployment since the change failed; find out why, for example with `doctor`"
-        }
-        Reason::DeploymentInProgress => {
-            "another deployment is under way, which a new one would cut off"
-        }
-        Reason::Stale => "its tasks hold the old value",
-        Reason::NotFound => "the configuration names it, and it does not exist",
-        Reason::LookupFailed => "AWS did not say what it is or uses",
-    }
+    reason.meaning()
 }

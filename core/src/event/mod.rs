@@ -13,6 +13,7 @@ mod ssm;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -86,6 +87,8 @@ pub enum Intent {
         target: Target,
         /// Whether only the plan is wanted.
         dry_run: bool,
+        /// Whether closed change calendars do not hold it back.
+        ignore_freeze: bool,
     },
     /// Every service in scope is to be examined.
     Sweep,
@@ -96,6 +99,18 @@ pub enum Intent {
         /// The id of the deployment, where it was completed.
         completed: Option<String>,
     },
+}
+
+impl Intent {
+    /// When what the event tells of happened at the latest, UTC, where it tells of a change.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Changed(change) => Some(change.reported.not_after),
+            Self::MayHaveChanged(claimed) => claimed.at,
+            _ => None,
+        }
+    }
 }
 
 /// What a request names.
@@ -161,6 +176,7 @@ fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
                 intent: Intent::Request {
                     target,
                     dry_run: action == "plan",
+                    ignore_freeze: request.flag("ignoreFreeze")?,
                 },
             })
         }

@@ -178,14 +178,16 @@ fn a_request_names_its_secret_and_a_plan_changes_nothing() {
         request("redeploy"),
         Intent::Request {
             target: secret(),
-            dry_run: false
+            dry_run: false,
+            ignore_freeze: false,
         }
     );
     assert_eq!(
         request("plan"),
         Intent::Request {
             target: secret(),
-            dry_run: true
+            dry_run: true,
+            ignore_freeze: false,
         }
     );
     assert_eq!(request("sweep"), Intent::Sweep);
@@ -196,6 +198,23 @@ fn a_request_names_its_secret_and_a_plan_changes_nothing() {
     assert_eq!(
         field(&json!({"action": "plan"})),
         ("secret".to_owned(), FieldProblem::Missing)
+    );
+    let ignores_freeze =
+        |flag: Value| json!({"action": "redeploy", "secret": "prod/db", "ignoreFreeze": flag});
+    let request = intent(&ignores_freeze(json!(true)));
+    assert!(matches!(
+        request,
+        Intent::Request {
+            ignore_freeze: true,
+            ..
+        }
+    ));
+    assert_eq!(
+        field(&ignores_freeze(json!("yes"))),
+        (
+            "ignoreFreeze".to_owned(),
+            FieldProblem::MustBe("true or false")
+        )
     );
 }
 
