@@ -164,7 +164,8 @@ def actions_without_scope(aws, function):
     """Gives the role the ECS actions that its policy allows, on everything.
 
     The emulator holds the function to its role, but a call of ECS to the cluster's ARN in place of the service's, and it
-    knows no condition on the cluster. So what it shows is that no action is missing; the scope is for infra/tests.
+    knows no condition on the cluster or on a tag. So what it shows is that no action is missing; the scope, and the denial of
+    what is tagged ignore, are for infra/tests.
     """
     role = aws.lambda_.get_function(FunctionName=function)["Configuration"]["Role"].split("/")[-1]
     name = aws.iam.list_role_policies(RoleName=role)["PolicyNames"][0]
@@ -305,10 +306,9 @@ def check_alarm(aws, planned):
         fail(f"the alarm {planned['alarm_name']} has {differing}")
 
 
-def check_metrics(terraform, aws, output, report):
+def check_metrics(aws, output, report):
     """Each alarm watches a metric that there is, of something that there is."""
-    resources = json.loads(terraform.run("show", "-json").stdout)["values"]["root_module"]["child_modules"][0]["resources"]
-    alarms = [resource["values"] for resource in resources if resource["type"] == "aws_cloudwatch_metric_alarm"]
+    alarms = aws.cloudwatch.describe_alarms()["MetricAlarms"]
     reported = {metric["Name"] for metric in report["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     documented = {
         "RedeployOnRotation": reported,
@@ -323,12 +323,12 @@ def check_metrics(terraform, aws, output, report):
     }
     watched = []
     for alarm in alarms:
-        queries = [metric for query in alarm["metric_query"] for metric in query["metric"]] or [alarm]
-        for metric in queries:
-            [(dimension, value)] = metric["dimensions"].items()
-            if metric["metric_name"] not in documented[metric["namespace"]] or value not in there[dimension]:
-                fail(f"{alarm['alarm_name']} watches {metric['namespace']} {metric['metric_name']} of {value}")
-            watched.append(metric["metric_name"])
+        queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+        for metric in queries or [alarm]:
+            [dimension] = metric["Dimensions"]
+            if metric["MetricName"] not in documented[metric["Namespace"]] or dimension["Value"] not in there[dimension["Name"]]:
+                fail(f"{alarm['AlarmName']} watches {metric['Namespace']} {metric['MetricName']} of {dimension['Value']}")
+            watched.append(metric["MetricName"])
     say(f"{len(alarms)} alarms watch {len(watched)} metrics, {len(reported & set(watched))} of them of the report")
 
 
@@ -488,7 +488,7 @@ def main():
                 check_redrive(aws, output, endpoint)
             check_poison(aws, output)
             check_notification(aws, report)
-            check_metrics(terraform, aws, output, report)
+            check_metrics(aws, output, report)
             check_drift(terraform, aws)
             check_bucket(terraform, aws, output, package)
             say("terraform destroy, without the package")
