@@ -103,6 +103,12 @@ class Terraform:
         return [(c["type"], c["address"], c["change"]) for c in changes]
 
 
+    def planned(self, kind):
+        """What the last plan has of a type of resource, changed or not."""
+        plan = json.loads(self.run("show", "-json", "plan").stdout)
+        return [c["change"]["after"] for c in plan["resource_changes"] if c["type"] == kind]
+
+
 class Aws:
     def __init__(self, endpoint, region=REGION):
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
@@ -306,9 +312,9 @@ def check_alarm(aws, planned):
         fail(f"the alarm {planned['alarm_name']} has {differing}")
 
 
-def check_metrics(aws, output, report):
+def check_metrics(terraform, aws, output, report):
     """Each alarm watches a metric that there is, of something that there is."""
-    alarms = aws.cloudwatch.describe_alarms()["MetricAlarms"]
+    alarms = terraform.planned("aws_cloudwatch_metric_alarm")
     reported = {metric["Name"] for metric in report["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
     documented = {
         "RedeployOnRotation": reported,
@@ -323,12 +329,11 @@ def check_metrics(aws, output, report):
     }
     watched = []
     for alarm in alarms:
-        queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
-        for metric in queries or [alarm]:
-            [dimension] = metric["Dimensions"]
-            if metric["MetricName"] not in documented[metric["Namespace"]] or dimension["Value"] not in there[dimension["Name"]]:
-                fail(f"{alarm['AlarmName']} watches {metric['Namespace']} {metric['MetricName']} of {dimension['Value']}")
-            watched.append(metric["MetricName"])
+        for metric in [metric for query in alarm["metric_query"] for metric in query["metric"]] or [alarm]:
+            [(dimension, value)] = metric["dimensions"].items()
+            if metric["metric_name"] not in documented[metric["namespace"]] or value not in there[dimension]:
+                fail(f"{alarm['alarm_name']} watches {metric['namespace']} {metric['metric_name']} of {value}")
+            watched.append(metric["metric_name"])
     say(f"{len(alarms)} alarms watch {len(watched)} metrics, {len(reported & set(watched))} of them of the report")
 
 
@@ -488,8 +493,8 @@ def main():
                 check_redrive(aws, output, endpoint)
             check_poison(aws, output)
             check_notification(aws, report)
-            check_metrics(aws, output, report)
             check_drift(terraform, aws)
+            check_metrics(terraform, aws, output, report)
             check_bucket(terraform, aws, output, package)
             say("terraform destroy, without the package")
             terraform.environment |= {"TF_VAR_package": str(directory / "gone.zip")}
