@@ -294,7 +294,7 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
 
 /// Whether an order of rollout may have been asked for.
 fn has_order(facts: &Facts, policy: &Policy) -> bool {
-    policy.in_order && (policy.max_in_flight.is_some() || facts.has_first)
+    policy.order.is_some() && (policy.max_in_flight().is_some() || facts.has_first)
 }
 
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a

@@ -175,7 +175,7 @@ pub(crate) fn schedule(
             .collect();
         let is_full = |source: &Source| {
             let under_way = rolling.get(source).copied().unwrap_or_default();
-            policy.max_in_flight.is_some_and(|most| under_way >= most)
+            policy.max_in_flight().is_some_and(|most| under_way >= most)
         };
         if missing.iter().any(is_full) {
             candidate.settle(Reason::MaxInFlight, None, None);
@@ -207,7 +207,7 @@ type Orders<'a> = BTreeMap<&'a Source, Vec<(usize, Related<'a>)>>;
 
 fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
     let mut orders = Orders::new();
-    if !policy.in_order {
+    if policy.order.is_none() {
         return orders;
     }
     for (index, follower) in judged.iter().enumerate() {
@@ -223,7 +223,7 @@ fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
         let mut of = followers.iter().map(|(index, _)| &judged[*index]);
         let mut firsts = of.clone().filter(|follower| follower.workload.is_first());
         of.any(Judged::may_be_candidate)
-            && (policy.max_in_flight.is_some() || firsts.next().is_some())
+            && (policy.max_in_flight().is_some() || firsts.next().is_some())
     });
     orders
 }

@@ -249,10 +249,10 @@ async fn an_event_is_understood_in_every_envelope_and_a_bare_detail_fails() {
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_succeeds_long_after_its_label_moved_costs_no_second_rollout() {
     for (until_tagged, until_done) in [(15, 20), (30, 600)] {
-        for always_cold in [false, true] {
+        for cold in [0.0, 1.0] {
             let (wire, api) = account().await;
             let mut lambda = Lambda::new(wire.clone(), config(&[]));
-            lambda.always_cold = always_cold;
+            lambda.cold = cold;
             let over = Cell::new(false);
             let rotation = async {
                 let version = wire.account().begin_scheduled_rotation("prod/db");
@@ -266,7 +266,7 @@ async fn a_rotation_that_succeeds_long_after_its_label_moved_costs_no_second_rol
                 over.set(true);
             };
             tokio::join!(rotation, lambda.until(|| over.get()));
-            assert_eq!(redeployed(&wire), ["api"], "{until_done} s, {always_cold}");
+            assert_eq!(redeployed(&wire), ["api"], "{until_done} s, {cold}");
             assert!(!wire.account().is_stale(&api));
             let failed = lambda
                 .reports

@@ -3,6 +3,7 @@ use crate::fact::GapKind;
 use crate::facts::{LastChange, Scope};
 use crate::image::{ContainerImage, EcrImage, RevisionImages};
 use crate::plan::{Plan, plan};
+use crate::policy::Order;
 use crate::tag::SecretTag;
 use crate::testing::{
     ACT, DB, MAIL, REVISION, at_start, change, deployment, gap, past, platform, second, service,
@@ -97,7 +98,9 @@ fn rows(rows: &[(&str, Reason)]) -> Vec<(String, Reason)> {
 
 fn at_most(max_in_flight: usize) -> Policy {
     Policy {
-        max_in_flight: Some(max_in_flight),
+        order: Some(Order {
+            max_in_flight: Some(max_in_flight),
+        }),
         ..ACT
     }
 }
@@ -406,7 +409,7 @@ fn whose_revision_failed_is_asked_before_anybody_is_halted_or_goes() {
     for others in [vec![stale("a")], vec![follower("a", "", 1100, Completed)]] {
         let plan = plan_of(&event([others, vec![open.clone()]].concat()), &ACT);
         assert!(plan.ahead);
-        assert_eq!(Vec::from_iter(plan.questions), [revision.clone()]);
+        assert_eq!(plan.questions, [revision.clone()].into());
     }
 }
 
@@ -438,7 +441,7 @@ fn a_deployment_without_a_state_is_done_when_the_history_says_so() {
 }
 
 /// The same facts with a tag on `prod/db`.
-fn tagged(mut facts: Facts, tag: Fact<SecretTag>) -> Facts {
+fn tagged(mut facts: Facts, tag: &Fact<SecretTag>) -> Facts {
     facts
         .changes
         .values_mut()
@@ -448,7 +451,7 @@ fn tagged(mut facts: Facts, tag: Fact<SecretTag>) -> Facts {
 
 #[test]
 fn the_tag_of_the_secret_is_asked_for_only_where_somebody_is_not_fresh() {
-    let open = |workload| tagged(event(vec![workload]), Fact::Unasked);
+    let open = |workload| tagged(event(vec![workload]), &Fact::Unasked);
     let db = source(DB);
     let asked = plan_of(&open(stale("a")), &ACT).questions;
     assert_eq!(Vec::from_iter(asked), [Question::Tag(db)]);
@@ -464,7 +467,7 @@ fn a_secret_that_is_ignored_leaves_its_followers_alone() {
         is_ignored: true,
         is_urgent: false,
     });
-    let mut facts = tagged(event(vec![stale("a")]), ignored);
+    let mut facts = tagged(event(vec![stale("a")]), &ignored);
     for policy in [ACT, ACT.requested(true)] {
         assert_eq!(
             reasons_of(&facts, &policy),
@@ -491,7 +494,7 @@ fn the_calendar_is_asked_only_when_something_would_go() {
     assert_eq!(asked(follower("a", "", 1100, Completed)), BTreeSet::new());
     let facts = event(vec![stale("a"), follower("z", "", 1100, InProgress)]);
     let full = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..frozen()
     };
     assert_eq!(plan_of(&facts, &full).questions, BTreeSet::new());
@@ -520,7 +523,7 @@ fn a_closed_calendar_holds_everything_but_what_is_urgent_or_managed() {
         is_ignored: false,
         is_urgent: true,
     });
-    goes(&tagged(facts.clone(), urgent), &frozen());
+    goes(&tagged(facts.clone(), &urgent), &frozen());
     let mut managed = event(vec![Workload {
         uses: vec![at_start(MANAGED)],
         ..stale("a")
@@ -546,7 +549,7 @@ fn what_a_freeze_holds_takes_no_slot() {
     let mut facts = event(vec![stale("a"), stale("b")]);
     facts.calendar = Fact::Known(Calendar::Closed { until: None });
     let policy = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..frozen()
     };
     assert_eq!(
@@ -639,7 +642,7 @@ fn what_the_image_guard_blocks_takes_no_slot() {
     let mut facts = event(vec![pictured("a", runs("sha256:a")), stale("b")]);
     facts.image_tags = [(EcrImage::parse(IMAGE).unwrap(), Fact::Known(None))].into();
     let policy = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..guard(ImageGuard::Block)
     };
     assert_eq!(
