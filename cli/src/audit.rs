@@ -1,85 +1,121 @@
 //! `audit`: what is on an older value of something that it reads.
 
-use std::collections::BTreeMap;
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use redeploy_core::change::Change;
+use redeploy_core::change::{Change, fresh_from};
+use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
 use redeploy_core::facts::Facts;
-use redeploy_core::plan::{Plan, plan};
+use redeploy_core::plan::{Plan, Question, plan};
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::Reason;
-use redeploy_core::workload::{Task, Workload};
+use redeploy_core::workload::Workload;
+use redeploy_on_rotation::clock::Clock;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::args::{self, Audit, Format};
+use crate::args::{Audit, Format};
 use crate::connection::open;
+use crate::names::{check, is_called};
+use crate::operator::Session;
 use crate::output::{
-    Error, Exit, Status, display_name, kebab, print, print_json, print_table, status_cell, table,
+    Error, Exit, Status, column, display_name, kebab, print, print_json, print_table, status_cell,
+    table,
 };
 use crate::preview::{Examined, SWEEP, preview, print_reasons, reason_code, to_seconds};
 
 /// The JSON form.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<'a> {
     /// How many services and tasks are in each state, each once by its worst.
     stale: usize,
+    rolling: usize,
     unknown: usize,
     current: usize,
     exempt: usize,
+    /// What is in use, the worst first.
     pub(crate) secrets: Vec<Used>,
     /// What could not be examined.
     unexamined: Vec<Unexamined<'a>>,
+    /// What was not understood, in sentences.
     warnings: Vec<&'a str>,
 }
 
 /// A secret or parameter in use.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Used {
+    /// Its ARN.
     pub(crate) secret: String,
+    /// The label that is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<String>,
+    /// The version that carries it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
-    /// The latest moment at which it can have changed last.
+    /// The latest moment at which it can have changed last, UTC.
+    #[schemars(with = "String")]
     pub(crate) changed_at: Timestamp,
-    /// The earliest, where the moment is not known and that matters.
+    /// The earliest, where the moment is not known and that matters, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     changed_not_before: Option<Timestamp>,
     pub(crate) users: Vec<User>,
 }
 
 /// A service that uses it, or a task outside services.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct User {
+    /// Its ARN.
     pub(crate) name: Arc<str>,
     pub(crate) state: State,
     pub(crate) reason: Reason,
+    /// How many of its tasks run.
     running: i32,
-    /// When the tasks that count were started, at the earliest.
+    /// Those of them that hold an older value.
     #[serde(skip_serializing_if = "Option::is_none")]
+    old_tasks: Option<OldTasks>,
+    /// When its newest deployment was created, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     deployed_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+/// Tasks that hold an older value.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OldTasks {
+    count: usize,
+    /// When the oldest of them, or its deployment, was created, UTC.
+    #[schemars(with = "String")]
+    since: Timestamp,
+    /// The deployments that they are of, or who started them.
+    started_by: BTreeSet<String>,
+}
+
+/// A service or cluster that could not be examined.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Unexamined<'a> {
     name: &'a str,
     problem: Reason,
+    /// In a sentence.
     error: &'a str,
+    /// What it was to be examined for.
     secrets: &'a [Arc<str>],
 }
 
 /// How something stands to the value, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
     /// On an older value.
     Stale,
+    /// Deployed since the change, and tasks from before it still run.
+    Rolling,
     /// AWS cannot tell.
     Unknown,
     /// On the current value.
@@ -112,33 +148,85 @@ impl State {
     fn status(self) -> Status {
         match self {
             Self::Stale => Status::Bad,
-            Self::Unknown => Status::Busy,
+            Self::Rolling | Self::Unknown => Status::Busy,
             Self::Current => Status::Good,
             Self::Exempt => Status::Quiet,
         }
     }
+
+    /// Whether tasks hold an older value.
+    fn is_old(self) -> bool {
+        self <= Self::Rolling
+    }
 }
 
-pub(crate) async fn run(audit: &Audit, global: &args::Global) -> Result<Exit, Error> {
-    let (session, config) = open(global).await?;
-    let preview = preview(&session, &config, SWEEP).await?;
+pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
+    audit.output.format.write_global();
+    let (session, config) = open(&audit.scope).await?;
+    let mut preview = preview(&session, &config, SWEEP).await?;
     preview.say_errors();
-    let Some(examined) = preview.examined.first() else {
+    let clock = preview.clock;
+    let Some(examined) = preview.examined.first_mut() else {
         return Ok(Exit::Ok);
     };
-    let now = preview.clock.now();
-    let document = examine(examined, &Policy::new(&config, false), now);
+    check(&examined.facts, &audit.names)?;
+    ask_for_tasks(&session, &config, &mut examined.facts, &clock).await;
+    let now = clock.now();
+    let mut document = examine(examined, &Policy::new(&config, false), now);
+    if !audit.names.is_empty() {
+        document.keep(|secret, name| {
+            let mut names = audit.names.iter();
+            names.any(|wanted| is_called(secret, wanted) || is_called(name, wanted))
+        });
+    }
+    if let Some(age) = audit.older_than {
+        document.leave_out_younger(age, now);
+    }
+    document.count();
     match audit.output.format {
         Format::Json => print_json(&document)?,
-        Format::Text => document.print(now)?,
+        Format::Text | Format::Markdown => document.print(now)?,
     }
     Ok(if preview.report.failure.is_some() {
         Exit::Error
-    } else if document.stale > 0 {
+    } else if document.stale + document.rolling > 0 {
         Exit::ActionNeeded
     } else {
         Exit::Ok
     })
+}
+
+/// Asks which tasks run where a rollout is under way, or left tasks of before, and when what they
+/// read was stored: the tasks decide.
+pub(crate) async fn ask_for_tasks(
+    session: &Session,
+    config: &Config,
+    facts: &mut Facts,
+    clock: &Clock,
+) {
+    let is_open = |workload: &Workload| {
+        let mut others = workload.deployments.iter().filter(|d| !d.primary);
+        !workload.followed().is_empty() && others.any(|other| other.running > 0)
+    };
+    let open = facts
+        .workloads
+        .values()
+        .filter(|workload| is_open(workload));
+    let unasked = open.filter(|workload| workload.tasks.is_unasked());
+    let mut questions: BTreeSet<_> = unasked.map(|w| Question::Tasks(w.arn.clone())).collect();
+    if facts.workloads.values().any(is_open) {
+        let sources = facts.changes.values().filter(|change| {
+            change.stored.is_unasked()
+                && !change.moved().is_exact()
+                && change.source.label().is_some()
+                && facts.about(&change.source).workloads.values().any(is_open)
+        });
+        questions.extend(sources.map(|change| Question::VersionStored(change.source.clone())));
+    }
+    let answers = session.aws.answer(config, facts, questions, || clock.now());
+    for answer in answers.await {
+        facts.learn(answer, clock.now());
+    }
 }
 
 /// Holds everything that is used against everything that uses it, by the function's own decisions.
@@ -172,24 +260,18 @@ pub(crate) fn examine<'a>(
         })
     });
     let unexamined: Vec<_> = unexamined.collect();
-    let users = secrets.iter().flat_map(|secret| &secret.users);
-    let known = users.map(|user| (&*user.name, user.state));
-    let unknown = unexamined.iter().map(|one| (one.name, State::Unknown));
-    let mut worst = BTreeMap::new();
-    for (name, state) in known.chain(unknown) {
-        let known = worst.entry(name).or_insert(state);
-        *known = state.min(*known);
-    }
-    let count = |state| worst.values().filter(|known| **known == state).count();
-    Document {
-        stale: count(State::Stale),
-        unknown: count(State::Unknown),
-        current: count(State::Current),
-        exempt: count(State::Exempt),
+    let mut document = Document {
+        stale: 0,
+        rolling: 0,
+        unknown: 0,
+        current: 0,
+        exempt: 0,
         warnings: facts.warnings.iter().map(String::as_str).collect(),
         unexamined,
         secrets,
-    }
+    };
+    document.count();
+    document
 }
 
 /// Decides as if this change were the only one.
@@ -198,7 +280,7 @@ fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestam
     let decisions = plan(&alone, policy, now).decisions.into_iter();
     let users = decisions.map(|decision| {
         let workload = alone.workloads.get(&decision.workload);
-        User::new(decision, workload)
+        User::new(decision, workload, change)
     });
     let mut users: Vec<_> = users.collect();
     users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
@@ -215,28 +297,52 @@ fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestam
 }
 
 impl User {
-    fn new(decision: Decision, workload: Option<&Workload>) -> Self {
-        let lingering = workload.filter(|_| decision.reason == Reason::StaleTasks);
-        let deployed_at = lingering.and_then(oldest_lingering_task).or_else(|| {
-            let primary = workload.and_then(Workload::primary);
-            primary.map(|primary| primary.created_at)
-        });
+    fn new(decision: Decision, workload: Option<&Workload>, change: &Change) -> Self {
+        let mut state = State::from(decision.reason);
+        let mut old_tasks = None;
+        if state <= State::Current {
+            old_tasks = workload.and_then(|workload| OldTasks::of(workload, change));
+        }
+        if state == State::Current && old_tasks.is_some() {
+            state = State::Rolling;
+        }
+        let primary = workload.and_then(Workload::primary);
         Self {
+            state,
             name: decision.workload,
-            state: decision.reason.into(),
             reason: decision.reason,
             running: workload.map_or(0, |workload| workload.running),
-            deployed_at,
+            old_tasks: old_tasks.filter(|_| state.is_old()),
+            deployed_at: primary.map(|primary| primary.created_at),
         }
     }
 }
 
-/// When the oldest task was created that is not of the PRIMARY deployment.
-fn oldest_lingering_task(workload: &Workload) -> Option<Timestamp> {
-    let primary = workload.primary().map(|primary| primary.id.as_str());
-    let tasks = workload.tasks.known().into_iter().flatten();
-    let lingering = tasks.filter(|task| Some(task.started_by.as_str()) != primary);
-    lingering.map(|Task { created_at, .. }| *created_at).min()
+impl OldTasks {
+    /// The tasks that certainly started before a change: by themselves where they were asked about,
+    /// else by their deployments.
+    fn of(workload: &Workload, change: &Change) -> Option<Self> {
+        let fresh_from = fresh_from(change.moved().not_before);
+        let by_task = workload.tasks.known().map(|tasks| {
+            let tasks = tasks.iter();
+            let tasks = tasks.map(|task| (task.created_at, &*task.started_by, 1));
+            tasks.collect::<Vec<_>>()
+        });
+        let tasks = by_task.unwrap_or_else(|| {
+            let live = workload.deployments.iter();
+            let live = live.map(|d| (d.created_at, &*d.id, d.running.try_into().unwrap_or(0)));
+            live.collect()
+        });
+        let is_old = |(created_at, _, count): &(Timestamp, &str, usize)| {
+            *created_at < fresh_from && *count > 0
+        };
+        let old: Vec<_> = tasks.into_iter().filter(is_old).collect();
+        Some(Self {
+            count: old.iter().map(|(.., count)| count).sum(),
+            since: old.iter().map(|(created_at, ..)| *created_at).min()?,
+            started_by: old.iter().map(|(_, by, _)| (*by).to_owned()).collect(),
+        })
+    }
 }
 
 impl Used {
@@ -246,11 +352,63 @@ impl Used {
 }
 
 impl Document<'_> {
+    /// Keeps what a secret or one of its users is about.
+    fn keep(&mut self, is_wanted: impl Fn(&str, &str) -> bool) {
+        for Used { secret, users, .. } in &mut self.secrets {
+            users.retain(|user| is_wanted(secret, &user.name));
+        }
+        self.secrets.retain(|secret| !secret.users.is_empty());
+        self.unexamined.retain(|one| {
+            let mut secrets = one.secrets.iter();
+            is_wanted("", one.name) || secrets.any(|secret| is_wanted(secret, ""))
+        });
+    }
+
+    /// Leaves out what holds an older value for a shorter time than this.
+    fn leave_out_younger(&mut self, age: SignedDuration, now: Timestamp) {
+        for Used {
+            changed_at, users, ..
+        } in &mut self.secrets
+        {
+            let is_young = now.duration_since(*changed_at) < age;
+            users.retain(|user| !(is_young && user.state.is_old()));
+        }
+    }
+
+    /// Counts each service and task once, by its worst state.
+    fn count(&mut self) {
+        let users = self.secrets.iter().flat_map(|secret| &secret.users);
+        let known = users.map(|user| (&*user.name, user.state));
+        let unknown = self.unexamined.iter().map(|one| (one.name, State::Unknown));
+        let mut worst = BTreeMap::new();
+        for (name, state) in known.chain(unknown) {
+            let known = worst.entry(name).or_insert(state);
+            *known = state.min(*known);
+        }
+        let count = |state| worst.values().filter(|known| **known == state).count();
+        let counts = [
+            State::Stale,
+            State::Rolling,
+            State::Unknown,
+            State::Current,
+            State::Exempt,
+        ]
+        .map(count);
+        [
+            self.stale,
+            self.rolling,
+            self.unknown,
+            self.current,
+            self.exempt,
+        ] = counts;
+    }
+
     fn print(&self, now: Timestamp) -> Result<(), Error> {
         let mut rows = table([
-            "SECRET",
+            column::SECRET,
             "LAST CHANGED",
             "STALE",
+            "ROLLING",
             "UNKNOWN",
             "CURRENT",
             "EXEMPT",
@@ -264,6 +422,7 @@ impl Document<'_> {
                 secret.name().into(),
                 to_seconds(secret.changed_at).into(),
                 count(State::Stale),
+                count(State::Rolling),
                 count(State::Unknown),
                 count(State::Current),
                 secret.count(State::Exempt).to_string().into(),
@@ -275,31 +434,36 @@ impl Document<'_> {
         }
         let mut rows = table([
             "STATE",
-            "SERVICE OR TASK",
-            "SECRET",
+            column::SERVICE,
+            column::SECRET,
             "FOR",
-            "REASON",
-            "TASKS",
-            "DEPLOYED",
+            column::REASON,
+            "OLD TASKS",
+            "SINCE",
+            "STARTED BY",
         ]);
         let mut reasons = Vec::new();
-        for secret in &self.secrets {
-            for user in secret
-                .users
-                .iter()
-                .filter(|user| user.state <= State::Unknown)
-            {
-                reasons.push(user.reason);
-                rows.add_row([
-                    status_cell(&kebab(&user.state), user.state.status()),
-                    display_name(&user.name).into(),
-                    secret.name().into(),
-                    age(now.duration_since(secret.changed_at)).into(),
-                    reason_code(user.reason).into(),
-                    user.running.to_string().into(),
-                    user.deployed_at.map(to_seconds).unwrap_or_default().into(),
-                ]);
-            }
+        let users = self.secrets.iter().flat_map(|secret| {
+            let users = secret.users.iter();
+            users.map(move |user| (secret, user))
+        });
+        for (secret, user) in users.filter(|(_, user)| user.state <= State::Unknown) {
+            reasons.push(user.reason);
+            let old = user.old_tasks.as_ref();
+            let count = old.map(|old| format!("{} of {}", old.count, user.running));
+            let started_by = old.map(|old| Vec::from_iter(old.started_by.clone()).join(", "));
+            rows.add_row([
+                status_cell(&kebab(&user.state), user.state.status()),
+                display_name(&user.name).into(),
+                secret.name().into(),
+                age(now.duration_since(secret.changed_at)).into(),
+                reason_code(user.reason).into(),
+                count.unwrap_or_default().into(),
+                old.map(|old| to_seconds(old.since))
+                    .unwrap_or_default()
+                    .into(),
+                started_by.unwrap_or_default().into(),
+            ]);
         }
         if rows.row_count() > 0 {
             print_table(rows)?;
@@ -312,6 +476,7 @@ impl Document<'_> {
     fn summary(&self) -> String {
         let Self {
             stale,
+            rolling,
             unknown,
             current,
             exempt,
@@ -323,7 +488,7 @@ impl Document<'_> {
         }
         format!(
             "{secrets} secrets and parameters in use; services and tasks: \
-             {stale} stale, {unknown} unknown, {current} current, {exempt} exempt"
+             {stale} stale, {rolling} rolling, {unknown} unknown, {current} current, {exempt} exempt"
         )
     }
 }

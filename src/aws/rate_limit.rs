@@ -38,9 +38,12 @@ pub enum ApiBucket {
     Parameters,
     /// The limits of IAM are not documented; this is what a person may wait for.
     Iam,
+    /// `FilterLogEvents`
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>).
+    Logs,
 }
 
-const API_BUCKETS: usize = ApiBucket::Iam as usize + 1;
+const API_BUCKETS: usize = ApiBucket::Logs as usize + 1;
 
 impl ApiBucket {
     /// Calls at once, and calls per second after that.
@@ -59,6 +62,7 @@ impl ApiBucket {
             // The lowest documented rate of any parameter operation's default.
             Self::Parameters => (3.0, 3.0),
             Self::Iam => (20.0, 10.0),
+            Self::Logs => (5.0, 5.0),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{config, invoke};
 use crate::simulation::account::FakeAws;
+use crate::simulation::patterns;
 use crate::simulation::wire::Wire;
 
 fn sample(name: &str) -> Value {
@@ -35,6 +36,31 @@ fn every_sample_of_an_event_is_one_to_others_too() {
             serde_json::from_value::<EventBridgeEvent<Value>>(payload).unwrap();
         }
     });
+}
+
+#[test]
+fn every_sample_gets_through_the_rules_that_its_table_names() {
+    let table = format!("{}/events/README.md", env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(table).unwrap();
+    let mut samples = 0;
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        let mut payload = sample(cells[1].trim_end_matches(".json"));
+        // Every event on a bus has a source; one sample was published without.
+        if payload.get("detail-type").is_some() && payload.get("source").is_none() {
+            payload["source"] = json!("aws.secretsmanager");
+        }
+        let mut rules = patterns::rules(&payload).join(", ");
+        if rules.is_empty() {
+            rules = "-".to_owned();
+        }
+        assert_eq!(rules, cells[4], "{}", cells[1]);
+        samples += 1;
+    }
+    assert!(samples > 30, "{samples}");
 }
 
 /// Puts a value at a path such as `detail.labelUpdated`, or takes it out.

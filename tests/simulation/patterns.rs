@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-static SHIPPED: LazyLock<Vec<Value>> = LazyLock::new(|| {
+/// By name.
+static SHIPPED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     let mut found: Vec<_> =
         std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/infra/patterns"))
             .unwrap()
@@ -18,16 +19,26 @@ static SHIPPED: LazyLock<Vec<Value>> = LazyLock::new(|| {
     found.sort();
     found
         .iter()
-        .map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(path).unwrap();
+            (name, serde_json::from_str(&text).unwrap())
+        })
         .collect()
 });
 
-/// How many of the shipped rules an event matches: each brings it once.
-pub(crate) fn matching(event: &Value) -> usize {
+/// The shipped rules that an event matches.
+pub(crate) fn rules(event: &Value) -> Vec<&'static str> {
     SHIPPED
         .iter()
-        .filter(|pattern| matches(pattern, Some(event)))
-        .count()
+        .filter(|(_, pattern)| matches(pattern, Some(event)))
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+/// How many of the shipped rules an event matches: each brings it once.
+pub(crate) fn matching(event: &Value) -> usize {
+    rules(event).len()
 }
 
 /// Whether an event, or what stands at a field of it, matches a pattern.
