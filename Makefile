@@ -4,10 +4,10 @@ VENV := .venv/installed
 PACKAGE := target/lambda/bootstrap/bootstrap.zip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help fmt lint doc test unit soak emulator fuzz mutants bench demo dist package tf e2e deny ci clean .venv
+.PHONY: help fmt lint doc test unit soak emulator fuzz mutants bench demo dist package release-artifacts tf e2e workflows deny ci clean .venv
 
 help:  ## Lists the targets.
-	@sed -n 's/^\([a-z0-9.]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1|/p' Makefile | sed 's/^\.venv/.venv/' | while IFS='|' read -r target text; do printf '%-17s %s\n' "$$target" "$$text"; done
 
 fmt:  ## Formats the code.
 	cargo fmt
@@ -41,28 +41,35 @@ mutants:  ## Plants bugs in the core, and names those that no unit test notices.
 	.ci/mutants
 
 bench: package  ## Measures start, memory, size and storms, and prints a table.
-	cargo build --locked --release --package redeploy-on-rotation-bare
+	.ci/build --package redeploy-on-rotation-bare
 	python3 benches/bench.py target/release/bootstrap target/release/bare $(PACKAGE)
 
 demo: $(VENV)  ## Shows a rotation from end to end on an emulator.
 	cargo build --locked --profile demo --bin bootstrap
-	python3 -m zipfile -c target/demo/bootstrap.zip target/demo/bootstrap
+	python3 .ci/zip.py target/demo/bootstrap target/demo/bootstrap.zip
 	.venv/bin/python demo/demo.py target/demo/bootstrap.zip
 
 dist:  ## Builds the command line, its completions and its man pages into target/dist.
-	cargo build --locked --release --package redeploy-on-rotation-cli
+	.ci/build --package redeploy-on-rotation-cli
 	target/release/redeploy-on-rotation dist target/dist
 	cp target/release/redeploy-on-rotation target/dist/
 
 package:  ## Builds the zip for Lambda, for this machine's architecture.
-	cargo build --locked --release --bin bootstrap
+	.ci/build --bin bootstrap
 	.ci/package target/release/bootstrap $(PACKAGE)
+
+release-artifacts:  ## Makes what a release has for this machine, into target/artifacts.
+	.ci/release-artifacts
 
 tf: $(VENV)  ## Checks the Terraform module: format, validity, tests, security.
 	.ci/terraform
 
 e2e: package $(VENV)  ## Applies the Terraform module to an emulator, and rotates a secret through it.
 	.venv/bin/python infra/e2e/e2e.py $(PACKAGE)
+
+workflows: $(VENV)  ## Checks the workflows, and what a release is packed with.
+	.ci/workflows
+	.ci/release-test
 
 deny:  ## Checks the dependencies' licences and sources.
 	.ci/deny

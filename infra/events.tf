@@ -1,12 +1,36 @@
 locals {
   default_bus_arn = "arn:${local.partition}:events:${local.region}:${local.account_id}:event-bus/default"
 
+  # A calendar that opens lets go what it held.
+  triggers = setunion(var.triggers, length(var.rollout.calendars) > 0 ? ["calendar-state-change"] : [])
+
+  # Whoever may put events on the bus may send those of any account. Secrets of other accounts are let in where they are named.
+  value_accounts = sort(distinct(concat([local.account_id], local.secret_accounts)))
+  about_values   = ["secret-label-updated", "rotation-succeeded", "rotate-secret", "value-changed", "rotation-failed", "parameter-change"]
+
+  # The function applies the patterns of rollout.secrets itself. Where an event has the name in one place, they also decide
+  # whether it is invoked. A pattern of EventBridge cannot say "this but not that" of one field; the function can.
+  named_in_event = ["secret-label-updated", "parameter-change"]
+  included       = [for pattern in var.rollout.secrets : { wildcard = pattern } if !startswith(pattern, "!")]
+  excluded       = [for pattern in var.rollout.secrets : trimprefix(pattern, "!") if startswith(pattern, "!")]
+  patterns       = { for trigger in local.triggers : trigger => jsondecode(file("${path.module}/patterns/${trigger}.json")) }
+  # Certificates of Service Connect, which ECS hands to the tasks itself, stay out unless they are named.
+  name_matchers = jsonencode(concat(
+    [{ exists = false }],
+    local.included,
+    length(local.included) > 0 ? [] : [{ anything-but = { wildcard = sort(concat(["ecs-sc!*"], local.excluded)) } }],
+  ))
+
   # What invokes the function: an event that matches a pattern, or a schedule.
   rules = merge(
-    { for trigger in var.triggers : trigger => {
+    { for trigger, pattern in local.patterns : trigger => {
       description = "Invokes ${var.name}: ${trigger}."
-      pattern     = jsonencode(jsondecode(file("${path.module}/patterns/${trigger}.json")))
-      schedule    = null
+      pattern = jsonencode(merge(
+        pattern,
+        { for key, accounts in { account = contains(local.about_values, trigger) ? local.value_accounts : [local.account_id] } : key => accounts if !contains(accounts, "*") },
+        { for key, detail in { detail = pattern.detail } : key => merge(detail, { name = jsondecode(local.name_matchers) }) if contains(local.named_in_event, trigger) && length(var.rollout.secrets) > 0 },
+      ))
+      schedule = null
     } },
     { for schedule in compact([var.sweep_schedule]) : "sweep" => {
       description = "Invokes ${var.name} to look at everything."
@@ -14,8 +38,6 @@ locals {
       schedule    = schedule
     } },
   )
-
-  rule_arns = concat(values(aws_cloudwatch_event_rule.this)[*].arn, values(aws_cloudwatch_event_rule.notification)[*].arn)
 }
 
 # All on the default bus: that is where AWS services send their events.
@@ -26,6 +48,7 @@ resource "aws_cloudwatch_event_rule" "this" {
   description         = each.value.description
   event_pattern       = each.value.pattern
   schedule_expression = each.value.schedule
+  tags                = var.tags
 }
 
 resource "aws_cloudwatch_event_target" "this" {
@@ -37,7 +60,7 @@ resource "aws_cloudwatch_event_target" "this" {
   # This is about handing the event over; what becomes of it then is for the function's own retries.
   retry_policy {
     maximum_retry_attempts       = 185
-    maximum_event_age_in_seconds = 21600
+    maximum_event_age_in_seconds = 86400
   }
 
   dead_letter_config {

@@ -1,11 +1,11 @@
 terraform {
-  # 1.9: validations that look at several variables.
-  required_version = ">= 1.9"
+  # What was tested, and what follows from Terraform's promise of compatibility within 1.x: see README.md.
+  required_version = ">= 1.11, < 2.0"
 
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100"
+      version = ">= 5.100, < 6.0"
     }
   }
 }

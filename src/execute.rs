@@ -1,7 +1,6 @@
 //! Carrying decisions out: one new deployment for each stale service, and a line of the report for
 //! every service.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,10 +50,9 @@ pub(crate) async fn execute(
 ) -> Vec<ServiceReport> {
     let is_redeploy = |decision: &Decision| decision.action() == Action::Redeploy;
     let (mut stale, others): (Vec<_>, Vec<_>) = plan.decisions.into_iter().partition(is_redeploy);
-    stale.sort_by_cached_key(|decision| {
-        let sources = Reverse(decision.sources.len());
-        (sources, decision.at, decision.workload.clone())
-    });
+    stale.sort_by_cached_key(Decision::turn);
+    // The plan has kept the order, by facts of all who follow the same.
+    let policy = &policy.clone().without_order();
     let executor = Executor {
         aws,
         config,

@@ -25,8 +25,14 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 /// Handles one trigger. A dry run decides and carries nothing out.
 pub async fn run(aws: &Aws, config: &Config, trigger: Trigger, clock: &Clock) -> Report {
     let kind = trigger.kind;
-    let is_plan = matches!(trigger.intent, Intent::Request { dry_run: true, .. });
-    let policy = Policy::new(config, !config.dry_run && !is_plan);
+    let policy = match trigger.intent {
+        Intent::Request {
+            dry_run,
+            ignore_freeze,
+            ..
+        } => Policy::new(config, !config.dry_run && !dry_run).requested(ignore_freeze),
+        _ => Policy::new(config, !config.dry_run),
+    };
     let mut facts = match first_facts(trigger, clock) {
         Ok(facts) => facts,
         Err(report) => return *report,
@@ -42,6 +48,7 @@ pub async fn run(aws: &Aws, config: &Config, trigger: Trigger, clock: &Clock) ->
         .into_iter()
         .cloned()
         .collect::<Vec<_>>();
+    facts.warnings.extend(plan.warnings.iter().cloned());
     let warnings = Vec::from_iter(std::mem::take(&mut facts.warnings));
     let services = if policy.acts {
         execute(aws, config, &policy, &facts, plan, clock).await
@@ -52,7 +59,12 @@ pub async fn run(aws: &Aws, config: &Config, trigger: Trigger, clock: &Clock) ->
             .collect()
     };
     let changes: Vec<_> = changes.iter().collect();
-    Report::of_services(kind, &changes, services, warnings)
+    let report = Report::of_services(kind, &changes, services, warnings);
+    if facts.scope != Scope::Everything {
+        return report;
+    }
+    let known = aws.remember_failures(report.failures());
+    report.with_known(&known)
 }
 
 /// Asks until everything is decided and has settled. What is asked only when a service's turn comes
@@ -85,7 +97,8 @@ pub(crate) async fn ask(
 ) -> Result<Plan, OutOfTime> {
     loop {
         let mut plan = plan(facts, policy, clock.now());
-        plan.questions.retain(&asks);
+        plan.questions
+            .retain(|question| plan.ahead || asks(question));
         if !plan.questions.is_empty() {
             let questions = plan.questions;
             let answers = aws.answer(config, facts, questions, || clock.now());
@@ -105,16 +118,16 @@ pub(crate) async fn ask(
 pub async fn redeploy(
     aws: &Aws,
     config: &Config,
+    policy: &Policy,
     facts: &Facts,
     decision: Decision,
     clock: &Clock,
 ) -> ServiceReport {
-    let policy = Policy::new(config, true);
     let plan = Plan {
         decisions: vec![decision.clone()],
         ..Plan::default()
     };
-    let reports = execute(aws, config, &policy, facts, plan, clock).await;
+    let reports = execute(aws, config, policy, facts, plan, clock).await;
     let report = reports.into_iter().next();
     report.unwrap_or_else(|| decision.into())
 }

@@ -144,6 +144,9 @@ pub(crate) struct Redeploy {
     /// How many rollouts may be under way at once
     #[arg(long, value_name = "N", default_value_t = 5, requires = "wait", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_in_flight: u16,
+    /// Redeploy although a change calendar is closed
+    #[arg(long)]
+    pub(crate) ignore_freeze: bool,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,

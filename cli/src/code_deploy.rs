@@ -1,9 +1,9 @@
 //! How a person redeploys a service that only AWS `CodeDeploy` may deploy.
 
-use redeploy_core::workload::{Controller, Workload};
-use redeploy_on_rotation::aws::{ApiBucket, AwsError, denied};
+use redeploy_core::workload::Controller;
+use redeploy_on_rotation::aws::denied;
 
-use crate::operator::Session;
+use crate::operator::{Session, primary_task_set};
 use crate::output::{Error, display_name, print};
 use crate::preview::Preview;
 
@@ -17,10 +17,12 @@ pub(crate) async fn print_commands(session: &Session, preview: &Preview) -> Resu
     let workloads = services.filter_map(|service| preview.workload(service));
     for workload in workloads.filter(|w| w.controller() == Some(Controller::CodeDeploy)) {
         let name = display_name(&workload.arn);
-        let running = primary_task_set(session, workload).await.map_err(|error| {
-            let text = error.to_string();
-            Error::new(text.clone()).allow(denied(&text))
-        })?;
+        let running = primary_task_set(&session.aws, workload)
+            .await
+            .map_err(|error| {
+                let text = error.to_string();
+                Error::new(text.clone()).allow(denied(&text))
+            })?;
         let Some((deployment, revision)) = running else {
             continue;
         };
@@ -36,23 +38,4 @@ pub(crate) async fn print_commands(session: &Session, preview: &Preview) -> Resu
         ))?;
     }
     Ok(())
-}
-
-/// The `CodeDeploy` deployment and the task definition of the PRIMARY task set; `None` for the first
-/// one of a service, which `CodeDeploy` did not make.
-async fn primary_task_set(
-    session: &Session,
-    workload: &Workload,
-) -> Result<Option<(String, String)>, AwsError> {
-    let aws = &session.aws;
-    let call = aws.ecs.describe_services().cluster(&*workload.cluster);
-    let call = call.services(&*workload.arn);
-    let call = async || call.clone().send().await;
-    let answer = aws.read(ApiBucket::ServiceRead, "ecs:DescribeServices", call);
-    let services = answer.await?.services.unwrap_or_default();
-    let mut sets = services
-        .into_iter()
-        .flat_map(|service| service.task_sets.unwrap_or_default());
-    let primary = sets.find(|set| set.status() == Some("PRIMARY"));
-    Ok(primary.and_then(|set| Some((set.external_id?, set.task_definition?))))
 }

@@ -109,7 +109,9 @@ fn effect(intent: Intent) -> (Effect, String) {
         } => (Effect::Ignore, format!("{reason}; reported as a warning")),
         Intent::Changed(change) => (Effect::Follow, follow(&change)),
         Intent::MayHaveChanged(claim) => (Effect::Ask, ask(&claim)),
-        Intent::Request { target, dry_run } => request(&target, dry_run),
+        Intent::Request {
+            target, dry_run, ..
+        } => request(&target, dry_run),
         Intent::Sweep => (
             Effect::Examine,
             "examine every service in scope, and redeploy what is stale".to_owned(),

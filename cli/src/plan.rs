@@ -90,6 +90,8 @@ pub(crate) fn request(target: Target) -> Trigger {
     let intent = Intent::Request {
         target,
         dry_run: true,
+        // The calendars are left out of the configuration where that is wanted.
+        ignore_freeze: false,
     };
     Trigger {
         kind: TriggerKind::Request,
@@ -100,7 +102,7 @@ pub(crate) fn request(target: Target) -> Trigger {
 /// How to end after a plan; with 2 where something would be redeployed, if that is asked for.
 pub(crate) fn exit(preview: &Preview, asks: bool) -> Exit {
     match preview.report.outcome {
-        Outcome::Failed => Exit::Error,
+        Outcome::Failed | Outcome::StillFailing => Exit::Error,
         Outcome::DryRun | Outcome::Redeployed if asks => Exit::ActionNeeded,
         _ => Exit::Ok,
     }

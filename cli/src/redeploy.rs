@@ -26,7 +26,10 @@ use crate::secrets;
 pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
     let format = redeploy.output.format;
     format.write_global();
-    let (session, config) = open(&redeploy.scope).await?;
+    let (session, mut config) = open(&redeploy.scope).await?;
+    if redeploy.ignore_freeze {
+        config.calendars.clear();
+    }
     let mut changed_at = None;
     let preview = if let Some(secret) = &redeploy.secret {
         let secret = secrets::resolve(&session, secret).await?;
@@ -59,8 +62,12 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
             exit => exit,
         });
     }
-    if !redeploy.yes && (planned > 0 || has(ServiceAction::Waiting)) {
-        confirm(planned, preview.already_fresh(changed_at), &session)?;
+    // Followed, what waits is begun as soon as nothing is in its way.
+    let services = preview.report.services.iter();
+    let waiting = services.filter(|s| redeploy.wait && s.action == ServiceAction::Waiting);
+    let to_begin = planned + waiting.count();
+    if !redeploy.yes && to_begin > 0 {
+        confirm(to_begin, preview.already_fresh(changed_at), &session)?;
     }
     let run = Run {
         session: &session,
@@ -136,8 +143,9 @@ async fn of_service(
     let trigger = planning::request(Target::Service(name.to_owned()));
     let kind = trigger.kind;
     let examined = preview::examine(session, config, trigger, clock).await;
-    let Examined { facts, plan } = examined.map_err(|report| preview::explain(&report))?;
-    match plan.end {
+    let examined = examined.map_err(|report| preview::explain(&report))?;
+    let Examined { facts, plan, .. } = &examined;
+    match &plan.end {
         None => {}
         Some(End::NoService) if facts.service.known() == Some(&Existence::OutOfScope) => {
             let hint = "--cluster or --function, or the REDEPLOY_* variables, say where to look";
@@ -150,7 +158,7 @@ async fn of_service(
                 session.region
             )));
         }
-        Some(end) => return Err(preview::explain(&run::ended(kind, config, end))),
+        Some(end) => return Err(preview::explain(&run::ended(kind, config, end.clone()))),
     }
     let left = facts.workloads.values().find_map(reason_to_leave);
     match left.filter(|_| plan.decisions.is_empty()) {
@@ -163,7 +171,7 @@ async fn of_service(
         }
         None => {}
     }
-    Ok(Examined { facts, plan })
+    Ok(examined)
 }
 
 /// Why nothing is asked about what a service reads.

@@ -42,7 +42,7 @@ async fn look(session: &Session, secret: &str) -> Result<Named, Error> {
             changed_at: None,
         });
     }
-    match session.aws.describe_secret(secret, None).await {
+    match session.aws.describe_secret("", secret, None).await {
         Ok(Some(found)) => {
             return Ok(Named {
                 id: secret.to_owned(),
@@ -74,7 +74,7 @@ async fn unknown(session: &Session, secret: &str) -> Error {
         "there is no secret or parameter {secret:?} in {place}"
     ));
     if let Some(name) = secret.strip_prefix('/')
-        && let Ok(Some(_)) = session.aws.describe_secret(name, None).await
+        && let Ok(Some(_)) = session.aws.describe_secret("", name, None).await
     {
         return error.hint(format!("there is a secret {name}"));
     }

@@ -42,7 +42,7 @@ pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
         false => Outcome::Completed,
     };
     if entries.is_empty() && wait.output.format != Format::Json {
-        note("nothing is under way, and nothing is on an old value");
+        note("nothing is under way, and nothing is known to be on an old value");
     }
     finish(outcome, entries, &preview, wait.output.format)
 }

@@ -1,11 +1,13 @@
 //! What can change ([`Source`]), and that it changed ([`Change`]).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::{Location, ParameterArn, SecretArn, secret_id};
 use crate::fact::Fact;
+use crate::tag::SecretTag;
 
 /// The staging label of the version that readers get unless they ask for another.
 pub const AWSCURRENT: &str = "AWSCURRENT";
@@ -45,6 +47,25 @@ impl Source {
             Self::Secret { arn, .. } => vec![arn.name(), secret_id(&arn.0).unwrap_or_default()],
             Self::Parameter(arn) => vec![arn.bare_name()],
         }
+    }
+
+    /// The name of the secret or parameter. A path begins with a slash.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Secret { arn, .. } => arn.name().into(),
+            Self::Parameter(arn) if arn.bare_name().contains('/') => {
+                format!("/{}", arn.bare_name()).into()
+            }
+            Self::Parameter(arn) => arn.bare_name().into(),
+        }
+    }
+
+    /// Whether another service of AWS manages the secret, such as `rds!cluster-1`
+    /// (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html>).
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        matches!(self, Self::Secret { arn, .. } if arn.name().contains('!'))
     }
 
     /// The account and Region that keep it.
@@ -97,6 +118,8 @@ pub struct Change {
     pub stored: Fact<Option<VersionStored>>,
     /// What CloudTrail's event history says.
     pub trail: Fact<Option<TrailMove>>,
+    /// What our tag on the secret says.
+    pub tag: Fact<SecretTag>,
 }
 
 /// The creation of a version of a secret: its label cannot have moved before.
@@ -163,6 +186,11 @@ impl Change {
     /// A change as an event reports it.
     #[must_use]
     pub fn new(source: Source, version: Option<String>, reported: Bounds) -> Self {
+        let tag = match source {
+            Source::Secret { .. } => Fact::Unasked,
+            // Parameters have no words.
+            Source::Parameter(_) => Fact::Known(SecretTag::default()),
+        };
         Self {
             source,
             version,
@@ -170,6 +198,7 @@ impl Change {
             last_changed: None,
             stored: Fact::Unasked,
             trail: Fact::Unasked,
+            tag,
         }
     }
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::arn::Arn;
+use crate::name_pattern::NamePatterns;
 use crate::reference::Reference;
+use crate::tag::Participation;
 
 /// The settings of one process.
 ///
@@ -20,6 +23,12 @@ use crate::reference::Reference;
 /// | `REDEPLOY_SETTLE_SECONDS` | `10` | 1 to 900 |
 /// | `REDEPLOY_ON_PENDING` | `retry` | `retry`, `ignore` |
 /// | `REDEPLOY_RATE_SHARE` | `0.5` | 0.01 to 1 |
+/// | `REDEPLOY_DEFAULT` | `auto` | `auto`, `notify`, `ignore` |
+/// | `REDEPLOY_SECRETS` | all | names with `*`, comma-separated; `!` before one excludes |
+/// | `REDEPLOY_SINCE` | none | a time as of RFC 3339, with its offset |
+/// | `REDEPLOY_MAX_IN_FLIGHT` | `all` | `all`, 1 to 1000 |
+/// | `REDEPLOY_CALENDARS` | none | names or ARNs of SSM change calendars, comma-separated |
+/// | `REDEPLOY_IMAGE_GUARD` | `off` | `off`, `warn`, `block` |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Read the task definitions of all services in scope.
@@ -40,6 +49,30 @@ pub struct Config {
     pub on_pending: OnPending,
     /// The share of the account's documented API quotas that may be used, 0.01 to 1.
     pub rate_share: f64,
+    /// What a service gets whose tag does not say.
+    pub default: Participation,
+    /// The secrets and parameters that take part.
+    pub secrets: NamePatterns,
+    /// What changed before this is left alone, UTC.
+    pub since: Option<Timestamp>,
+    /// The largest number of rollouts for one change at a time; `None` for no limit.
+    pub max_in_flight: Option<usize>,
+    /// The change calendars that must be open, by name or ARN.
+    pub calendars: Vec<String>,
+    /// What to do where a new deployment would start another image.
+    pub image_guard: ImageGuard,
+}
+
+/// What to do where a new deployment would start another image than the one that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageGuard {
+    /// Nothing; images are not looked at.
+    #[default]
+    Off,
+    /// Warn of it, and redeploy.
+    Warn,
+    /// Leave the service alone.
+    Block,
 }
 
 /// What to make of a rotation that is still under way.
@@ -98,9 +131,15 @@ const DRY_RUN: &str = "REDEPLOY_DRY_RUN";
 const SETTLE_SECONDS: &str = "REDEPLOY_SETTLE_SECONDS";
 const ON_PENDING: &str = "REDEPLOY_ON_PENDING";
 const RATE_SHARE: &str = "REDEPLOY_RATE_SHARE";
+const DEFAULT: &str = "REDEPLOY_DEFAULT";
+const SECRETS: &str = "REDEPLOY_SECRETS";
+const SINCE: &str = "REDEPLOY_SINCE";
+const MAX_IN_FLIGHT: &str = "REDEPLOY_MAX_IN_FLIGHT";
+const CALENDARS: &str = "REDEPLOY_CALENDARS";
+const IMAGE_GUARD: &str = "REDEPLOY_IMAGE_GUARD";
 
 /// Every variable that is read.
-pub const VARIABLES: [&str; 8] = [
+pub const VARIABLES: [&str; 14] = [
     LOOKUP,
     CLUSTERS,
     TAG_KEY,
@@ -109,6 +148,12 @@ pub const VARIABLES: [&str; 8] = [
     SETTLE_SECONDS,
     ON_PENDING,
     RATE_SHARE,
+    DEFAULT,
+    SECRETS,
+    SINCE,
+    MAX_IN_FLIGHT,
+    CALENDARS,
+    IMAGE_GUARD,
 ];
 
 /// What the mapping must look like.
@@ -174,6 +219,16 @@ impl Config {
                 _ => OnPending::Ignore,
             },
             rate_share: get(RATE_SHARE).share(0.5)?,
+            default: get(DEFAULT).word(&Participation::WORDS)?,
+            secrets: get(SECRETS).name_patterns()?,
+            since: get(SINCE).time()?,
+            max_in_flight: get(MAX_IN_FLIGHT).limit()?,
+            calendars: get(CALENDARS).calendars()?,
+            image_guard: get(IMAGE_GUARD).word(&[
+                ("off", ImageGuard::Off),
+                ("warn", ImageGuard::Warn),
+                ("block", ImageGuard::Block),
+            ])?,
         })
     }
 }
@@ -201,6 +256,60 @@ impl<'a> Setting<'a> {
         found
             .copied()
             .ok_or_else(|| self.invalid(&accepted.join(" or ")))
+    }
+
+    /// What the value stands for; without one, the default.
+    fn word<T: Copy + Default>(&self, words: &[(&str, T)]) -> Result<T, InvalidConfig> {
+        let Some(value) = self.value else {
+            return Ok(T::default());
+        };
+        let meant = words.iter().find(|(word, _)| *word == value);
+        meant.map(|(_, meant)| *meant).ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.invalid(&words.join(" or "))
+        })
+    }
+
+    fn name_patterns(&self) -> Result<NamePatterns, InvalidConfig> {
+        let patterns = self.list()?.unwrap_or_default();
+        NamePatterns::parse(&patterns).ok_or_else(|| {
+            self.invalid(
+                "names of secrets and parameters, comma-separated, with * for any characters and ! \
+                 before one to exclude it, such as prod/*,!prod/mesh-*",
+            )
+        })
+    }
+
+    fn time(&self) -> Result<Option<Timestamp>, InvalidConfig> {
+        let time = self.value.map(str::parse).transpose();
+        time.map_err(|_| {
+            self.invalid("a time with its offset from UTC, such as 2026-11-25T12:00:00Z")
+        })
+    }
+
+    fn limit(&self) -> Result<Option<usize>, InvalidConfig> {
+        const MOST: u64 = 1000;
+        if self.value.is_none_or(|value| value == "all") {
+            return Ok(None);
+        }
+        let limit = self.seconds(MOST, 1..=MOST);
+        let limit = limit.map_err(|_| self.invalid("all or a whole number from 1 to 1000"))?;
+        Ok(usize::try_from(limit.as_secs()).ok())
+    }
+
+    fn calendars(&self) -> Result<Vec<String>, InvalidConfig> {
+        let calendars = self.list()?.unwrap_or_default();
+        let is_document = |arn: Arn| {
+            let name = arn.resource.strip_prefix("document/");
+            arn.service == "ssm" && name.is_some_and(is_document_name)
+        };
+        let is_calendar = |calendar: &&str| {
+            is_document_name(calendar) || Arn::parse(calendar).is_some_and(is_document)
+        };
+        if !calendars.iter().all(is_calendar) {
+            return Err(self.invalid("names or ARNs of SSM change calendars, comma-separated"));
+        }
+        Ok(calendars.into_iter().map(str::to_owned).collect())
     }
 
     fn seconds(
@@ -333,6 +442,14 @@ fn is_ecs_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateDocument.html>
+fn is_document_name(name: &str) -> bool {
+    (3..=128).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +473,12 @@ mod tests {
             settle: Duration::from_secs(10),
             on_pending: OnPending::Retry,
             rate_share: 0.5,
+            default: Participation::Auto,
+            secrets: NamePatterns::default(),
+            since: None,
+            max_in_flight: None,
+            calendars: Vec::new(),
+            image_guard: ImageGuard::Off,
         };
         assert_eq!(
             read(&[("PATH", "/bin"), ("AWS_REGION", "eu-west-1")]),
@@ -380,6 +503,15 @@ mod tests {
             (SETTLE_SECONDS, "1"),
             (ON_PENDING, "ignore"),
             (RATE_SHARE, "0.25"),
+            (DEFAULT, "notify"),
+            (SECRETS, "prod/*, !prod/mesh-*"),
+            (SINCE, "2026-11-25T14:00:00+02:00"),
+            (MAX_IN_FLIGHT, "5"),
+            (
+                CALENDARS,
+                "weekdays, arn:aws:ssm:eu-west-1:123456789012:document/holidays",
+            ),
+            (IMAGE_GUARD, "block"),
         ])
         .unwrap();
         let service = |service: &str| MappedService {
@@ -402,6 +534,15 @@ mod tests {
             settle: Duration::from_secs(1),
             on_pending: OnPending::Ignore,
             rate_share: 0.25,
+            default: Participation::Notify,
+            secrets: NamePatterns::parse(&["prod/*", "!prod/mesh-*"]).unwrap(),
+            since: Some("2026-11-25T12:00:00Z".parse().unwrap()),
+            max_in_flight: Some(5),
+            calendars: vec![
+                "weekdays".to_owned(),
+                "arn:aws:ssm:eu-west-1:123456789012:document/holidays".to_owned(),
+            ],
+            image_guard: ImageGuard::Block,
         };
         assert_eq!(config, expected);
     }
@@ -415,6 +556,24 @@ mod tests {
             (&[(LOOKUP, "scan,scan")], "comma-separated"),
             (&[(LOOKUP, "config")], "REDEPLOY_MAPPING"),
             (&[(CLUSTERS, "")], "comma-separated"),
+            (&[(DEFAULT, "Auto")], "auto or notify or ignore"),
+            (&[(SECRETS, "prod db")], "names of secrets"),
+            (&[(SECRETS, "!")], "names of secrets"),
+            (&[(SECRETS, "")], "comma-separated"),
+            (&[(SINCE, "2026-11-25T12:00:00")], "offset from UTC"),
+            (&[(SINCE, "yesterday")], "offset from UTC"),
+            (
+                &[(MAX_IN_FLIGHT, "0")],
+                "all or a whole number from 1 to 1000",
+            ),
+            (&[(MAX_IN_FLIGHT, "1001")], "all or a whole number"),
+            (&[(MAX_IN_FLIGHT, "All")], "all or a whole number"),
+            (&[(CALENDARS, "a b c")], "SSM change calendars"),
+            (
+                &[(CALENDARS, "arn:aws:ssm:eu-west-1:123456789012:parameter/x")],
+                "SSM change calendars",
+            ),
+            (&[(IMAGE_GUARD, "on")], "off or warn or block"),
             (&[(CLUSTERS, "a,,b")], "comma-separated"),
             (&[(CLUSTERS, "a b")], "names or ARNs"),
             (&[(CLUSTERS, "arn:aws:cluster/prod")], "names or ARNs"),

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::{SecretArn, has_suffix, without_suffix};
 use crate::change::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Bounds, Change, Source};
+use crate::fact::Fact;
 use crate::reference::Reference;
+use crate::tag::SecretTag;
 
 /// A claim about a secret that `DescribeSecret` is to confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct SecretFacts {
     pub last_changed: Option<Timestamp>,
     /// When a rotation last succeeded, UTC.
     pub last_rotated: Option<Timestamp>,
+    /// The value of our tag.
+    pub tag: Option<String>,
 }
 
 /// A claim, checked against [`SecretFacts`].
@@ -74,11 +78,18 @@ pub enum Confirmation {
 /// The clocks of the services differ by no more than this.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 /// Secrets Manager's answers show a change after this time.
-const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// An answer of after this time that has changed with the event is taken for the truth.
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A rotation whose version is not even pending after this time has ended.
 const ROTATION_BEGINS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+impl SecretFacts {
+    /// What its tag says, and the words in it that mean nothing.
+    pub(crate) fn words(&self) -> (SecretTag, Vec<&str>) {
+        SecretTag::parse(self.tag.as_deref().unwrap_or_default())
+    }
+}
 
 impl UnconfirmedChange {
     /// Checks the claim.
@@ -100,6 +111,7 @@ impl UnconfirmedChange {
             };
             Change {
                 last_changed: secret.last_changed,
+                tag: Fact::Known(secret.words().0),
                 ..Change::new(source, secret.labels.get(label).cloned(), moved)
             }
         };
@@ -184,7 +196,10 @@ impl UnconfirmedChange {
             arn: SecretArn::parse(&self.secret_id)?,
             label: label.to_owned(),
         };
-        Some(Change::new(source, version, Bounds::exact(self.at?)))
+        let change = Change::new(source, version, Bounds::exact(self.at?));
+        // Its tag may not be read either.
+        let tag = Fact::Known(SecretTag::default());
+        Some(Change { tag, ..change })
     }
 
     /// Whether a reference can mean the secret of the claim. It may be another one.

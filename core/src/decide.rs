@@ -1,5 +1,6 @@
 //! The decision about one workload: the table of reasons, and what must be known for it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::plan::Question;
 use crate::policy::Policy;
 use crate::reason::{Action, Reason};
 use crate::relation::{Related, Relation};
+use crate::tag::Participation;
 use crate::workload::{Controller, Platform, ROLL_BACK_TIME, RolloutState, Task, Workload};
 
 /// What to do about one workload.
@@ -60,17 +62,29 @@ pub(crate) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Option<Verdict> {
-    // Weaker relations say nothing next to a stronger one: one followed secret is enough.
-    let strongest = related.iter().map(|related| related.relation).max()?;
-    let mut about: Vec<_> = related
+    let is_ignored = |related: &&Related| {
+        let tag = related.known.change.tag.known();
+        tag.is_some_and(|tag| tag.is_ignored)
+    };
+    let is_left_alone = related.iter().all(|related| is_ignored(&related));
+    let related = related
         .iter()
+        .filter(|related| is_left_alone || !is_ignored(related));
+    // Weaker relations say nothing next to a stronger one: one followed secret is enough.
+    let strongest = related.clone().map(|related| related.relation).max()?;
+    let mut about: Vec<_> = related
         .filter(|r| r.relation == strongest)
         .copied()
         .collect();
+    let is_opted_in = workload.participation(policy.default) != Participation::Ignore;
     let reason = if !workload.active {
         Some(Reason::NotActive)
     } else if workload.is_ignored() {
         Some(Reason::OptedOut)
+    } else if !is_opted_in {
+        Some(Reason::NotOptedIn)
+    } else if is_left_alone {
+        Some(Reason::SecretIgnored)
     } else if strongest == Relation::Pinned {
         Some(Reason::PinnedVersion)
     } else if strongest == Relation::ImagePullOnly {
@@ -82,6 +96,10 @@ pub(crate) fn decide(
     };
     if let Some(reason) = reason {
         return Some(verdict(workload, reason, &about, Vec::new()));
+    }
+    // What changed too long ago counts only where nothing else did.
+    if about.iter().any(|related| !is_too_old(related, policy)) {
+        about.retain(|related| !is_too_old(related, policy));
     }
     // Of several followed secrets, those count for which the tasks are oldest.
     let age_of = |related: &Related| age(workload, related);
@@ -119,6 +137,17 @@ pub(crate) fn decide(
         verdict.decision.error = workload.history.gap().map(|gap| gap.error.clone());
     }
     Some(verdict)
+}
+
+/// Whether the tasks of a workload certainly have the value of a change.
+pub(crate) fn is_fresh(workload: &Workload, related: &Related) -> bool {
+    age(workload, related) == Age::Fresh
+}
+
+/// Whether a change is from before `REDEPLOY_SINCE`.
+fn is_too_old(related: &Related, policy: &Policy) -> bool {
+    let changed = related.known.moved.not_after;
+    policy.since.is_some_and(|since| changed < since)
 }
 
 fn age(workload: &Workload, related: &Related) -> Age {
@@ -226,6 +255,13 @@ fn stale(
     questions: &mut Vec<Question>,
 ) -> Reason {
     let changed = certainly_changed(about);
+    if about.iter().all(|related| is_too_old(related, policy)) {
+        return Reason::TooOld;
+    }
+    let is_notify = workload.participation(policy.default) == Participation::Notify;
+    if is_notify && policy.only_notifies {
+        return Reason::NotifyOnly;
+    }
     match workload.controller() {
         None => return Reason::StaleTasks,
         Some(Controller::Ecs) => {}
@@ -351,6 +387,14 @@ fn verdict(
 }
 
 impl Decision {
+    /// Which of two goes earlier: the one with more changed secrets, then the one that has been
+    /// stale for longer.
+    #[must_use]
+    pub fn turn(&self) -> impl Ord + use<> {
+        let sources = Reverse(self.sources.len());
+        (sources, self.at, self.workload.clone())
+    }
+
     /// What happens to the workload.
     #[must_use]
     pub fn action(&self) -> Action {
@@ -364,6 +408,8 @@ impl Decision {
             Reason::Stale
             | Reason::NotActive
             | Reason::OptedOut
+            | Reason::NotOptedIn
+            | Reason::NotifyOnly
             | Reason::NothingRunning
             | Reason::UnsupportedController => true,
             reason if reason.action() == Action::Block => gap.reason() == Reason::Unknown,

@@ -80,10 +80,17 @@ impl Report {
         line.to_string()
     }
 
-    /// The report as the answer of an invocation, cut as a log line is.
+    /// The report as the answer of an invocation, cut as a log line is, with a text for people where
+    /// there is something to tell.
     #[must_use]
     pub fn answer(&self) -> Value {
-        Value::Object(self.within(MAX_ANSWER_BYTES))
+        let text = self.notification();
+        let length = text
+            .as_ref()
+            .map_or(0, |text| json!(text).to_string().len() + 20);
+        let mut fields = self.within(MAX_ANSWER_BYTES - length);
+        fields.extend(text.map(|text| ("notification".to_owned(), json!(text))));
+        Value::Object(fields)
     }
 
     /// The fields of the report, as many of its rows as fit, and how many are left out.
@@ -130,9 +137,10 @@ impl Report {
     }
 
     /// Whether everything in scope was examined.
-    fn has_swept(&self) -> bool {
+    pub(crate) fn has_swept(&self) -> bool {
         let is_examined = |service: &ServiceReport| !service.reason.is_failure();
-        self.trigger == TriggerKind::Sweep
+        let sweeps = [TriggerKind::Sweep, TriggerKind::CalendarStateChange];
+        sweeps.contains(&self.trigger)
             && matches!(self.failure, None | Some(ErrorType::PartialFailure))
             && self.services.iter().all(is_examined)
     }
@@ -141,6 +149,7 @@ impl Report {
         match self.failure {
             Some(ErrorType::RotationPending) => "WARN",
             Some(_) => "ERROR",
+            None if count(&self.services, ServiceAction::Failed) > 0 => "ERROR",
             None if count(&self.services, ServiceAction::Blocked) > 0 => "WARN",
             None if !self.warnings.is_empty() => "WARN",
             None => "INFO",

@@ -10,8 +10,11 @@ use crate::change::{Change, Source, TrailMove, VersionStored};
 use crate::confirm::{Confirmation, SecretFacts, UnconfirmedChange};
 use crate::decide::started_at;
 use crate::fact::{Fact, Gap};
+use crate::image::{EcrImage, RevisionImages};
+use crate::name_pattern::NamePatterns;
 use crate::reference::{Named, Reference};
 use crate::relation::Relations;
+use crate::replica::Replica;
 use crate::workload::{Deployment, Task, Use, Workload};
 
 mod learn;
@@ -46,6 +49,8 @@ pub struct Facts {
     pub announced: BTreeSet<Source>,
     /// What may have changed, by an event that cannot tell.
     pub unconfirmed: Option<Unconfirmed>,
+    /// What replicas show of a change in another Region.
+    pub replicas: BTreeMap<Source, Replica>,
     /// Whether the service exists that the invocation is about.
     pub service: Fact<Existence>,
     /// When the look began that the workloads come from, UTC.
@@ -58,10 +63,27 @@ pub struct Facts {
     pub followed: BTreeMap<Followed, LastChange>,
     /// Whether an ARN that could be partial is the full ARN of a secret.
     pub full_arns: BTreeMap<String, Fact<bool>>,
+    /// The digests of the images that tags name; `None` for a tag that names none.
+    pub image_tags: BTreeMap<EcrImage, Fact<Option<String>>>,
+    /// The state of the change calendars together.
+    pub calendar: Fact<Calendar>,
     /// What could not be examined, by the name of a service or cluster.
     pub unexamined: BTreeMap<String, Unexamined>,
     /// What was not understood or has vanished, in sentences.
     pub warnings: BTreeSet<String>,
+}
+
+/// The state of several change calendars, which is open if each is
+/// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCalendarState.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calendar {
+    /// Changes may be made.
+    Open,
+    /// Changes must wait.
+    Closed {
+        /// The next change of the state, UTC, where it is known.
+        until: Option<Timestamp>,
+    },
 }
 
 /// Whether a service exists.
@@ -174,6 +196,15 @@ pub enum Answer {
     Workloads(Vec<(Arc<str>, Read)>),
     /// What `DescribeSecret` says to a claim.
     Secret(Fact<Option<SecretFacts>>),
+    /// What `DescribeSecret` says of a replica of what changed.
+    Replica {
+        /// What changed.
+        of: Source,
+        /// The replica.
+        replica: Source,
+        /// The answer.
+        found: Fact<Option<SecretFacts>>,
+    },
     /// When things last changed.
     LastChanges(Vec<(Followed, Fact<Option<Found>>)>),
     /// What was not understood, in sentences.
@@ -182,12 +213,20 @@ pub enum Answer {
     FullArn(String, Fact<bool>),
     /// When the version that carries the label was stored.
     VersionStored(Source, Fact<Option<VersionStored>>),
+    /// What `DescribeSecret` says about the secret of a change.
+    Tag(Source, Fact<Option<SecretFacts>>),
+    /// Whether the change calendars are open.
+    Calendar(Fact<Calendar>),
     /// When labels moved, by CloudTrail.
     MoveTimes(Vec<(Source, Fact<Option<TrailMove>>)>, BTreeSet<String>),
     /// The running tasks of a workload.
     Tasks(Arc<str>, Fact<Vec<Task>>),
     /// The earlier deployments of a workload.
     History(Arc<str>, Fact<Vec<Deployment>>),
+    /// The images of a workload's service revisions.
+    Images(Arc<str>, Fact<Vec<RevisionImages>>),
+    /// The digests of the images that tags name; `None` for a tag that names none.
+    ImageTags(Vec<(EcrImage, Fact<Option<String>>)>),
     /// The task definitions of service revisions.
     TaskDefinitions(BTreeMap<String, Fact<Arc<str>>>),
 }
@@ -204,12 +243,15 @@ impl Facts {
             changes: BTreeMap::new(),
             announced: BTreeSet::new(),
             unconfirmed: None,
+            replicas: BTreeMap::new(),
             service: Fact::Unasked,
             looked_at: Fact::Unasked,
             workloads: BTreeMap::new(),
             unrelated: 0,
             followed: BTreeMap::new(),
             full_arns: BTreeMap::new(),
+            image_tags: BTreeMap::new(),
+            calendar: Fact::Unasked,
             unexamined: BTreeMap::new(),
             warnings: BTreeSet::new(),
         }
@@ -253,10 +295,21 @@ impl Facts {
             .iter()
             .filter_map(|arn| Some((arn.clone(), self.workloads.get(arn)?.clone())));
         Self {
+            // Not by a copy of all: there may be thousands of other workloads.
             workloads: workloads.collect(),
-            unexamined: BTreeMap::new(),
-            warnings: BTreeSet::new(),
-            ..self.clone()
+            completed: self.completed.clone(),
+            requested_at: self.requested_at,
+            changes: self.changes.clone(),
+            announced: self.announced.clone(),
+            unconfirmed: self.unconfirmed.clone(),
+            service: self.service.clone(),
+            looked_at: self.looked_at.clone(),
+            unrelated: self.unrelated,
+            followed: self.followed.clone(),
+            full_arns: self.full_arns.clone(),
+            image_tags: self.image_tags.clone(),
+            calendar: self.calendar.clone(),
+            ..Self::new(self.scope.clone(), self.began_at)
         }
     }
 
@@ -351,6 +404,14 @@ impl Followed {
             ..place.clone()
         };
         ParameterArn::parse(&arn.to_string())
+    }
+
+    /// Whether patterns of names may mean it.
+    pub(crate) fn may_be_included(&self, patterns: &NamePatterns) -> bool {
+        match self {
+            Self::Secret { id, .. } => patterns.may_include(id),
+            Self::Parameter { name, .. } => patterns.include(name),
+        }
     }
 
     fn kind(&self) -> &'static str {

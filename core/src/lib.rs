@@ -11,12 +11,18 @@ pub mod emf;
 pub mod event;
 pub mod fact;
 pub mod facts;
+pub mod image;
+pub mod name_pattern;
+mod notification;
 pub mod plan;
 pub mod policy;
 pub mod reason;
 pub mod reference;
 mod relation;
+pub mod replica;
 pub mod report;
+mod schedule;
+pub mod tag;
 #[cfg(test)]
 mod testing;
 pub mod trail;

@@ -9,13 +9,15 @@ use crate::change::{Change, Source};
 use crate::decide::{Decision, Verdict, decide};
 use crate::fact::Gap;
 use crate::facts::{Facts, Followed, LastChange, Scope};
+use crate::image::EcrImage;
 use crate::policy::Policy;
 use crate::reason::{Action, Reason};
 use crate::relation::Relations;
+use crate::schedule::{Judged, schedule};
 use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Workload};
 
 mod observe;
-use observe::{look_for_siblings, observe};
+use observe::{look_for_siblings, observe, replicas_behind};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +31,25 @@ pub enum Question {
     Service(Arc<str>),
     /// What `DescribeSecret` says to the claim of the event.
     Secret,
+    /// What a replica of what changed shows of that.
+    Replica {
+        /// What changed.
+        of: Source,
+        /// The replica.
+        replica: Source,
+    },
     /// When these last changed.
     LastChanges(BTreeSet<Followed>),
     /// Whether this is the full ARN of a secret.
     FullArn(String),
+    /// What the tag of the secret says.
+    Tag(Source),
+    /// Whether the change calendars are open.
+    Calendar,
+    /// The images that the service revisions of a service start.
+    Images(Arc<str>),
+    /// What these image tags name.
+    ImageTags(BTreeSet<EcrImage>),
     /// When the version that carries the label was stored.
     VersionStored(Source),
     /// When these labels moved, by CloudTrail.
@@ -59,12 +76,16 @@ pub enum Question {
 pub struct Plan {
     /// What to ask next.
     pub questions: BTreeSet<Question>,
+    /// Whether what is else asked at a service's turn is asked now, because others wait for it.
+    pub ahead: bool,
     /// When all that is to be redeployed has settled, UTC, where that is to come.
     pub wait_until: Option<Timestamp>,
     /// The decisions by the facts so far.
     pub decisions: Vec<Decision>,
     /// Why there is nothing to decide, once that is known.
     pub end: Option<End>,
+    /// What a person should know, in sentences.
+    pub warnings: BTreeSet<String>,
 }
 
 /// Why an invocation ends without decisions.
@@ -106,32 +127,58 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
         return plan;
     }
     let mut plan = Plan::default();
-    let relations = Relations::new(facts.changes.values());
-    let unsettled = judge(facts, &relations, policy, now, &mut plan);
-    let is_open = plan.questions.iter().any(|question| !question.is_at_turn());
-    if is_open {
+    let changes = facts.changes.values();
+    let changes = changes.filter(|change| policy.secrets.include_source(&change.source));
+    let relations = Relations::new(changes);
+    let (mut judged, unsettled) = judge(facts, &relations, policy, now, &mut plan);
+    let is_open = |plan: &Plan| plan.questions.iter().any(|question| !question.is_at_turn());
+    if !is_open(&plan) && unsettled.is_none() {
+        let schedule = schedule(&mut judged, facts, policy, now);
+        plan.warnings = schedule.warnings;
+        if !schedule.questions.is_empty() {
+            plan.ahead = schedule.questions.iter().any(Question::is_at_turn);
+            plan.questions = schedule.questions;
+        }
+    }
+    if !plan.ahead && is_open(&plan) {
         // What is known by then may make them needless, in a preview, too.
         plan.questions.retain(|question| !question.is_at_turn());
-    } else {
+    } else if !plan.ahead {
         plan.wait_until = unsettled;
     }
+    let decisions = judged.into_iter().map(|judged| judged.verdict.decision);
+    plan.decisions.extend(decisions);
+    plan.decisions.sort_by(|a, b| a.workload.cmp(&b.workload));
+    plan.warnings.extend(left_alone(&plan.decisions, policy));
     plan
 }
 
-/// Decides about each workload; says when what is to be redeployed has settled, where that is to
-/// come.
-fn judge(
-    facts: &Facts,
-    relations: &Relations,
+/// One warning for all services that hold values from before `REDEPLOY_SINCE`.
+fn left_alone(decisions: &[Decision], policy: &Policy) -> Option<String> {
+    let is_too_old = |decision: &&Decision| decision.reason == Reason::TooOld;
+    let count = decisions.iter().filter(is_too_old).count();
+    let since = policy.since.filter(|_| count > 0)?;
+    Some(format!(
+        "services left alone, because what they hold changed before REDEPLOY_SINCE={since}: {count}; \
+         `redeploy-on-rotation redeploy --stale` redeploys them"
+    ))
+}
+
+/// Decides about each workload alone; says when what is to be redeployed has settled, where that is
+/// to come.
+fn judge<'a>(
+    facts: &'a Facts,
+    relations: &'a Relations<'a>,
     policy: &Policy,
     now: Timestamp,
     plan: &mut Plan,
-) -> Option<Timestamp> {
-    ask_for_last_changes(facts, now, plan);
+) -> (Vec<Judged<'a>>, Option<Timestamp>) {
+    ask_for_last_changes(facts, policy, now, plan);
     if let Some(question) = look_for_siblings(facts, policy, now) {
         plan.questions.insert(question);
     }
     let mut unsettled = None;
+    let mut all = Vec::new();
     for workload in facts.workloads.values() {
         let location = workload.location.as_deref();
         let (related, ambiguous) = relations.of(&workload.uses, location, &facts.full_arns);
@@ -159,18 +206,12 @@ fn judge(
                 .extend(verdict.map(|verdict| verdict.decision));
             continue;
         }
-        let verdict = with_gaps(facts, workload, now, verdict);
-        let Some(Verdict {
-            decision,
-            questions,
-            changed,
-        }) = verdict
-        else {
+        let Some(verdict) = with_gaps(facts, policy, workload, now, verdict) else {
             continue;
         };
-        plan.questions.extend(questions);
-        if decision.action() == Action::Redeploy && policy.acts {
-            let settled_from = policy.settled_from(changed);
+        plan.questions.extend(verdict.questions.iter().cloned());
+        if verdict.decision.action() == Action::Redeploy && policy.acts {
+            let settled_from = policy.settled_from(verdict.changed);
             if now < settled_from {
                 unsettled = unsettled.max(Some(settled_from));
             } else {
@@ -178,7 +219,11 @@ fn judge(
                     .extend(read_again(facts, workload, settled_from, now));
             }
         }
-        plan.decisions.push(decision);
+        all.push(Judged {
+            workload,
+            related,
+            verdict,
+        });
     }
     for (name, unexamined) in &facts.unexamined {
         plan.decisions.push(Decision {
@@ -190,7 +235,7 @@ fn judge(
             error: Some(unexamined.gap.error.clone()),
         });
     }
-    unsettled
+    (all, unsettled)
 }
 
 /// What may have changed since the facts were read: a service that somebody deployed while the
@@ -250,7 +295,7 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
 
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a
 /// moment ago may be in the middle of a series of changes.
-fn must_be_dated(facts: &Facts, workload: &Workload, now: Timestamp) -> bool {
+fn must_be_dated(facts: &Facts, policy: &Policy, workload: &Workload, now: Timestamp) -> bool {
     // Not by the history: a preview knows more of that than what is decided before a service's turn.
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
@@ -264,16 +309,17 @@ fn must_be_dated(facts: &Facts, workload: &Workload, now: Timestamp) -> bool {
         // Those that follow the same are judged by what they share.
         Scope::Around(arn) | Scope::Service(arn) => workload.is_called(arn),
     };
-    is_in_scope && workload.may_be_redeployed()
+    is_in_scope && workload.may_be_redeployed(policy.default)
 }
 
-fn ask_for_last_changes(facts: &Facts, now: Timestamp, plan: &mut Plan) {
+fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &mut Plan) {
     let dated = facts
         .workloads
         .values()
-        .filter(|workload| must_be_dated(facts, workload, now));
+        .filter(|workload| must_be_dated(facts, policy, workload, now));
     let open = dated
         .flat_map(Workload::followed)
+        .filter(|(followed, _)| followed.may_be_included(&policy.secrets))
         .filter(|(followed, labels)| {
             facts
                 .followed
@@ -293,12 +339,13 @@ fn ask_for_last_changes(facts: &Facts, now: Timestamp, plan: &mut Plan) {
 /// The verdict, unless what could not be looked up decides.
 fn with_gaps(
     facts: &Facts,
+    policy: &Policy,
     workload: &Workload,
     now: Timestamp,
     verdict: Option<Verdict>,
 ) -> Option<Verdict> {
     let mut gaps: Vec<(Gap, Vec<Arc<str>>)> = Vec::new();
-    if workload.may_be_redeployed() {
+    if workload.may_be_redeployed(policy.default) {
         gaps.extend(
             workload
                 .unread
@@ -306,7 +353,8 @@ fn with_gaps(
                 .map(|gap| (gap.of_a_service(), Vec::new())),
         );
     }
-    if must_be_dated(facts, workload, now) || workload.platform == Platform::StandaloneTask {
+    if must_be_dated(facts, policy, workload, now) || workload.platform == Platform::StandaloneTask
+    {
         for followed in workload.followed().into_keys() {
             let last_change = facts.followed.get(&followed);
             if let Some(gap) = last_change.and_then(|last_change| last_change.found.gap()) {
@@ -319,6 +367,7 @@ fn with_gaps(
             }
         }
     }
+    gaps.extend(replicas_behind(facts, workload));
     let is_fresh = facts.is_up_to_date(workload);
     let Some(mut verdict) = verdict else {
         let (gap, sources) = gaps.into_iter().next()?;

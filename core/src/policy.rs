@@ -3,26 +3,78 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::change::fresh_from;
-use crate::config::Config;
+use crate::config::{Config, ImageGuard};
+use crate::name_pattern::NamePatterns;
+use crate::tag::Participation;
 
 /// A read may lag behind a write for this long, in seconds.
 pub const READ_LAG_SECONDS: i64 = 5;
 
-/// The settings that decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The settings that decide. Every default changes nothing.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The time between a change and the first deployment for it. Default: ten seconds.
     pub settle: SignedDuration,
     /// Whether decisions are carried out. A preview waits for nothing. Default: true.
     pub acts: bool,
+    /// What a service gets whose tag does not say. Default: auto.
+    pub default: Participation,
+    /// Whether stale services that take part as `notify` are only reported. Default: true.
+    pub only_notifies: bool,
+    /// The secrets and parameters that take part. Default: all.
+    pub secrets: NamePatterns,
+    /// What changed before this is left alone, UTC. Default: nothing is.
+    pub since: Option<Timestamp>,
+    /// Whether services tagged `first` go before the others, and a roll-back halts the rest.
+    /// Default: true.
+    pub in_order: bool,
+    /// The largest number of rollouts for one change at a time. Default: no limit.
+    pub max_in_flight: Option<usize>,
+    /// Whether change calendars must be open. Default: there are none.
+    pub has_calendars: bool,
+    /// What to do where a new deployment would start another image. Default: nothing.
+    pub image_guard: ImageGuard,
 }
 
 impl Policy {
     /// The policy of a configuration.
     #[must_use]
     pub fn new(config: &Config, acts: bool) -> Self {
-        let settle = SignedDuration::try_from(config.settle).unwrap_or(SignedDuration::MAX);
-        Self { settle, acts }
+        Self {
+            settle: SignedDuration::try_from(config.settle).unwrap_or(SignedDuration::MAX),
+            acts,
+            default: config.default,
+            only_notifies: true,
+            secrets: config.secrets.clone(),
+            since: config.since,
+            in_order: true,
+            max_in_flight: config.max_in_flight,
+            has_calendars: !config.calendars.is_empty(),
+            image_guard: config.image_guard,
+        }
+    }
+
+    /// The same for what a person asks for: what holds back only the automatic redeploys does not
+    /// hold it back, and a freeze does if the person does not ask to ignore it.
+    #[must_use]
+    pub fn requested(self, ignore_freeze: bool) -> Self {
+        Self {
+            only_notifies: false,
+            secrets: NamePatterns::default(),
+            since: None,
+            has_calendars: self.has_calendars && !ignore_freeze,
+            ..self.without_order()
+        }
+    }
+
+    /// The same without an order of rollout.
+    #[must_use]
+    pub fn without_order(self) -> Self {
+        Self {
+            in_order: false,
+            max_in_flight: None,
+            ..self
+        }
     }
 
     /// The first moment at which something may be done about a change.

@@ -151,6 +151,17 @@ impl Reference {
         }
     }
 
+    /// The ARN in a gMSA credential specification; `None` for one that is in a file or in S3, and for
+    /// any other security option
+    /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/linux-gmsa.html>).
+    #[must_use]
+    pub fn in_credential_spec(text: &str) -> Option<&str> {
+        let (kind, arn) = text.split_once(':')?;
+        let is_spec = ["credentialspec", "credentialspecdomainless"].contains(&kind);
+        let service = arn.strip_prefix("arn:")?.split(':').nth(1)?;
+        (is_spec && ["ssm", "secretsmanager"].contains(&service)).then_some(arn)
+    }
+
     /// How this reference, read by a service that lives at `location`, stands to a change of `subject`.
     #[must_use]
     pub fn follows(&self, subject: &Source, location: &Location) -> Follows {

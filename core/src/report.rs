@@ -1,5 +1,6 @@
 //! What was done and why: the only output of this program.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +12,9 @@ use crate::change::Change;
 use crate::decide::Decision;
 use crate::event::{InvalidEvent, TriggerKind};
 use crate::reason::{Action, Reason};
+
+/// A service that failed, and its error.
+pub type Failure = (Arc<str>, Option<String>);
 
 /// The result of one invocation, as it is returned and logged.
 ///
@@ -47,6 +51,8 @@ pub enum Outcome {
     Ignored,
     /// Services would have been redeployed.
     DryRun,
+    /// Services failed as they did in an earlier sweep. That failed, and this one need not.
+    StillFailing,
     /// Something could not be done, and the invocation fails.
     Failed,
 }
@@ -278,6 +284,28 @@ impl Report {
             failure,
             ..Self::new(trigger, outcome, reason)
         }
+    }
+
+    /// The failed services, each with its error.
+    #[must_use]
+    pub fn failures(&self) -> BTreeSet<Failure> {
+        let is_failed = |service: &&ServiceReport| service.action == ServiceAction::Failed;
+        let failed = self.services.iter().filter(is_failed);
+        failed
+            .map(|service| (service.service.clone(), service.error.clone()))
+            .collect()
+    }
+
+    /// The same, but where a sweep examined everything and met only failures that are known, its
+    /// invocation does not fail: the next attempt would meet them as well.
+    #[must_use]
+    pub fn with_known(mut self, known: &BTreeSet<Failure>) -> Self {
+        let is_failed = self.failure == Some(ErrorType::PartialFailure);
+        if is_failed && self.has_swept() && self.failures().is_subset(known) {
+            self.outcome = Outcome::StillFailing;
+            self.failure = None;
+        }
+        self
     }
 
     /// The message of the error with which the invocation fails: the report as compact JSON, cut to

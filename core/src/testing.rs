@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::{Location, ParameterArn, SecretArn};
 use crate::change::{AWSCURRENT, Bounds, Change, Source};
+use crate::config::ImageGuard;
 use crate::emf::LogContext;
 use crate::event::TriggerKind;
 use crate::fact::{Fact, Gap, GapKind};
+use crate::name_pattern::NamePatterns;
+use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::reference::Reference;
 use crate::report::{Report, ServiceAction, ServiceReport};
+use crate::tag::{Participation, SecretTag};
 use crate::workload::{
     CircuitBreaker, Controller, Deployment, Platform, RolloutState, Strategy, Task, Use, Workload,
 };
@@ -23,6 +27,26 @@ pub(crate) const LIMIT: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter/app
 pub(crate) const VERSION: &str = "4d383ea9-084a-49c9-8722-cbfb0f25c456";
 /// The revision that [`service`] runs.
 pub(crate) const REVISION: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/api:7";
+
+/// The policy of the defaults.
+pub(crate) const ACT: Policy = policy(true);
+/// The same, with nothing carried out.
+pub(crate) const PREVIEW: Policy = policy(false);
+
+const fn policy(acts: bool) -> Policy {
+    Policy {
+        settle: SignedDuration::from_secs(10),
+        acts,
+        default: Participation::Auto,
+        only_notifies: true,
+        secrets: NamePatterns::ALL,
+        since: None,
+        in_order: true,
+        max_in_flight: None,
+        has_calendars: false,
+        image_guard: ImageGuard::Off,
+    }
+}
 
 pub(crate) fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -58,9 +82,16 @@ pub(crate) fn bounds(not_before: i64, not_after: i64) -> Bounds {
     }
 }
 
-/// A change at a known second.
+/// A change at a known second, of a source without our tag.
 pub(crate) fn change(arn: &str, at: i64) -> Change {
-    Change::new(source(arn), None, Bounds::exact(second(at)))
+    untagged(Change::new(source(arn), None, Bounds::exact(second(at))))
+}
+
+pub(crate) fn untagged(change: Change) -> Change {
+    Change {
+        tag: Fact::Known(SecretTag::default()),
+        ..change
+    }
 }
 
 /// A change between two moments, about which nothing more is to be found out.
@@ -68,7 +99,11 @@ pub(crate) fn bounded(arn: &str, not_before: i64, not_after: i64) -> Change {
     Change {
         stored: Fact::Known(None),
         trail: Fact::Known(None),
-        ..Change::new(source(arn), None, bounds(not_before, not_after))
+        ..untagged(Change::new(
+            source(arn),
+            None,
+            bounds(not_before, not_after),
+        ))
     }
 }
 
@@ -127,6 +162,7 @@ pub(crate) fn service() -> Workload {
         platform: platform(Controller::Ecs, Strategy::Rolling),
         active: true,
         tag: None,
+        is_named: false,
         desired: 2,
         running: 2,
         pending: 0,
@@ -139,6 +175,9 @@ pub(crate) fn service() -> Workload {
         forced_at: None,
         history: Fact::Unasked,
         tasks: Fact::Unasked,
+        service_revisions: Vec::new(),
+        unguarded: Vec::new(),
+        images: Fact::Unasked,
     }
 }
 

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::Location;
 use crate::fact::{Fact, Gap};
+use crate::image::RevisionImages;
 use crate::reference::Reference;
+use crate::tag::{Participation, ServiceTag};
 
 /// An ECS service, or a task that belongs to none
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>).
@@ -25,6 +27,8 @@ pub struct Workload {
     pub active: bool,
     /// The value of our tag.
     pub tag: Option<Arc<str>>,
+    /// Whether the tag, by the lookup `tags`, or the mapping names a secret for it.
+    pub is_named: bool,
     /// The number of tasks that it should have.
     pub desired: i32,
     /// The number of tasks that run.
@@ -49,6 +53,21 @@ pub struct Workload {
     pub history: Fact<Vec<Deployment>>,
     /// The running tasks.
     pub tasks: Fact<Vec<Task>>,
+    /// Its live service revisions, where images are guarded.
+    pub service_revisions: Vec<ServiceRevision>,
+    /// The containers of its next deployment that have `versionConsistency` disabled.
+    pub unguarded: Vec<String>,
+    /// The images that its service revisions start.
+    pub images: Fact<Vec<RevisionImages>>,
+}
+
+/// A live service revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRevision {
+    /// Its ARN.
+    pub arn: String,
+    /// Whether tasks of it run.
+    pub runs: bool,
 }
 
 /// What a workload is, and who deploys it.
@@ -182,14 +201,11 @@ impl Use {
 }
 
 /// After this, a rollout that is not staged has replaced all tasks that it can replace.
-const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// A rollout that works is left alone for this long.
 pub const MIN_ROLLOUT_AGE: SignedDuration = SignedDuration::from_mins(10);
 /// A roll-back that takes longer is no longer waited for.
 pub(crate) const ROLL_BACK_TIME: SignedDuration = SignedDuration::from_hours(1);
-
-/// The word in our tag that opts a service out.
-const IGNORE: &str = "ignore";
 
 impl Workload {
     /// Who deploys it; nobody deploys a standalone task.
@@ -207,11 +223,29 @@ impl Workload {
         matches!(self.platform, Platform::Service { strategy, .. } if strategy != Strategy::Rolling)
     }
 
+    /// Whether its tag lets it go before the other services of a change.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        let tag = self.tag.as_deref().map(ServiceTag::parse);
+        tag.is_some_and(|tag| tag.is_first)
+    }
+
+    /// How it takes part, by its tag, or by the default where nothing opts it in.
+    #[must_use]
+    pub fn participation(&self, default: Participation) -> Participation {
+        let tag = self.tag.as_deref().map(ServiceTag::parse);
+        let tag = tag.unwrap_or_default();
+        let is_named = self.is_named || tag.is_first;
+        tag.participation.unwrap_or(match default {
+            Participation::Ignore if is_named => Participation::Auto,
+            default => default,
+        })
+    }
+
     /// Whether its tag says that it must be left alone.
     #[must_use]
     pub fn is_ignored(&self) -> bool {
-        let mut words = self.tag.iter().flat_map(|tag| tag.split_whitespace());
-        words.any(|word| word.eq_ignore_ascii_case(IGNORE))
+        self.participation(Participation::Auto) == Participation::Ignore
     }
 
     /// Whether its PRIMARY deployment is the same, and ECS has not changed it since.
@@ -251,10 +285,10 @@ impl Workload {
         self.desired > 0 || self.running > 0 || self.pending > 0
     }
 
-    /// Whether a stale service may be redeployed.
+    /// Whether a stale service may be redeployed, by what it gets where its tag does not say.
     #[must_use]
-    pub fn may_be_redeployed(&self) -> bool {
-        self.active && !self.is_ignored() && self.has_tasks()
+    pub fn may_be_redeployed(&self, default: Participation) -> bool {
+        self.active && self.participation(default) != Participation::Ignore && self.has_tasks()
     }
 
     /// The deployment whose tasks are to be the only ones.

@@ -6,7 +6,8 @@ mock_provider "aws" {
 
 variables {
   # Any file: the provider is a mock, and does not open it.
-  package = "versions.tf"
+  package          = "versions.tf"
+  alarm_topic_arns = []
 }
 
 run "function" {
@@ -28,13 +29,13 @@ run "function" {
   }
 
   assert {
-    condition = aws_lambda_function.this.environment[0].variables == tomap({
+    condition = { for name, value in aws_lambda_function.this.environment[0].variables : name => value if name != "REDEPLOY_SINCE" } == {
       REDEPLOY_LOOKUP         = "scan"
       REDEPLOY_TAG_KEY        = "redeploy-on-rotation"
       REDEPLOY_DRY_RUN        = "false"
       REDEPLOY_SETTLE_SECONDS = "10"
       REDEPLOY_ON_PENDING     = "ignore"
-    })
+    }
     error_message = "The function stops at a variable that it does not know or that is empty."
   }
 
@@ -73,7 +74,7 @@ run "nothing_is_lost" {
   }
 
   assert {
-    condition     = alltrue([for target in aws_cloudwatch_event_target.this : target.dead_letter_config[0].arn == aws_sqs_queue.dead_letters.arn && target.retry_policy[0].maximum_retry_attempts == 185])
+    condition     = alltrue([for target in aws_cloudwatch_event_target.this : target.dead_letter_config[0].arn == aws_sqs_queue.dead_letters.arn && target.retry_policy[0].maximum_retry_attempts == 185 && target.retry_policy[0].maximum_event_age_in_seconds == 86400])
     error_message = "An event that cannot be handed over goes to the queue."
   }
 
@@ -135,7 +136,9 @@ run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["blocked", "dead-letters", "errors", "failed", "no-sweep", "throttles", "undelivered"])
+    condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
+      "blocked", "dead-letters", "errors", "event-age", "events-dropped", "failed", "no-sweep", "not-invoked", "rotation-failed", "undelivered", "unknown", "waiting",
+    ])
     error_message = "Each way to go wrong has its alarm."
   }
 
@@ -145,12 +148,32 @@ run "alarms" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 1
-    error_message = "Where no rotation is waited for, no failure is on purpose."
+    condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 3 && aws_cloudwatch_metric_alarm.this["errors"].period == 3600
+    error_message = "A first attempt that the retry heals is no alarm."
   }
 
   assert {
-    condition     = alltrue([for name in ["blocked", "errors", "failed"] : aws_cloudwatch_metric_alarm.this[name].period == 3600 && aws_cloudwatch_metric_alarm.this[name].evaluation_periods == 2 && aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm == 1])
+    condition     = aws_cloudwatch_metric_alarm.this["event-age"].metric_name == "AsyncEventAge" && aws_cloudwatch_metric_alarm.this["event-age"].threshold == 15 * 60 * 1000 && aws_cloudwatch_metric_alarm.this["event-age"].statistic == "Maximum"
+    error_message = "An event that waits for a quarter of an hour is an alarm; Lambda counts milliseconds."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["waiting"].period * aws_cloudwatch_metric_alarm.this["waiting"].evaluation_periods == 86400 && aws_cloudwatch_metric_alarm.this["waiting"].datapoints_to_alarm == null
+    error_message = "Some service waits in every hour of a day."
+  }
+
+  assert {
+    condition     = toset([for query in aws_cloudwatch_metric_alarm.this["not-invoked"].metric_query : one(query.metric).dimensions.RuleName if length(query.metric) > 0]) == toset(values(aws_cloudwatch_event_rule.this)[*].name)
+    error_message = "Each rule that invokes the function is watched."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["rotation-failed"].dimensions.RuleName == aws_cloudwatch_event_rule.this["rotation-failed"].name
+    error_message = "A failed rotation is an alarm."
+  }
+
+  assert {
+    condition     = alltrue([for name in ["blocked", "errors", "failed", "unknown"] : aws_cloudwatch_metric_alarm.this[name].period == 3600 && aws_cloudwatch_metric_alarm.this[name].evaluation_periods == 2 && aws_cloudwatch_metric_alarm.this[name].datapoints_to_alarm == 1])
     error_message = "What each hourly sweep finds again is one alarm, and not one an hour."
   }
 
@@ -160,7 +183,7 @@ run "alarms" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_event_rule.notification) == 0
+    condition     = length(aws_cloudwatch_event_rule.notification) == 0 && length(aws_sqs_queue.notifications) == 0
     error_message = "Without a topic there is nobody to tell."
   }
 }
@@ -170,19 +193,51 @@ run "dashboard" {
 
   assert {
     condition = length(setsubtract(
-      flatten([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : [for metric in try(widget.properties.metrics, []) : "${metric[0]}/${metric[1]}"]]),
+      flatten([for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : [for metric in try(widget.properties.metrics, []) : "${metric[0]}/${metric[1]}"]]),
       [for metric in ["Redeployed", "Failed", "Skipped", "Blocked", "Waiting", "Unknown", "Swept", "DurationMs"] : "RedeployOnRotation/${metric}"],
     )) == 0
     error_message = "The dashboard shows a metric that no report has."
   }
 
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[1].properties.alarms) == length(aws_cloudwatch_metric_alarm.this)
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[1].properties.alarms) == length(aws_cloudwatch_metric_alarm.this)
     error_message = "The dashboard shows every alarm."
   }
 
   assert {
-    condition     = aws_cloudwatch_dashboard.this.dashboard_name == "redeploy-on-rotation-eu-west-1" && endswith(output.dashboard_url, "#dashboards/dashboard/redeploy-on-rotation-eu-west-1")
+    condition     = aws_cloudwatch_dashboard.this[0].dashboard_name == "redeploy-on-rotation-eu-west-1" && endswith(output.dashboard_url, "#dashboards/dashboard/redeploy-on-rotation-eu-west-1")
     error_message = "Functions in two Regions need two dashboards."
+  }
+}
+
+run "everything_off" {
+  command = plan
+
+  variables {
+    monitoring              = { alarms = false, dashboard = false }
+    notification_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:chat"]
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 0 && length(aws_cloudwatch_dashboard.this) == 0 && output.dashboard_url == null
+    error_message = "Alarms and dashboard are a choice."
+  }
+
+  assert {
+    condition     = keys(aws_cloudwatch_event_rule.notification) == ["told"]
+    error_message = "There are no alarms to tell of."
+  }
+}
+
+run "no_alarms_but_a_dashboard" {
+  command = plan
+
+  variables {
+    monitoring = { alarms = false }
+  }
+
+  assert {
+    condition     = !contains(jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[*].type, "alarm")
+    error_message = "CloudWatch refuses a widget without alarms."
   }
 }

@@ -5,7 +5,8 @@ mock_provider "aws" {
 }
 
 variables {
-  package = "versions.tf"
+  package          = "versions.tf"
+  alarm_topic_arns = []
 }
 
 run "defaults" {
@@ -28,12 +29,17 @@ run "patterns" {
   command = plan
 
   variables {
-    triggers = ["secret-label-updated", "rotation-succeeded", "rotate-secret", "rotation-failed", "parameter-change", "deployment-state-change"]
+    triggers = ["secret-label-updated", "rotation-succeeded", "rotate-secret", "value-changed", "rotation-failed", "parameter-change", "deployment-state-change", "calendar-state-change"]
   }
 
   assert {
-    condition     = alltrue([for trigger in var.triggers : jsondecode(aws_cloudwatch_event_rule.this[trigger].event_pattern) == jsondecode(file("patterns/${trigger}.json"))])
-    error_message = "A rule's pattern is the file of its name."
+    condition     = toset([for file in fileset("patterns", "*.json") : trimsuffix(file, ".json")]) == var.triggers
+    error_message = "Each file is a trigger."
+  }
+
+  assert {
+    condition     = alltrue([for trigger in var.triggers : jsondecode(aws_cloudwatch_event_rule.this[trigger].event_pattern) == merge(jsondecode(file("patterns/${trigger}.json")), { account = ["123456789012"] })])
+    error_message = "A rule's pattern is the file of its name, for this account."
   }
 
   assert {
@@ -57,8 +63,13 @@ run "patterns" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.this["parameter-change"].event_pattern).detail.operation == ["Update"]
-    error_message = "Only an update changes what tasks already read."
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["parameter-change"].event_pattern).detail.operation == ["Create", "Update"]
+    error_message = "A parameter that was deleted and made again has another value, too."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["rotation-failed"].event_pattern).detail.eventName == ["RotationFailed", "RotationAbandoned"]
+    error_message = "A rotation that was given up is a failure, too."
   }
 }
 
@@ -89,7 +100,7 @@ run "rotate_secret_alone_needs_the_retry" {
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["errors"].threshold == 3 && aws_cloudwatch_metric_alarm.this["errors"].period == 300
-    error_message = "Two failures on purpose are no alarm, and those of several rotations do not add up."
+    error_message = "Failures on purpose of several rotations do not add up."
   }
 }
 
@@ -101,8 +112,8 @@ run "no_sweep" {
   }
 
   assert {
-    condition     = !contains(keys(aws_cloudwatch_event_rule.this), "sweep") && !contains(keys(aws_cloudwatch_metric_alarm.this), "no-sweep")
-    error_message = "Without a schedule there is neither a sweep nor an alarm that misses it."
+    condition     = !contains(keys(aws_cloudwatch_event_rule.this), "sweep") && length(setintersection(keys(aws_cloudwatch_metric_alarm.this), ["no-sweep", "waiting"])) == 0
+    error_message = "Without a schedule there is neither a sweep nor an alarm that needs one."
   }
 
   assert {
@@ -138,6 +149,105 @@ run "only_a_sweep" {
   }
 }
 
+run "a_day_between_sweeps" {
+  command = plan
+
+  variables {
+    sweep_schedule = "rate(1 day)"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["waiting"].period == 86400 && aws_cloudwatch_metric_alarm.this["waiting"].evaluation_periods == 2
+    error_message = "A service that only one sweep met may have waited for a minute."
+  }
+}
+
+run "secrets_of_another_account" {
+  command = plan
+
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
+  }
+
+  assert {
+    condition     = alltrue([for trigger in ["secret-label-updated", "rotation-succeeded"] : jsondecode(aws_cloudwatch_event_rule.this[trigger].event_pattern).account == ["123456789012", "210987654321"]])
+    error_message = "Events of the secrets that are named are let in."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["deployment-state-change"].event_pattern).account == ["123456789012"]
+    error_message = "Services are those of this account."
+  }
+}
+
+run "secrets_of_any_account" {
+  command = plan
+
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:*:*:secret:shared-??????"]
+  }
+
+  assert {
+    condition     = !can(jsondecode(aws_cloudwatch_event_rule.this["secret-label-updated"].event_pattern).account)
+    error_message = "Every account was asked for."
+  }
+}
+
+run "some_secrets" {
+  command = plan
+
+  variables {
+    rollout  = { secrets = ["prod/*", "/prod/*", "!prod/mesh-*"] }
+    triggers = ["secret-label-updated", "parameter-change", "rotation-succeeded"]
+  }
+
+  assert {
+    condition     = alltrue([for trigger in ["secret-label-updated", "parameter-change"] : jsondecode(aws_cloudwatch_event_rule.this[trigger].event_pattern).detail.name == [{ exists = false }, { wildcard = "prod/*" }, { wildcard = "/prod/*" }]])
+    error_message = "Names that no pattern means do not invoke the function; the function leaves out the rest."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["secret-label-updated"].event_pattern).detail.labelUpdated == jsondecode(file("patterns/secret-label-updated.json")).detail.labelUpdated
+    error_message = "The rest of the pattern stays."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["rotation-succeeded"].event_pattern) == merge(jsondecode(file("patterns/rotation-succeeded.json")), { account = ["123456789012"] })
+    error_message = "CloudTrail has the name in more than one place."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SECRETS == "prod/*,/prod/*,!prod/mesh-*"
+    error_message = "The function applies all patterns."
+  }
+}
+
+run "all_but_some_secrets" {
+  command = plan
+
+  variables {
+    rollout = { secrets = ["!prod/mesh-*"] }
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["secret-label-updated"].event_pattern).detail.name == [{ exists = false }, { anything-but = { wildcard = ["ecs-sc!*", "prod/mesh-*"] } }]
+    error_message = "What is excluded does not invoke the function, and neither do the certificates of Service Connect."
+  }
+}
+
+run "a_calendar_brings_its_event" {
+  command = plan
+
+  variables {
+    rollout = { calendars = ["business-hours"] }
+  }
+
+  assert {
+    condition     = contains(keys(aws_cloudwatch_event_rule.this), "calendar-state-change")
+    error_message = "What a closed calendar held goes when it opens."
+  }
+}
+
 run "notifications" {
   command = plan
 
@@ -147,12 +257,23 @@ run "notifications" {
   }
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_event_target.notification)) == toset(["alarm-0", "redeployed-0"])
-    error_message = "Redeploys and alarms are told of."
+    condition     = toset(keys(aws_cloudwatch_event_target.notification)) == toset(["alarm-0", "told-0"])
+    error_message = "What happened and alarms are told of."
   }
 
   assert {
-    condition     = alltrue([for target in aws_cloudwatch_event_target.notification : jsondecode(target.input_transformer[0].input_template).version == "1.0" && jsondecode(target.input_transformer[0].input_template).source == "custom"])
+    condition     = alltrue([for rule in aws_cloudwatch_event_rule.notification : jsondecode(rule.event_pattern).account == ["123456789012"]])
+    error_message = "Other accounts that may put events on the bus cannot speak to the chat."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.notification["told"].event_pattern).detail.responsePayload == { notification = [{ exists = true }] }
+    error_message = "The function decides what there is to tell."
+  }
+
+  assert {
+    # A variable outside of quotes becomes a JSON text.
+    condition     = alltrue([for target in aws_cloudwatch_event_target.notification : jsondecode(replace(target.input_transformer[0].input_template, "/\"description\": <[a-z]+>/", "\"description\": \"\"")).source == "custom"])
     error_message = "A notification has the form of Amazon Q Developer's custom notifications."
   }
 
@@ -170,5 +291,10 @@ run "notifications" {
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:pager"])])
     error_message = "Alarms go to their own topic."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.notifications[0].name == "redeploy-on-rotation-notifications" && contains(keys(aws_cloudwatch_metric_alarm.this), "notifications-lost")
+    error_message = "Messages that no topic accepts have a queue of their own, and an alarm."
   }
 }

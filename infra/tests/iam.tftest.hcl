@@ -5,14 +5,15 @@ mock_provider "aws" {
 }
 
 variables {
-  package = "versions.tf"
+  package          = "versions.tf"
+  alarm_topic_arns = []
 }
 
 run "scan_of_every_cluster" {
   command = plan
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+    condition = toset(flatten([for statement in jsondecode(output.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
       "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServiceRevisions", "ecs:DescribeServices",
       "ecs:DescribeTaskDefinition", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices", "ecs:ListTasks", "ecs:UpdateService",
       "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds",
@@ -22,45 +23,50 @@ run "scan_of_every_cluster" {
   }
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == ["arn:aws:ecs:eu-west-1:123456789012:service/*"]
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == ["arn:aws:ecs:eu-west-1:123456789012:service/*"]
     error_message = "Services of this account and Region only."
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountServicesAndTasks", "ReadTasks"], statement.Sid)] == [
-      ["arn:aws:ecs:eu-west-1:123456789012:cluster/*"], ["arn:aws:ecs:eu-west-1:123456789012:task/*"],
+    condition = [for statement in jsondecode(output.policy).Statement : statement.Resource if contains(["CountServicesAndTasks", "ReadServicesAndTasks"], statement.Sid)] == [
+      [for kind in ["service", "service-revision", "task"] : "arn:aws:ecs:eu-west-1:123456789012:${kind}/*"], ["arn:aws:ecs:eu-west-1:123456789012:cluster/*"],
     ]
     error_message = "Clusters and tasks of this account and Region only."
   }
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:*:123456789012:secret:*"]
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"]) == ["arn:aws:secretsmanager:*:123456789012:secret:*"]
     error_message = "Secrets of this account only."
   }
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Deny"])) == toset([
-      "kms:Decrypt", "secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue",
+    condition = toset(flatten([for statement in jsondecode(output.policy).Statement : statement.Action if statement.Effect == "Deny"])) == toset([
+      "ecs:UpdateService", "kms:Decrypt", "secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue",
       "ssm:GetParameter", "ssm:GetParameterHistory", "ssm:GetParameters", "ssm:GetParametersByPath",
     ])
     error_message = "Every action that reads a value is denied."
   }
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition if statement.Sid == "NeverDecryptValues"]) == { StringLike = { "kms:ViaService" = ["secretsmanager.*", "ssm.*"] } }
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Condition if statement.Sid == "NeverDecryptValues"]) == { StringLike = { "kms:ViaService" = ["secretsmanager.*", "ssm.*"] } }
     error_message = "Lambda must be able to decrypt the function's environment."
   }
 
   assert {
-    condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : !strcontains(join(",", statement.Action), "*") if statement.Effect == "Allow"])
+    condition     = alltrue([for statement in jsondecode(output.policy).Statement : !strcontains(join(",", statement.Action), "*") if statement.Effect == "Allow"])
     error_message = "No action is given by a wildcard."
   }
 
   assert {
-    condition = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
-      "ListClusters", "ListServices", "ListTasks", "ReadTaskDefinitions", "ReadTimesOfMoves", "ReadTimesOfParameters",
+    condition = toset([for statement in jsondecode(output.policy).Statement : statement.Sid if statement.Effect == "Allow" && contains(statement.Resource, "*")]) == toset([
+      "ListClusters", "ListServicesAndTasks", "ReadTaskDefinitions", "ReadTimesOfMoves", "ReadTimesOfParameters",
     ])
     error_message = "Only what AWS cannot scope is given for every resource."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Condition if statement.Sid == "ListServicesAndTasks"]) == { ArnLike = { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/*"] } }
+    error_message = "Services and tasks of this account and Region only."
   }
 }
 
@@ -72,33 +78,24 @@ run "scan_of_given_clusters" {
   }
 
   assert {
-    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
+    condition = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
       "arn:aws:ecs:eu-west-1:123456789012:service/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
     ]
     error_message = "Services of these clusters only."
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition.ArnEquals if contains(["ListServices", "ListTasks"], statement.Sid)] == [
-      for sid in ["ListServices", "ListTasks"] : { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] }
+    condition = [for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Condition.ArnLike] if statement.Sid == "ListServicesAndTasks"] == [
+      [["ecs:ListServices", "ecs:ListTasks"], { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] }],
     ]
     error_message = "Services and tasks are listed in these clusters only."
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["CountServicesAndTasks", "ReadTasks"], statement.Sid)] == [
-      ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"],
-      ["arn:aws:ecs:eu-west-1:123456789012:task/prod/*", "arn:aws:ecs:eu-west-1:123456789012:task/stage/*"],
+    condition = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "ReadServicesAndTasks"]) == [
+      "arn:aws:ecs:eu-west-1:123456789012:*/prod/*", "arn:aws:ecs:eu-west-1:123456789012:*/stage/*",
     ]
-    error_message = "Tasks are counted and read in these clusters only."
-  }
-
-  assert {
-    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadServices"]) == [
-      "arn:aws:ecs:eu-west-1:123456789012:service/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
-      "arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/*", "arn:aws:ecs:eu-west-1:123456789012:service-revision/stage/*",
-    ]
-    error_message = "Services and service revisions of these clusters only."
+    error_message = "Services, service revisions and tasks of these clusters only."
   }
 
   assert {
@@ -116,7 +113,7 @@ run "clusters_without_the_events_of_deployments" {
   }
 
   assert {
-    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "ListClusters")
+    condition     = !contains([for statement in jsondecode(output.policy).Statement : statement.Sid], "ListClusters")
     error_message = "Clusters that are given are listed only to tell events of other accounts apart."
   }
 }
@@ -131,7 +128,7 @@ run "tags" {
   }
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+    condition = toset(flatten([for statement in jsondecode(output.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
       "ecs:DescribeServiceRevisions", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServiceDeployments", "ecs:ListTasks",
       "ecs:UpdateService", "tag:GetResources", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
       "sqs:SendMessage", "ssm:DescribeParameters",
@@ -149,7 +146,7 @@ run "no_sweep" {
   }
 
   assert {
-    condition     = !contains([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid], "CountServicesAndTasks")
+    condition     = !contains([for statement in jsondecode(output.policy).Statement : statement.Sid], "CountServicesAndTasks")
     error_message = "Tasks outside services are a sweep's, and clusters that are given are not searched for empty ones."
   }
 }
@@ -163,7 +160,7 @@ run "native_events_only" {
   }
 
   assert {
-    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid])) == 0
+    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(output.policy).Statement : statement.Sid])) == 0
     error_message = "Native events say when a value changed."
   }
 }
@@ -177,7 +174,7 @@ run "rotations_by_cloudtrail" {
   }
 
   assert {
-    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Sid])) == 2
+    condition     = length(setintersection(["ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(output.policy).Statement : statement.Sid])) == 2
     error_message = "RotationSucceeded says only by when a value had changed."
   }
 }
@@ -191,7 +188,7 @@ run "config" {
   }
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+    condition = toset(flatten([for statement in jsondecode(output.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
       "cloudtrail:LookupEvents", "ecs:DescribeServiceRevisions", "ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListClusters",
       "ecs:ListServiceDeployments", "ecs:ListTasks", "ecs:UpdateService", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
       "secretsmanager:ListSecretVersionIds", "sqs:SendMessage", "ssm:DescribeParameters",
@@ -200,14 +197,14 @@ run "config" {
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadTasks"] == [
-      ["arn:aws:ecs:eu-west-1:123456789012:task/prod/*", "arn:aws:ecs:eu-west-1:123456789012:task/stage/*"],
+    condition = [for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "ReadServicesAndTasks"] == [
+      ["arn:aws:ecs:eu-west-1:123456789012:*/prod/*", "arn:aws:ecs:eu-west-1:123456789012:*/stage/*"],
     ]
-    error_message = "Tasks of the clusters of the mapping only."
+    error_message = "The clusters of the mapping only."
   }
 
   assert {
-    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
+    condition = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "Redeploy"]) == [
       "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/api",
     ]
     error_message = "The services of the mapping only."
@@ -226,15 +223,15 @@ run "everything" {
     lookup                  = ["scan", "tags", "config"]
     mapping                 = [{ secret = "rds!db-1", services = ["prod/api"] }]
     clusters                = ["stage"]
-    dry_run                 = true
-    tracing                 = true
+    rollout                 = { dry_run = true }
+    function                = { tracing = true }
     secret_arns             = ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
     notification_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:chat"]
     role                    = { path = "/platform/", permissions_boundary = "arn:aws:iam::123456789012:policy/boundary" }
   }
 
   assert {
-    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
+    condition = toset(flatten([for statement in jsondecode(output.policy).Statement : statement.Action if statement.Effect == "Allow"])) == toset([
       "cloudtrail:LookupEvents", "ecs:DescribeClusters", "ecs:DescribeServiceRevisions", "ecs:DescribeServices",
       "ecs:DescribeTaskDefinition", "ecs:DescribeTasks", "ecs:ListClusters", "ecs:ListServiceDeployments", "ecs:ListServices",
       "ecs:ListTasks", "events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:DescribeSecret",
@@ -245,35 +242,26 @@ run "everything" {
   }
 
   assert {
-    condition = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadServices"]) == [
-      "arn:aws:ecs:eu-west-1:123456789012:service/prod/api", "arn:aws:ecs:eu-west-1:123456789012:service/stage/*",
-      "arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/api/*", "arn:aws:ecs:eu-west-1:123456789012:service-revision/stage/*",
+    condition = [for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Condition.ArnLike] if statement.Sid == "ListServicesAndTasks"] == [
+      [["ecs:ListServices", "ecs:ListTasks"], { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] }],
     ]
-    error_message = "The given clusters, and the services of the mapping."
+    error_message = "Services and tasks are listed in the given clusters, and in those of the mapping."
   }
 
   assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Condition.ArnEquals if contains(["ListServices", "ListTasks"], statement.Sid)] == [
-      { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] },
-      { "ecs:cluster" = ["arn:aws:ecs:eu-west-1:123456789012:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/stage"] },
-    ]
-    error_message = "Services are listed in the given clusters, tasks in those of the mapping, too."
-  }
-
-  assert {
-    condition = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(["ReadLabelsOfSecrets", "ReadTimesOfVersions"], statement.Sid)] == [
+    condition = [for statement in jsondecode(output.policy).Statement : statement.Resource if contains(["ReadLabelsOfSecrets", "ReadTimesOfVersions"], statement.Sid)] == [
       for sid in ["ReadLabelsOfSecrets", "ReadTimesOfVersions"] : ["arn:aws:secretsmanager:*:123456789012:secret:*", "arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared-??????"]
     ]
     error_message = "Secrets of another account in addition to those of this one."
   }
 
   assert {
-    condition     = aws_iam_role.this.name == "redeploy-on-rotation-eu-west-1"
+    condition     = aws_iam_role.this[0].name == "redeploy-on-rotation-eu-west-1"
     error_message = "Functions in two Regions need two roles."
   }
 
   assert {
-    condition     = aws_iam_role.this.path == "/platform/" && aws_iam_role.this.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    condition     = aws_iam_role.this[0].path == "/platform/" && aws_iam_role.this[0].permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
     error_message = "The role's path and boundary."
   }
 
@@ -296,7 +284,132 @@ run "some_secrets_of_this_account" {
   }
 
   assert {
-    condition     = toset(one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"])) == var.secret_arns
+    condition     = toset(one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Sid == "ReadLabelsOfSecrets"])) == var.secret_arns
     error_message = "These secrets only."
+  }
+}
+
+run "the_words_of_owners_hold" {
+  command = plan
+
+  variables {
+    rollout = { tag_key = "team:rotation" }
+  }
+
+  assert {
+    condition = [for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Resource, statement.Condition] if startswith(statement.Sid, "NeverRedeploy")] == [[["ecs:UpdateService"], ["*"], { StringLike = { "aws:ResourceTag/team:rotation" = [
+      "ignore", "ignore *", "* ignore", "* ignore *", "IGNORE", "IGNORE *", "* IGNORE", "* IGNORE *", "Ignore", "Ignore *", "* Ignore", "* Ignore *",
+    ] } }]]
+    error_message = "IAM refuses to redeploy what is tagged ignore, alone or among other words."
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Condition] if statement.Sid == "NeverOpenShells"] == [[["ecs:UpdateService"], { StringEquals = { "ecs:enable-execute-command" = ["true"] } }]]
+    error_message = "The role cannot switch on shells in containers."
+  }
+
+  assert {
+    condition     = !strcontains(output.policy, "ecs:task-definition")
+    error_message = "AWS does not say whether a call that only forces has this key, so a condition on it might refuse every redeploy."
+  }
+}
+
+run "features_bring_their_permissions" {
+  command = plan
+
+  variables {
+    rollout = { calendars = ["business-hours", "arn:aws:ssm:eu-west-1:210987654321:document/company"], image_guard = "warn" }
+  }
+
+  assert {
+    condition = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Action == ["ssm:GetCalendarState"]]) == [
+      "arn:aws:ssm:eu-west-1:123456789012:document/business-hours", "arn:aws:ssm:eu-west-1:210987654321:document/company",
+    ]
+    error_message = "The state of these calendars only."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Resource if statement.Action == ["ecr:DescribeImages"]]) == ["arn:aws:ecr:*:*:repository/*"]
+    error_message = "The guard reads the digests of tags."
+  }
+}
+
+run "keys_and_networks_bring_their_permissions" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234"
+    function    = { vpc = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] } }
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Resource] if statement.Sid == "UseKey"]) == [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:eu-west-1:123456789012:key/1234"]]
+    error_message = "This key only."
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy).Statement : length(statement.Action) if statement.Sid == "ConnectToVpc"]) == 6
+    error_message = "Lambda needs these six actions to connect a function to a VPC."
+  }
+}
+
+run "without_cloudtrail" {
+  command = plan
+
+  variables {
+    role = { lookup_events = false }
+  }
+
+  assert {
+    condition     = !strcontains(output.policy, "cloudtrail:LookupEvents") && strcontains(output.policy, "secretsmanager:ListSecretVersionIds")
+    error_message = "All management events of the account are a choice of its own."
+  }
+}
+
+run "twenty_clusters_of_long_names" {
+  command = plan
+
+  variables {
+    clusters = [for number in range(20) : format("platform-production-payments-and-settlement-eu-west-1-blue-%02d", number)]
+    # Everything that adds a statement.
+    lookup                  = ["scan", "tags", "config"]
+    mapping                 = [{ secret = "rds!db-1", services = ["prod/api"] }]
+    rollout                 = { calendars = ["business-hours"], image_guard = "block" }
+    function                = { tracing = true, vpc = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] } }
+    kms_key_arn             = "arn:aws:kms:eu-west-1:123456789012:key/1234"
+    notification_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:chat"]
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.this[0].policy) <= 10240 && aws_iam_role_policy.this[0].policy == output.policy
+    error_message = "The policy has ${length(output.policy)} characters."
+  }
+}
+
+run "policy_that_iam_would_refuse" {
+  command = plan
+
+  variables {
+    clusters = [for number in range(60) : format("platform-production-payments-and-settlement-eu-west-1-blue-%02d", number)]
+  }
+
+  expect_failures = [aws_iam_role_policy.this[0]]
+}
+
+run "role_of_yours" {
+  command = plan
+
+  variables {
+    role = { create = false, arn = "arn:aws:iam::123456789012:role/ours" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.role == "arn:aws:iam::123456789012:role/ours" && output.role_arn == aws_lambda_function.this.role
+    error_message = "The function gets the role that is given."
+  }
+
+  assert {
+    condition     = length(aws_iam_role.this) == 0 && length(aws_iam_role_policy.this) == 0 && strcontains(output.policy, "ecs:UpdateService")
+    error_message = "No role is made, and the output has the policy that it needs."
   }
 }

@@ -5,7 +5,8 @@ mock_provider "aws" {
 }
 
 variables {
-  package = "versions.tf"
+  package          = "versions.tf"
+  alarm_topic_arns = []
 }
 
 run "missing_package" {
@@ -15,7 +16,7 @@ run "missing_package" {
     package = "no/such/bootstrap.zip"
   }
 
-  expect_failures = [var.package]
+  expect_failures = [aws_lambda_function.this]
 }
 
 run "empty_name" {
@@ -62,40 +63,40 @@ run "too_little_memory" {
   command = plan
 
   variables {
-    memory_size = 64
+    function = { memory_size = 64 }
   }
 
-  expect_failures = [var.memory_size]
+  expect_failures = [var.function]
 }
 
 run "half_a_megabyte" {
   command = plan
 
   variables {
-    memory_size = 256.5
+    function = { memory_size = 256.5 }
   }
 
-  expect_failures = [var.memory_size]
+  expect_failures = [var.function]
 }
 
 run "no_concurrency" {
   command = plan
 
   variables {
-    reserved_concurrency = 0
+    function = { reserved_concurrency = 0 }
   }
 
-  expect_failures = [var.reserved_concurrency]
+  expect_failures = [var.function]
 }
 
 run "half_a_concurrency" {
   command = plan
 
   variables {
-    reserved_concurrency = 1.5
+    function = { reserved_concurrency = 1.5 }
   }
 
-  expect_failures = [var.reserved_concurrency]
+  expect_failures = [var.function]
 }
 
 run "path_without_slashes" {
@@ -239,6 +240,8 @@ run "environment_too_long" {
     lookup   = ["config", "scan"]
     mapping  = [for n in range(30) : { secret = "secret-${n}", services = ["prod/api-${n}"] }]
     clusters = [for n in range(200) : "cluster-${n}"]
+    # Its policy would be too long, too.
+    role = { create = false, arn = "arn:aws:iam::123456789012:role/ours" }
   }
 
   expect_failures = [aws_lambda_function.this]
@@ -262,60 +265,60 @@ run "reserved_tag_key" {
   command = plan
 
   variables {
-    tag_key = "aws:secrets"
+    rollout = { tag_key = "aws:secrets" }
   }
 
-  expect_failures = [var.tag_key]
+  expect_failures = [var.rollout]
 }
 
 run "tag_key_with_a_mark" {
   command = plan
 
   variables {
-    tag_key = "a!b"
+    rollout = { tag_key = "a!b" }
   }
 
-  expect_failures = [var.tag_key]
+  expect_failures = [var.rollout]
 }
 
 run "no_settling" {
   command = plan
 
   variables {
-    settle_seconds = 0
+    rollout = { settle_seconds = 0 }
   }
 
-  expect_failures = [var.settle_seconds]
+  expect_failures = [var.rollout]
 }
 
 run "settling_too_long" {
   command = plan
 
   variables {
-    settle_seconds = 901
+    rollout = { settle_seconds = 901 }
   }
 
-  expect_failures = [var.settle_seconds]
+  expect_failures = [var.rollout]
 }
 
 run "hardly_any_rate" {
   command = plan
 
   variables {
-    rate_share = 0.009
+    rollout = { rate_share = 0.009 }
   }
 
-  expect_failures = [var.rate_share]
+  expect_failures = [var.rollout]
 }
 
 run "more_than_the_whole_rate" {
   command = plan
 
   variables {
-    rate_share = 1.5
+    rollout = { rate_share = 1.5 }
   }
 
-  expect_failures = [var.rate_share]
+  expect_failures = [var.rollout]
 }
 
 run "secret_by_name" {
@@ -483,12 +486,12 @@ run "no_reserved_concurrency" {
   command = plan
 
   variables {
-    reserved_concurrency = null
+    function = { reserved_concurrency = -1 }
   }
 
   assert {
-    condition     = aws_lambda_function.this.reserved_concurrent_executions == null || aws_lambda_function.this.reserved_concurrent_executions == -1
-    error_message = "null reserves none."
+    condition     = aws_lambda_function.this.reserved_concurrent_executions == -1
+    error_message = "-1 reserves none."
   }
 }
 
@@ -498,10 +501,8 @@ run "accepted" {
   variables {
     name           = "redeploy_on-rotation2"
     architecture   = "x86_64"
-    memory_size    = 128
-    tag_key        = "team:secrets/é"
-    settle_seconds = 900
-    rate_share     = 0.25
+    function       = { memory_size = 128 }
+    rollout        = { tag_key = "team:secrets/é", settle_seconds = 900, rate_share = 0.25 }
     sweep_schedule = "rate(1440 minutes)"
     logs           = { level = "DEBUG", retention_days = 30, kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }
   }
@@ -515,4 +516,260 @@ run "accepted" {
     condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SETTLE_SECONDS == "900" && aws_lambda_function.this.environment[0].variables.REDEPLOY_RATE_SHARE == "0.25"
     error_message = "The function does what was chosen."
   }
+}
+
+run "no_package" {
+  command = plan
+
+  variables {
+    package = null
+  }
+
+  expect_failures = [var.package]
+}
+
+run "two_packages" {
+  command = plan
+
+  variables {
+    package_s3     = { bucket = "artifacts", key = "bootstrap-arm64.zip" }
+    package_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+  }
+
+  expect_failures = [var.package]
+}
+
+run "object_without_a_hash" {
+  command = plan
+
+  variables {
+    package    = null
+    package_s3 = { bucket = "artifacts", key = "bootstrap-arm64.zip" }
+  }
+
+  expect_failures = [var.package_s3]
+}
+
+run "hash_in_base64" {
+  command = plan
+
+  variables {
+    package_sha256 = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
+  }
+
+  expect_failures = [var.package_sha256]
+}
+
+run "package_of_another_hash" {
+  command = plan
+
+  variables {
+    package_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "package_of_another_architecture" {
+  command = plan
+
+  variables {
+    package        = "bootstrap-x86_64.zip"
+    package_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    architecture   = "arm64"
+  }
+
+  expect_failures = [var.architecture]
+}
+
+run "variable_of_ours" {
+  command = plan
+
+  variables {
+    function = { environment = { REDEPLOY_LOOKUP = "scan" } }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "vpc_without_subnets" {
+  command = plan
+
+  variables {
+    function = { vpc = { subnet_ids = [], security_group_ids = ["sg-1"] } }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "code_signing_by_name" {
+  command = plan
+
+  variables {
+    function = { code_signing_config_arn = "ours" }
+  }
+
+  expect_failures = [var.function]
+}
+
+run "key_of_the_queues_by_alias" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:alias/ours"
+  }
+
+  expect_failures = [var.kms_key_arn]
+}
+
+run "no_role" {
+  command = plan
+
+  variables {
+    role = { create = false }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "two_roles" {
+  command = plan
+
+  variables {
+    role = { arn = "arn:aws:iam::123456789012:role/ours" }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "role_by_name" {
+  command = plan
+
+  variables {
+    role = { create = false, arn = "ours" }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "default_that_is_no_word" {
+  command = plan
+
+  variables {
+    rollout = { default = "on" }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "pattern_with_a_space" {
+  command = plan
+
+  variables {
+    rollout = { secrets = ["prod/* stage/*"] }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "pattern_that_eventbridge_refuses" {
+  command = plan
+
+  variables {
+    rollout = { secrets = ["prod/**"] }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "time_without_an_offset" {
+  command = plan
+
+  variables {
+    rollout = { since = "2026-11-23T01:02:03" }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "none_in_flight" {
+  command = plan
+
+  variables {
+    rollout = { max_in_flight = 0 }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "calendar_with_a_space" {
+  command = plan
+
+  variables {
+    rollout = { calendars = ["business hours"] }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "guard_that_is_no_word" {
+  command = plan
+
+  variables {
+    rollout = { image_guard = "on" }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "events_that_would_end_in_the_queue" {
+  command = plan
+
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*"]
+    triggers    = ["value-changed"]
+  }
+
+  expect_failures = [var.secret_arns]
+}
+
+run "no_failed_attempts" {
+  command = plan
+
+  variables {
+    monitoring = { failed_attempts = 0 }
+  }
+
+  expect_failures = [var.monitoring]
+}
+
+run "age_that_no_event_reaches" {
+  command = plan
+
+  variables {
+    monitoring = { event_age_minutes = 360 }
+  }
+
+  expect_failures = [var.monitoring]
+}
+
+run "waiting_for_longer_than_cloudwatch_looks_back" {
+  command = plan
+
+  variables {
+    monitoring = { waiting_hours = 145 }
+  }
+
+  expect_failures = [var.monitoring]
+}
+
+run "topics_for_no_alarms" {
+  command = plan
+
+  variables {
+    monitoring       = { alarms = false }
+    alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:pager"]
+  }
+
+  expect_failures = [var.alarm_topic_arns]
 }

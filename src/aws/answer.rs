@@ -30,6 +30,7 @@ impl Aws {
         let mut answers = Vec::new();
         let mut named = Vec::new();
         let mut revisions = Vec::new();
+        let mut pictured = Vec::new();
         let mut single = Vec::new();
         for question in questions {
             match question {
@@ -37,9 +38,13 @@ impl Aws {
                     named.extend(facts.workloads.get(&arn));
                 }
                 Question::TaskDefinitions(arn) => revisions.push(arn),
+                Question::Images(arn) => pictured.extend(facts.workloads.get(&arn)),
+                Question::ImageTags(images) => {
+                    answers.push(Answer::ImageTags(self.image_tags(images).await));
+                }
                 Question::LastChanges(of) => {
                     let is_deployment = matches!(facts.scope, Scope::Around(_));
-                    let found = self.last_changes(of, is_deployment).await;
+                    let found = self.last_changes(config, of, is_deployment).await;
                     answers.push(Answer::LastChanges(found));
                 }
                 question => single.push(question),
@@ -53,6 +58,10 @@ impl Aws {
         if !revisions.is_empty() {
             let found = self.task_definitions_of(revisions).await;
             answers.push(Answer::TaskDefinitions(found));
+        }
+        if !pictured.is_empty() {
+            let found = self.images_of(&pictured).await.into_iter();
+            answers.extend(found.map(|(arn, images)| Answer::Images(arn, images)));
         }
         let found = in_parallel(single, async |question| {
             self.answer_one(config, facts, question, &now).await
@@ -82,14 +91,29 @@ impl Aws {
             }
             Question::Secret => {
                 let claim = &facts.unconfirmed.as_ref()?.claim;
-                let secret = self.describe_secret(&claim.secret_id, claim.region.as_deref());
+                let secret = self.describe_secret(
+                    &config.tag_key,
+                    &claim.secret_id,
+                    claim.region.as_deref(),
+                );
                 Answer::Secret(fact(secret.await))
             }
+            Question::Replica { of, replica } => {
+                let arn = replica.to_string();
+                let found = fact(self.describe_secret(&config.tag_key, &arn, None).await);
+                Answer::Replica { of, replica, found }
+            }
             Question::FullArn(arn) => {
-                let secret = self.describe_secret(&arn, None).await;
+                let secret = self.describe_secret(&config.tag_key, &arn, None).await;
                 let is_full = secret.map(|secret| secret.is_some_and(|s| s.arn.to_string() == arn));
                 Answer::FullArn(arn, fact(is_full))
             }
+            Question::Tag(source) => {
+                let arn = source.to_string();
+                let secret = self.describe_secret(&config.tag_key, &arn, None).await;
+                Answer::Tag(source, fact(secret))
+            }
+            Question::Calendar => Answer::Calendar(fact(self.calendar(config).await)),
             Question::VersionStored(source) => {
                 let stored = self.version_stored(facts.changes.get(&source)?).await;
                 Answer::VersionStored(source, fact(stored))
@@ -122,6 +146,8 @@ impl Aws {
             Question::Describe(_)
             | Question::Refresh(_)
             | Question::TaskDefinitions(_)
+            | Question::Images(_)
+            | Question::ImageTags(_)
             | Question::LastChanges(_) => return None,
         })
     }

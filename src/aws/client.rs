@@ -41,6 +41,7 @@ pub struct Aws {
     pub(super) cloudtrail: Lazy<aws_sdk_cloudtrail::Client>,
     /// Systems Manager.
     pub ssm: Lazy<aws_sdk_ssm::Client>,
+    pub(super) ecr: Lazy<aws_sdk_ecr::Client>,
     /// The Region of the services.
     pub(super) region: String,
     pub(super) rate_limiter: RateLimiter,
@@ -85,6 +86,7 @@ impl Aws {
             tagging: lazy(&config, aws_sdk_resourcegroupstagging::Client::new),
             cloudtrail: lazy(&config, aws_sdk_cloudtrail::Client::new),
             ssm: lazy(&config, aws_sdk_ssm::Client::new),
+            ecr: lazy(&config, aws_sdk_ecr::Client::new),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
             rate_limiter: RateLimiter::new(rate_share),
             attempts: ATTEMPTS,

@@ -9,14 +9,15 @@ use aws_sdk_ecs::types::{
 };
 use jiff::Timestamp;
 use redeploy_core::arn::Arn;
-use redeploy_core::config::{Config, cluster_name};
+use redeploy_core::config::{Config, ImageGuard, cluster_name};
 use redeploy_core::fact::Fact;
+use redeploy_core::tag::ServiceTag;
 use redeploy_core::workload::{
-    CircuitBreaker, Controller, Deployment, Platform, RolloutState, Strategy, Use, Workload,
+    CircuitBreaker, Controller, Deployment, Platform, RolloutState, ServiceRevision, Strategy, Use,
+    Workload,
 };
 
 use super::client::lock;
-use super::lookup::tag_uses;
 use super::paging::{in_parallel, timestamp};
 use super::{ApiBucket, Aws, AwsError, ErrorKind};
 
@@ -185,26 +186,19 @@ impl Aws {
         let (mut uses, mut warnings) = self.service_connect_uses(&arn, service);
         let mut memory = lock(&self.memory);
         let location = memory.location(&parsed);
-        if config.tags {
-            let (named, wrong) = tag.map(tag_uses).unwrap_or_default();
-            uses.extend(
-                named
-                    .into_iter()
-                    .map(|named| Use::AtStart(memory.share(named))),
-            );
-            warnings.extend(
-                wrong
-                    .iter()
-                    .map(|wrong| format!("the tag of {arn} names {wrong}")),
-            );
-        }
+        let words = ServiceTag::parse(tag.unwrap_or_default());
+        let (mut named, wrong) = words.references(&arn, config.tags);
+        warnings.extend(wrong);
         let mapped = config.mapping.iter().filter(|line| {
             let is_it = |mapped: &redeploy_core::config::MappedService| {
                 mapped.service == name && mapped.cluster == cluster_name(cluster)
             };
             line.services.iter().any(is_it)
         });
-        uses.extend(mapped.map(|line| Use::AtStart(memory.share(line.secret.clone()))));
+        named.extend(mapped.map(|line| line.secret.clone()));
+        let is_named = !named.is_empty();
+        let named = named.into_iter();
+        uses.extend(named.map(|named| Use::AtStart(memory.share(named))));
         // An answer may be too old to show the deployment of our own call.
         if let Some(own) = memory.just_forced(&arn)
             && deployments.iter().all(|deployment| deployment.id != own.id)
@@ -218,6 +212,15 @@ impl Aws {
         let next = next
             .and_then(|next| next.task_definition.known().cloned())
             .or(current);
+        let revisions = service.current_service_revisions().iter();
+        let revisions = revisions.filter_map(|revision| {
+            Some(ServiceRevision {
+                arn: revision.arn()?.to_owned(),
+                runs: revision.running_task_count > 0,
+            })
+        });
+        let is_guarded = config.image_guard != ImageGuard::Off;
+        let service_revisions = revisions.filter(|_| is_guarded).collect();
         let workload = Workload {
             cluster: cluster.into(),
             location: Some(location),
@@ -228,6 +231,7 @@ impl Aws {
             },
             active: service.status() == Some("ACTIVE"),
             tag: tag.map(Into::into),
+            is_named,
             desired: service.desired_count,
             running: service.running_count,
             pending: service.pending_count,
@@ -240,6 +244,9 @@ impl Aws {
             forced_at: memory.forced(&arn).map(|own| own.created_at),
             history: Fact::Unasked,
             tasks: Fact::Unasked,
+            service_revisions,
+            unguarded: Vec::new(),
+            images: Fact::Unasked,
             arn,
         };
         Some(Described {

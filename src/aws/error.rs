@@ -171,6 +171,8 @@ fn is_not_found(code: &str) -> bool {
         "ServiceNotFoundException",
         "ServiceNotActiveException",
         "ResourceNotFoundException",
+        "ImageNotFoundException",
+        "RepositoryNotFoundException",
         "NoSuchEntity",
     ];
     codes.contains(&code)

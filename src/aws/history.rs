@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_ecs::types::{CreatedAt, ServiceDeploymentBrief, ServiceDeploymentStatus};
+use aws_sdk_ecs::types::{
+    CreatedAt, ServiceDeploymentBrief, ServiceDeploymentStatus, ServiceRevision,
+};
 use jiff::Timestamp;
 use redeploy_core::fact::Fact;
 use redeploy_core::workload::{Deployment, RolloutState, Workload};
@@ -48,25 +50,31 @@ impl Aws {
         }
     }
 
-    /// The task definitions of these service revisions, by their ARNs.
-    pub(super) async fn task_definitions_of(
+    /// These service revisions, in calls of as many as one accepts.
+    pub(super) async fn describe_service_revisions(
         &self,
-        revisions: Vec<String>,
-    ) -> BTreeMap<String, Fact<Arc<str>>> {
-        let chunks = revisions.chunks(REVISIONS_PER_CALL).map(<[_]>::to_vec);
+        arns: Vec<String>,
+    ) -> Vec<(Vec<String>, Result<Vec<ServiceRevision>, AwsError>)> {
+        let chunks = arns.chunks(REVISIONS_PER_CALL).map(<[_]>::to_vec);
         let answers = in_parallel(chunks, async |arns| {
             let call = self.ecs.describe_service_revisions();
             let call = call.set_service_revision_arns(Some(arns.clone()));
             let call = async || call.clone().send().await;
             let action = "ecs:DescribeServiceRevisions";
-            (
-                arns,
-                self.read(ApiBucket::ServiceRevision, action, call).await,
-            )
+            let answer = self.read(ApiBucket::ServiceRevision, action, call).await;
+            let revisions = answer.map(|answer| answer.service_revisions.unwrap_or_default());
+            (arns, revisions)
         });
+        answers.await
+    }
+
+    /// The task definitions of these service revisions, by their ARNs.
+    pub(super) async fn task_definitions_of(
+        &self,
+        revisions: Vec<String>,
+    ) -> BTreeMap<String, Fact<Arc<str>>> {
         let mut found = BTreeMap::new();
-        for (arns, answer) in answers.await {
-            let answer = answer.map(|answer| answer.service_revisions.unwrap_or_default());
+        for (arns, answer) in self.describe_service_revisions(revisions).await {
             for arn in arns {
                 let fact = match &answer {
                     Ok(revisions) => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redeploy_core::config::Config;
 use redeploy_core::fact::Fact;
 use redeploy_core::facts::{Followed, Found};
 use tokio::time::Instant;
@@ -18,7 +19,12 @@ type Answer = (Followed, Fact<Option<Found>>);
 impl Aws {
     /// The last change of each. With `reuse`, an answer of a moment ago is used again: whatever
     /// changed since then has its own event, which is not looked at any earlier.
-    pub(super) async fn last_changes(&self, of: BTreeSet<Followed>, reuse: bool) -> Vec<Answer> {
+    pub(super) async fn last_changes(
+        &self,
+        config: &Config,
+        of: BTreeSet<Followed>,
+        reuse: bool,
+    ) -> Vec<Answer> {
         let (mut answers, mut secrets) = (Vec::new(), Vec::new());
         let mut parameters = BTreeMap::<String, Vec<(String, Followed)>>::new();
         {
@@ -39,7 +45,7 @@ impl Aws {
             }
         }
         let mut asked = in_parallel(secrets, async |followed| {
-            let found = self.last_change_of_secret(&followed).await;
+            let found = self.last_change_of_secret(config, &followed).await;
             (followed, found)
         })
         .await;
@@ -70,11 +76,17 @@ impl Aws {
         answers
     }
 
-    async fn last_change_of_secret(&self, followed: &Followed) -> Result<Option<Found>, AwsError> {
+    async fn last_change_of_secret(
+        &self,
+        config: &Config,
+        followed: &Followed,
+    ) -> Result<Option<Found>, AwsError> {
         let Followed::Secret { region, id } = followed else {
             return Ok(None);
         };
-        let found = self.describe_secret(id, Some(region)).await?;
+        let found = self
+            .describe_secret(&config.tag_key, id, Some(region))
+            .await?;
         Ok(found.map(Found::Secret))
     }
 

@@ -1,6 +1,6 @@
 //! What a warm process remembers. It saves calls and covers reads that lag; nothing depends on it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,12 @@ use redeploy_core::change::{Source, TrailMove};
 use redeploy_core::config::Config;
 use redeploy_core::facts::{Followed, Found, Look};
 use redeploy_core::reference::Reference;
+use redeploy_core::report::Failure;
 use redeploy_core::workload::Deployment;
 use tokio::time::Instant;
 
+use super::Aws;
+use super::client::lock;
 use super::task_definition::Revision;
 
 /// A read may lag behind a write for this long.
@@ -35,6 +38,8 @@ pub(super) struct Memory {
     forced: HashMap<Arc<str>, Forced>,
     /// When labels moved, by CloudTrail, for a version and `LastChangedDate`.
     pub(super) moves: HashMap<Moved, TrailMove>,
+    /// What failed in the last sweep.
+    pub(super) failures: BTreeSet<Failure>,
     /// The last changes of a moment ago.
     pub(super) last_changes: HashMap<Followed, (Instant, Option<Found>)>,
 }
@@ -48,6 +53,13 @@ pub(super) type Moved = (Source, Option<String>, Timestamp);
 struct Forced {
     deployment: Deployment,
     at: Instant,
+}
+
+impl Aws {
+    /// Remembers what failed in a sweep, and gives what failed in the one before.
+    pub(crate) fn remember_failures(&self, failures: BTreeSet<Failure>) -> BTreeSet<Failure> {
+        std::mem::replace(&mut lock(&self.memory).failures, failures)
+    }
 }
 
 impl Memory {

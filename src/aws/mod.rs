@@ -3,6 +3,7 @@
 //! Nothing in here decides or reports, and no call can return a secret's value.
 
 mod answer;
+mod calendar;
 mod client;
 mod cloudtrail;
 mod cluster;
@@ -10,6 +11,7 @@ mod deploy;
 mod describe;
 mod error;
 mod history;
+mod image;
 mod last_change;
 mod lookup;
 mod memory;

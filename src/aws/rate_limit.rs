@@ -36,6 +36,12 @@ pub enum ApiBucket {
     CloudTrail,
     /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
     Parameters,
+    /// `GetCalendarState`
+    /// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-change-calendar.html>).
+    Calendar,
+    /// `DescribeImages` of ECR
+    /// (<https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>).
+    Images,
     /// The limits of IAM are not documented; this is what a person may wait for.
     Iam,
     /// `FilterLogEvents`
@@ -61,6 +67,8 @@ impl ApiBucket {
             Self::CloudTrail => (2.0, 2.0),
             // The lowest documented rate of any parameter operation's default.
             Self::Parameters => (3.0, 3.0),
+            Self::Calendar => (10.0, 10.0),
+            Self::Images => (200.0, 20.0),
             Self::Iam => (20.0, 10.0),
             Self::Logs => (5.0, 5.0),
         }

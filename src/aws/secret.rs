@@ -16,21 +16,22 @@ impl Aws {
     /// there is none.
     ///
     /// The secret is looked up in the Region of its ARN, else in `region`, else in the one of this
-    /// process.
+    /// process. Of its tags, the value of this one is kept.
     ///
     /// # Errors
     /// When the call fails.
     pub async fn describe_secret(
         &self,
+        tag_key: &str,
         id: &str,
         region: Option<&str>,
     ) -> Result<Option<SecretFacts>, AwsError> {
         const ACTION: &str = "secretsmanager:DescribeSecret";
         let named = Arn::parse(id).map(|arn| arn.region);
-        let config = self.secrets_in(named.or(region.map(str::to_owned)));
+        let region = self.secrets_in(named.or(region.map(str::to_owned)));
         let call = self.secrets.describe_secret().secret_id(id);
         let call = async || {
-            let call = call.clone().customize().config_override(config.clone());
+            let call = call.clone().customize().config_override(region.clone());
             call.send().await
         };
         let answer = match self.read(ApiBucket::Secrets, ACTION, call).await {
@@ -44,6 +45,11 @@ impl Aws {
                 .into_iter()
                 .map(move |label| (label, version.clone()))
         });
+        let tags = answer.tags.unwrap_or_default();
+        let tag = tags
+            .into_iter()
+            .find(|tag| tag.key() == Some(tag_key))
+            .and_then(|tag| tag.value);
         let arn = answer.arn.unwrap_or_default();
         Ok(Some(SecretFacts {
             arn: SecretArn::parse(&arn).ok_or_else(|| AwsError {
@@ -54,6 +60,7 @@ impl Aws {
             labels: labels.collect::<BTreeMap<_, _>>(),
             last_rotated: answer.last_rotated_date.as_ref().and_then(timestamp),
             last_changed: answer.last_changed_date.as_ref().and_then(timestamp),
+            tag,
         }))
     }
 

@@ -99,6 +99,7 @@ impl Aws {
                 platform: Platform::StandaloneTask,
                 active: true,
                 tag: None,
+                is_named: false,
                 desired: 1,
                 running: 1,
                 pending: 0,
@@ -122,6 +123,9 @@ impl Aws {
                 forced_at: None,
                 history: Fact::Unasked,
                 tasks: Fact::Unasked,
+                service_revisions: Vec::new(),
+                unguarded: Vec::new(),
+                images: Fact::Unasked,
                 arn: arn.into(),
             })
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_ecs::types::{
     ContainerDefinition, LogConfiguration, TaskDefinition, TaskDefinitionStatus,
+    VersionConsistency::Disabled,
 };
 use redeploy_core::reference::{InvalidReference, Reference};
 use redeploy_core::workload::Use;
@@ -21,6 +22,8 @@ pub struct Revision {
     pub uses: Arc<[Use]>,
     /// The images of its containers.
     pub images: Vec<String>,
+    /// The names of its containers that have `versionConsistency` disabled.
+    pub unguarded: Vec<String>,
     /// Whether it was deregistered, so that nothing new starts from it.
     pub inactive: bool,
     /// What could not be understood, in sentences.
@@ -98,10 +101,14 @@ impl Aws {
         let images = containers
             .iter()
             .filter_map(|container| container.image.clone());
+        let unguarded = containers
+            .iter()
+            .filter(|container| container.version_consistency() == Some(&Disabled));
         let (uses, warnings) = self.read_mentions(arn, mentions.chain(volumes));
         Revision {
             uses: uses.into(),
             images: images.collect(),
+            unguarded: unguarded.filter_map(|c| c.name.clone()).collect(),
             inactive: definition.status() == Some(&TaskDefinitionStatus::Inactive),
             warnings,
         }
@@ -165,5 +172,10 @@ fn mentions(container: &ContainerDefinition) -> Vec<Mention<'_>> {
             let text = credentials.credentials_parameter();
             (text, Reference::parse_secret, Use::AtImagePull)
         });
-    secrets.chain(options).chain(pull).collect()
+    let security = container.docker_security_options();
+    let specs = container.credential_specs().iter().chain(security);
+    let specs = specs
+        .filter_map(|text| Reference::in_credential_spec(text))
+        .map(at_start);
+    secrets.chain(options).chain(specs).chain(pull).collect()
 }

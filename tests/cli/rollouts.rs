@@ -142,7 +142,24 @@ fn a_wait_follows_what_others_begin() {
     );
     assert_eq!(
         after.err,
-        "nothing is under way, and nothing is on an old value\n"
+        "nothing is under way, and nothing is known to be on an old value\n"
+    );
+}
+
+#[test]
+fn a_rollout_that_is_over_between_two_looks_was_followed_as_well() {
+    let (world, api) = stale(0);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &["wait", "prod/api"]));
+        std::thread::sleep(Duration::from_secs(2));
+        deploy(&mut endpoint.wire.account(), &api);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], &said["value"], code),
+        (&json!("completed"), &json!("new"), Some(0)),
+        "{said}"
     );
 }
 
@@ -176,4 +193,30 @@ fn what_is_stale_and_blocked_is_an_error() {
         run(&endpoint.url, &["redeploy", "--stale", "--dry-run"]).code,
         Some(0)
     );
+}
+
+#[test]
+fn the_first_service_goes_first_and_the_plan_says_so() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    let [api, web] = ["api", "web"].map(|name| world.make_service(name, &db));
+    skip(&mut world, 5400);
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    for service in world.services.values_mut() {
+        service.takes = Duration::from_secs(3);
+    }
+    world.tag(&web, "first");
+    let endpoint = Endpoint::start(world);
+    let plan = run(&endpoint.url, &["redeploy", "--stale", "--dry-run"]);
+    assert!(plan.out.contains("waiting-for-first"), "{}", plan.text());
+    let after = "! what is waiting-for-first goes after prod/web";
+    assert!(plan.out.contains(after), "{}", plan.text());
+    let done = run(&endpoint.url, &REDEPLOY);
+    assert_eq!(done.code, Some(0), "{}", done.text());
+    let world = endpoint.wire.account();
+    let order: Vec<_> = world.redeploys.iter().map(|(_, arn)| arn.clone()).collect();
+    assert_eq!(order, [web, api]);
+    let apart = world.redeploys[1].0.duration_since(world.redeploys[0].0);
+    assert!(apart >= SignedDuration::from_secs(3), "{apart}");
 }

@@ -14,7 +14,7 @@ use crate::process::{Finished, run};
 const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox";
 
 /// What differs from run to run; what stands for it is as wide.
-const FILTERS: [(&str, &str); 6] = [
+const FILTERS: [(&str, &str); 7] = [
     (
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
         "[the time, in UTC..]",
@@ -26,6 +26,7 @@ const FILTERS: [(&str, &str); 6] = [
     ),
     (r"ecs-svc/[0-9a-f]+", "ecs-svc/[id]"),
     (r"\b(\d+ s +)(stale|unknown|unsupp)", "[age]  $2"),
+    (r"\| \d+ s \|", "| [n] |"),
     (r#"("seconds": )\d+"#, "$1[n]"),
 ];
 

@@ -177,6 +177,63 @@ fn role(name: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_doubled_slash_in_a_parameter_is_a_doubt() {
+    let text = PARAMETER.replace("parameter/", "parameter//");
+    let plant = |world: &mut FakeAws| {
+        let may = [
+            ("ssm:GetParameters", text.as_str()),
+            ("ssm:GetParameters", PARAMETER),
+        ];
+        world.identity.make_role("exec", &may);
+        use_definition(world, definition(&[&text], Some(&role("exec")), None));
+    };
+    let words = ["two slashes", PARAMETER];
+    check(plant, Check::Reference, Verdict::Warning, "app: S0", &words).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_was_deregistered_is_a_fault() {
+    let plant = |world: &mut FakeAws| world.inactive.extend([TASK_DEFINITION.to_owned()]);
+    let words = [
+        "INACTIVE",
+        "--family-prefix api",
+        "--service api --task-definition api",
+    ];
+    let check_definition = Check::TaskDefinition;
+    check(
+        plant,
+        check_definition,
+        Verdict::Fault,
+        TASK_DEFINITION,
+        &words,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parameter_of_a_credential_specification_is_examined_like_any_other() {
+    let gone = "arn:aws:ssm:eu-west-1:123456789012:parameter/gmsa/spec";
+    let plant = |world: &mut FakeAws| {
+        world
+            .identity
+            .make_role("exec", &[("ssm:GetParameters", gone)]);
+        let mut definition = definition(&[], Some(&role("exec")), None);
+        definition["containerDefinitions"][0]["credentialSpecs"] =
+            json!([format!("credentialspecdomainless:{gone}")]);
+        use_definition(world, definition);
+    };
+    let words = ["no such parameter"];
+    check(
+        plant,
+        Check::Parameter,
+        Verdict::Fault,
+        "/gmsa/spec",
+        &words,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_does_not_exist_is_a_fault() {
     let gone = SECRET.replace("prod/db-Ab12Cd", "prod/gone-Ab12Cd");
     let findings = {
@@ -191,7 +248,7 @@ async fn a_secret_that_does_not_exist_is_a_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_was_made_anew_is_named_with_its_new_arn() {
+async fn a_secret_that_was_made_again_is_named_with_its_new_arn() {
     let old = SECRET.replace("Ab12Cd", "Zz99Zz");
     let mut world = healthy();
     let may = world.identity.make_role("exec", &[(READ, &old)]);
@@ -203,7 +260,7 @@ async fn a_secret_that_was_made_anew_is_named_with_its_new_arn() {
         "{findings:#?}"
     );
     assert!(
-        findings[0].evidence.contains("made anew")
+        findings[0].evidence.contains("made again")
             && findings[0].fix.as_ref().unwrap().contains(SECRET)
     );
 }

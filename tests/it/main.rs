@@ -15,10 +15,13 @@ mod simulation;
 mod scene;
 mod story;
 
+mod care;
 mod conformance;
 mod engine;
 mod events;
 mod others;
+mod places;
+mod replicas;
 mod seeds;
 mod storms;
 mod tidy;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use redeploy_core::report::Report;
+use redeploy_core::emf::LogContext;
+use redeploy_core::report::{ErrorType, Outcome, Report};
+use redeploy_on_rotation::aws::Aws;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -222,6 +224,108 @@ async fn s29_a_rotation_of_a_secret_that_may_not_be_described_is_believed() {
             .any(|warning| warning.contains("secretsmanager:DescribeSecret"))
     );
     assert_eq!(report.failure, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_stays_fails_one_sweep_of_a_process() {
+    let (wire, api) = account(Breaker::Off).await;
+    let web = wire.account().make_service("web", "/nothing");
+    let other = wire.account().make_service("other", "prod/other");
+    wire.account()
+        .without_capacity
+        .extend([api.clone(), web.clone()]);
+    wire.account().parameters.extend(
+        ["/nothing", "/prod/other"]
+            .map(|name| (name.to_owned(), "2026-01-01T00:00:00Z".parse().unwrap())),
+    );
+    sleep(Duration::from_mins(20)).await;
+    wire.account().put_value("prod/db");
+    sleep(Duration::from_mins(1)).await;
+    let config = config(&[]);
+    let aws = wire.clients();
+    let sweep = json!({"action": "sweep"});
+    let outcomes = async |aws: &Aws, times: usize| {
+        let mut outcomes = Vec::new();
+        for _ in 0..times {
+            let report = invoke(aws, &wire, &config, &sweep).await;
+            if report.outcome == Outcome::StillFailing {
+                assert_eq!(report.failure, None);
+                let context = LogContext {
+                    timestamp: wire.account().now(),
+                    request_id: "",
+                    function_name: "",
+                    duration_ms: 0,
+                };
+                let line: Value = serde_json::from_str(&report.log_line(&context)).unwrap();
+                let metrics = (&line["Failed"], &line["Swept"], &line["level"]);
+                assert_eq!(metrics, (&json!(1), &json!(1), &json!("ERROR")));
+                assert_eq!(said(&report, &api), ("failed".into(), "stale".into()));
+            }
+            outcomes.push(report.outcome);
+            sleep(Duration::from_mins(1)).await;
+        }
+        outcomes
+    };
+    let expected = [
+        Outcome::Failed,
+        Outcome::StillFailing,
+        Outcome::StillFailing,
+    ];
+    assert_eq!(outcomes(&aws, 3).await, expected);
+    let cold = wire.clients();
+    let expected = [Outcome::Failed, Outcome::StillFailing];
+    assert_eq!(
+        outcomes(&cold, 2).await,
+        expected,
+        "a new process does not know it"
+    );
+
+    // Another failure is news, and so is another error of the same service.
+    wire.account().put_parameter("/nothing");
+    sleep(Duration::from_mins(1)).await;
+    let report = invoke(&aws, &wire, &config, &sweep).await;
+    assert_eq!(report.failure, Some(ErrorType::PartialFailure));
+    wire.account().without_capacity.remove(&web);
+    wire.account().forbidden.insert(api.clone());
+    assert_eq!(outcomes(&aws, 1).await, [Outcome::Failed]);
+
+    // What was not examined may hide another failure.
+    wire.account().hidden.insert(other.clone());
+    assert_eq!(outcomes(&aws, 2).await, [Outcome::Failed; 2]);
+    wire.account().hidden.clear();
+    wire.account().forbidden.clear();
+    wire.account().without_capacity.clear();
+    assert_eq!(outcomes(&aws, 1).await, [Outcome::Redeployed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_about_a_secret_that_no_reference_can_mean_asks_nobody_and_fails_nothing() {
+    let (wire, _) = account(Breaker::Off).await;
+    let aws = wire.clients();
+    // Somebody else's secret, which may not be described, in every event that there is.
+    wire.account().make_secret("theirs/db");
+    let events = {
+        let mut account = wire.account();
+        let version = account.request_rotation("theirs/db");
+        account.store_pending("theirs/db", &version);
+        account.finish_rotation("theirs/db", &version);
+        account.put_value("theirs/db");
+        account.put_parameter("/theirs/limit");
+        std::mem::take(&mut account.events)
+    };
+    let denied = Fault::Refused("AccessDeniedException");
+    wire.account().fail_next("DescribeSecret", &[denied; 20]);
+    assert!(events.len() > 6);
+    for (_, event) in events {
+        wire.account().calls.clear();
+        let report = invoke(&aws, &wire, &config(&[]), &event).await;
+        assert_eq!(report.failure, None, "{event}: {report:?}");
+        let asked = wire.account();
+        for operation in ["DescribeSecret", "ListSecretVersionIds", "LookupEvents"] {
+            assert!(asked.calls_of(operation).is_empty(), "{event}: {operation}");
+        }
+    }
+    assert!(wire.account().redeploys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use redeploy_core::event::sqs_batch;
+use redeploy_core::report::Report;
+use redeploy_on_rotation::clock::Clock;
+use redeploy_on_rotation::handler::handle_batch;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -255,4 +259,51 @@ async fn six_deployment_events_ask_cloudtrail_for_a_page_each() {
     let lookups = wire.account().calls_of("LookupEvents").len();
     assert!(lookups <= 12, "{lookups} lookups");
     assert!(wire.account().redeploys.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_once_and_looks_once() {
+    let mut account = FakeAws::new();
+    account.latency = LATENCY;
+    let names: Vec<_> = (0..10).map(|number| format!("prod/{number}")).collect();
+    for name in &names {
+        let secret = account.make_secret(name);
+        account.make_service(&name.replace('/', "-"), &secret);
+    }
+    sleep(Duration::from_mins(10)).await;
+    let wire = Wire::new(account);
+    let mut events = Vec::new();
+    for name in &names {
+        wire.account().put_value(name);
+        events.append(&mut wire.account().events);
+        sleep(Duration::from_millis(700)).await;
+    }
+    let native = events
+        .into_iter()
+        .filter(|(family, _)| *family == Family::Native);
+    let records: Vec<_> = native
+        .enumerate()
+        .map(|(number, (_, event))| {
+            json!({"messageId": number.to_string(), "eventSource": "aws:sqs", "body": event.to_string()})
+        })
+        .collect();
+    let batch = json!({ "Records": records });
+    let records = sqs_batch(&batch).unwrap().unwrap();
+    wire.account().calls.clear();
+    let changed = wire.account().moves.last().copied().unwrap();
+    let clock = Clock::new(wire.account().now(), None);
+    let mut reports = 0;
+    let done = |_: &Report| reports += 1;
+    let failed = handle_batch(&wire.clients(), &config(&[]), &records, &clock, done).await;
+    assert!(failed.is_empty());
+    assert_eq!(reports, 10);
+    let account = wire.account();
+    assert_eq!(account.redeploys.len(), 10);
+    assert_eq!(account.calls_of("ListServices").len(), 1, "one look");
+    // The look, and the followers of each record before and after its change has settled.
+    let describes = account.calls_of("DescribeServices").len();
+    assert!(describes <= 12, "{describes} calls");
+    // The settling time of the newest change, then ten calls.
+    let took = account.now().duration_since(changed).as_secs();
+    assert!(took <= 17, "{took} s");
 }

@@ -66,6 +66,10 @@ pub(crate) struct FakeAws {
     pub(crate) read_lag: Duration,
     /// How old a description of a secret is, and what a task reads of it.
     pub(crate) secret_lag: Duration,
+    /// How long it takes until a replica has what its primary has.
+    pub(crate) replica_lag: Duration,
+    /// When the replica of a secret gets what its primary has: time and name.
+    pub(super) replications: Vec<(Timestamp, String)>,
     /// How long it takes until CloudTrail's event history shows an event.
     pub(crate) trail_lag: Duration,
     /// After how many forced deployments the function is killed.
@@ -77,6 +81,8 @@ pub(crate) struct FakeAws {
     /// The services that may not be updated, and those of which an update was denied.
     pub(crate) forbidden: BTreeSet<String>,
     pub(crate) denied: Vec<String>,
+    /// The services whose capacity provider was removed, so that no deployment of them can begin.
+    pub(crate) without_capacity: BTreeSet<String>,
     /// The services that may not be described.
     pub(crate) hidden: BTreeSet<String>,
     /// The services whose forced deployments fail and are rolled back, after so long.
@@ -97,6 +103,13 @@ pub(crate) struct FakeAws {
     pub(crate) trail: Vec<Recorded>,
     /// When parameters changed, by name.
     pub(crate) parameters: BTreeMap<String, Timestamp>,
+    /// When change calendars are closed, by name.
+    pub(crate) calendars: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    /// The digests in the registry, by image with its tag, and whether they may be read.
+    pub(crate) images: BTreeMap<String, String>,
+    pub(crate) readable_images: bool,
+    /// How many others were rolling at each deployment that `UpdateService` started.
+    pub(crate) rolling_then: Vec<Vec<(String, Timestamp)>>,
     /// The events that the changes caused, with the trigger family of each.
     pub(crate) events: Vec<(Family, Value)>,
     pub(super) next_id: u64,
@@ -178,12 +191,15 @@ impl FakeAws {
             latency: Duration::from_millis(20),
             read_lag: Duration::ZERO,
             secret_lag: Duration::ZERO,
+            replica_lag: Duration::ZERO,
+            replications: Vec::new(),
             trail_lag: Duration::ZERO,
             kill_after: None,
             moves: Vec::new(),
             page_size: 100,
             forbidden: BTreeSet::new(),
             denied: Vec::new(),
+            without_capacity: BTreeSet::new(),
             hidden: BTreeSet::new(),
             broken: BTreeMap::new(),
             calls: Vec::new(),
@@ -194,6 +210,10 @@ impl FakeAws {
             shown: BTreeMap::new(),
             trail: Vec::new(),
             parameters: BTreeMap::new(),
+            calendars: BTreeMap::new(),
+            images: BTreeMap::new(),
+            readable_images: true,
+            rolling_then: Vec::new(),
             events: Vec::new(),
             next_id: 0,
         }
@@ -211,11 +231,26 @@ impl FakeAws {
             return;
         }
         let now = self.now();
-        while let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now)
-        {
-            self.agenda.pop_first();
-            self.catching_up = Some(due);
-            self.step(number);
+        loop {
+            let step = self.agenda.first().copied().filter(|(due, _)| *due <= now);
+            let replications = self.replications.iter().enumerate();
+            let replication = replications
+                .map(|(index, (due, _))| (*due, index))
+                .min()
+                .filter(|(due, _)| *due <= now);
+            match (step, replication) {
+                (step, Some((due, index))) if step.is_none_or(|(step, _)| due <= step) => {
+                    let (_, name) = self.replications.swap_remove(index);
+                    self.catching_up = Some(due);
+                    self.replicate(&name);
+                }
+                (Some((due, number)), _) => {
+                    self.agenda.pop_first();
+                    self.catching_up = Some(due);
+                    self.step(number);
+                }
+                (None, _) => break,
+            }
         }
         self.catching_up = None;
     }

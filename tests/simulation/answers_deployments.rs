@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{ACCOUNT, FakeAws, REGION};
+use super::care::container_images;
 use super::deployments::revision_arn;
 use super::wire::{Answer, refused, seconds};
 
@@ -52,6 +53,10 @@ impl FakeAws {
         if self.inactive.contains(&task_definition) {
             return refused("ClientException", "TaskDefinition is inactive");
         }
+        if self.without_capacity.contains(&arn) {
+            let message = "The specified capacity provider 'spot' was not found. Specify a valid name or ARN and try again.";
+            return refused("InvalidParameterException", message);
+        }
         let in_time = !service.takes.is_zero();
         if in_time && service.deployments.len() >= ACTIVE_DEPLOYMENTS {
             let message = "5 active deployments exist, unable to create new deployment.";
@@ -60,6 +65,13 @@ impl FakeAws {
         let created = || service.running.iter().map(|task| task.created_at);
         let tasks_then = created().min().zip(created().max());
         self.tasks_then.push(tasks_then);
+        let rolling = self.services.iter().filter_map(|(other, service)| {
+            let newest = service.deployments.first()?;
+            let is_rolling = *other != arn && newest.rollout == "IN_PROGRESS";
+            is_rolling.then(|| (other.clone(), newest.created_at))
+        });
+        let rolling = rolling.collect();
+        self.rolling_then.push(rolling);
         self.note_cut_off(&arn);
         self.start_deployment(&arn, &task_definition, true);
         self.redeploys.push((self.now(), arn.clone()));
@@ -120,6 +132,7 @@ impl FakeAws {
                     "serviceRevisionArn": arn, "serviceArn": service,
                     "clusterArn": found.map(|service| service.cluster.clone()),
                     "taskDefinition": entry.task_definition, "createdAt": seconds(entry.created_at),
+                    "containerImages": container_images(&entry.images),
                 })),
                 None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{FakeAws, Recorded};
-use super::secrets::Secret;
+use super::secrets::{Secret, name_of};
 use super::wire::{Answer, seconds};
 
 impl FakeAws {
@@ -22,7 +22,7 @@ impl FakeAws {
             labels.as_array_mut().unwrap().push(json!(label));
         }
         let mut answer = json!({
-            "ARN": secret.arn, "Name": name, "VersionIdsToStages": versions,
+            "ARN": secret.arn, "Name": name_of(name), "VersionIdsToStages": versions,
             "LastChangedDate": seconds(secret.last_changed),
             "LastRotatedDate": secret.last_rotated.map(seconds),
         });

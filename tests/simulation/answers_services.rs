@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::FakeAws;
+use super::care::current_revisions;
 use super::deployments::{Breaker, Deployment, Service};
 use super::wire::{Answer, refused, seconds};
 
@@ -185,6 +186,7 @@ impl FakeAws {
         };
         if service.controller == "ECS" {
             answer["deployments"] = visible.iter().map(|d| deployment(service, d)).collect();
+            answer["currentServiceRevisions"] = current_revisions(arn, service, &visible);
         } else {
             let task_set = |deployment: &Deployment| {
                 json!({

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::account::{ACCOUNT, CutOff, FakeAws, REGION};
+use super::care::Recorded;
 use super::rollouts::CREATION;
 use super::tasks::{Source, Task};
 
@@ -84,6 +85,8 @@ pub(crate) struct ServiceDeployment {
     pub(crate) task_definition: String,
     pub(crate) created_at: Timestamp,
     pub(crate) status: &'static str,
+    /// The images that its tasks start from.
+    pub(crate) images: Vec<Recorded>,
 }
 
 impl Service {
@@ -193,6 +196,7 @@ impl FakeAws {
         self.advance();
         let (now, id) = (self.now(), format!("ecs-svc/{}", 1_000_000 + self.next_id));
         self.next_id += 1;
+        let images = self.recorded(task_definition);
         let is_broken = forced && self.broken.contains_key(arn);
         let service = self.services.get_mut(arn).unwrap();
         let at_once = service.takes.is_zero() && !is_broken;
@@ -228,6 +232,7 @@ impl FakeAws {
             task_definition: task_definition.to_owned(),
             created_at: now,
             status: "IN_PROGRESS",
+            images,
         };
         service.deployments.insert(0, deployment);
         service.history.insert(0, entry);

@@ -4,6 +4,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::account::{ACCOUNT, FakeAws, REGION, Recorded};
+use super::secrets::name_of;
+
+/// The Region of an ARN.
+fn region_of(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap()
+}
 
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,39 +43,41 @@ impl FakeAws {
         mut request: Value,
         mut response: Value,
     ) {
-        request["secretId"] = json!(name);
+        request["secretId"] = json!(name_of(name));
         let arn = self.secrets[name].arn.clone();
         response["arn"] = json!(arn);
         let detail = json!({
             "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": call,
-            "awsRegion": REGION, "requestParameters": request, "responseElements": response,
+            "awsRegion": region_of(&arn), "requestParameters": request, "responseElements": response,
         });
-        let resources = vec![arn, name.to_owned()];
-        self.trail.push(Recorded {
-            at: self.now(),
-            name: call.to_owned(),
-            resources,
-            detail: detail.clone(),
-        });
+        let resources = vec![arn, name_of(name).to_owned()];
+        self.record(call, resources, &detail);
         let event = self.envelope("AWS API Call via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
     }
 
     pub(super) fn service_event(&mut self, event: &str, name: &str) {
+        let arn = &self.secrets[name].arn;
         let detail = json!({
             "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com", "eventName": event,
-            "awsRegion": REGION, "requestParameters": null, "responseElements": null,
-            "additionalEventData": {"SecretId": self.secrets[name].arn},
+            "awsRegion": region_of(arn), "requestParameters": null, "responseElements": null,
+            "additionalEventData": {"SecretId": arn},
         });
-        let (at, name) = (self.now(), event.to_owned());
-        self.trail.push(Recorded {
-            at,
-            name,
-            resources: Vec::new(),
-            detail: detail.clone(),
-        });
+        self.record(event, Vec::new(), &detail);
         let event = self.envelope("AWS Service Event via CloudTrail", json!([]), detail);
         self.events.push((Family::CloudTrail, event));
+    }
+
+    /// The event history of this Region keeps the events of this Region.
+    fn record(&mut self, name: &str, resources: Vec<String>, detail: &Value) {
+        if detail["awsRegion"] == REGION {
+            self.trail.push(Recorded {
+                at: self.now(),
+                name: name.to_owned(),
+                resources,
+                detail: detail.clone(),
+            });
+        }
     }
 
     /// `ECS Deployment State Change`

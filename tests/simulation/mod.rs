@@ -9,6 +9,7 @@ mod answers_deployments;
 mod answers_others;
 mod answers_services;
 mod answers_tasks;
+mod care;
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod identity;

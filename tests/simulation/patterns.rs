@@ -1,44 +1,36 @@
 //! EventBridge's side of the rules that this repository ships: `infra/patterns/*.json`
 //! (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html>).
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// By name.
-static SHIPPED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
-    let mut found: Vec<_> =
-        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/infra/patterns"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "json")
-            })
-            .collect();
-    found.sort();
-    found
-        .iter()
+/// The patterns by their names.
+static SHIPPED: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/patterns");
+    let paths = std::fs::read_dir(directory).unwrap();
+    let paths = paths.map(|entry| entry.unwrap().path());
+    paths
         .map(|path| {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let text = std::fs::read_to_string(path).unwrap();
-            (name, serde_json::from_str(&text).unwrap())
+            let pattern = std::fs::read_to_string(&path).unwrap();
+            (name, serde_json::from_str(&pattern).unwrap())
         })
         .collect()
 });
 
-/// The shipped rules that an event matches.
-pub(crate) fn rules(event: &Value) -> Vec<&'static str> {
-    SHIPPED
-        .iter()
-        .filter(|(_, pattern)| matches(pattern, Some(event)))
-        .map(|(name, _)| name.as_str())
-        .collect()
-}
-
 /// How many of the shipped rules an event matches: each brings it once.
 pub(crate) fn matching(event: &Value) -> usize {
-    rules(event).len()
+    matching_names(event).len()
+}
+
+/// The names of the shipped rules that an event matches.
+pub(crate) fn matching_names(event: &Value) -> Vec<&'static str> {
+    let matching = SHIPPED
+        .iter()
+        .filter(|(_, pattern)| matches(pattern, Some(event)));
+    matching.map(|(name, _)| name.as_str()).collect()
 }
 
 /// Whether an event, or what stands at a field of it, matches a pattern.

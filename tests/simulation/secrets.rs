@@ -21,6 +21,15 @@ pub(crate) struct Secret {
     pub(crate) past: Vec<(Timestamp, Secret)>,
 }
 
+/// The Region of the primaries of secrets that are replicated to this one.
+const PRIMARY_REGION: &str = "us-east-1";
+
+/// The name of a secret by that under which the account keeps it, which for a primary has its Region
+/// before it.
+pub(super) fn name_of(key: &str) -> &str {
+    key.split_once(':').map_or(key, |(_, name)| name)
+}
+
 /// What stands for the value of a version.
 pub(crate) fn value_of(version: &str) -> u64 {
     version.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -56,6 +65,27 @@ impl FakeAws {
         arn
     }
 
+    /// Makes a secret in another Region with a replica in this one. The primary is changed under the
+    /// key that this gives.
+    pub(crate) fn make_replicated_secret(&mut self, name: &str) -> String {
+        let replica = self.make_secret(name);
+        let key = format!("{PRIMARY_REGION}:{name}");
+        let primary = Secret {
+            arn: replica.replace(REGION, PRIMARY_REGION),
+            ..self.secrets[name].clone()
+        };
+        self.secrets.insert(key.clone(), primary);
+        key
+    }
+
+    /// A replica gets what its primary has. No event of this Region tells.
+    pub(super) fn replicate(&mut self, name: &str) {
+        let primary = self.secrets[&format!("{PRIMARY_REGION}:{name}")].clone();
+        let replica = self.touch(name);
+        replica.labels = primary.labels;
+        replica.versions = primary.versions;
+    }
+
     pub(crate) fn version(&self, name: &str, label: &str) -> String {
         self.secrets[name].labels[label].clone()
     }
@@ -66,6 +96,9 @@ impl FakeAws {
             return Some(found);
         }
         let name = id.split(":secret:").nth(1)?;
+        if !id.contains(REGION) {
+            return self.secrets.iter().find(|(_, secret)| secret.arn == id);
+        }
         // An exact ARN wins over the partial ARN of another secret.
         let exact = name
             .len()
@@ -180,10 +213,14 @@ impl FakeAws {
     /// `PutParameter`.
     pub(crate) fn put_parameter(&mut self, name: &str) {
         self.advance();
-        self.parameters.insert(name.to_owned(), self.now());
+        let now = self.now();
+        let operation = match self.parameters.insert(name.to_owned(), now) {
+            Some(_) => "Update",
+            None => "Create",
+        };
         let slash = if name.starts_with('/') { "" } else { "/" };
         let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{slash}{name}");
-        let detail = json!({"operation": "Update", "name": name, "type": "SecureString"});
+        let detail = json!({"operation": operation, "name": name, "type": "SecureString"});
         let mut event = self.envelope("Parameter Store Change", json!([arn]), detail);
         event["source"] = json!("aws.ssm");
         self.events.push((Family::Native, event));
@@ -207,8 +244,13 @@ impl FakeAws {
         }
         let arn = secret.arn.clone();
         self.moves.extend((label == "AWSCURRENT").then_some(now));
-        let detail = json!({"name": name, "labelUpdated": label, "versionId": version});
-        let event = self.envelope("Secret Label Updated", json!([arn]), detail);
+        let detail = json!({"name": name_of(name), "labelUpdated": label, "versionId": version});
+        let mut event = self.envelope("Secret Label Updated", json!([arn]), detail);
+        if name_of(name) != name {
+            event["region"] = json!(PRIMARY_REGION);
+            let due = now.saturating_add(self.replica_lag).unwrap();
+            self.replications.push((due, name_of(name).to_owned()));
+        }
         self.events.push((Family::Native, event));
     }
 

@@ -96,10 +96,11 @@ impl Source {
             );
             let options = list(&container["logConfiguration"]["secretOptions"]);
             names.extend(options.iter().map(|option| option["valueFrom"].clone()));
-            for spec in list(&container["credentialSpecs"]) {
+            let specs = list(&container["credentialSpecs"]);
+            for spec in [specs, list(&container["dockerSecurityOptions"])].concat() {
+                let spec = spec.as_str().and_then(|spec| spec.split_once(':'));
                 let arn = spec
-                    .as_str()
-                    .and_then(|spec| spec.split_once(':'))
+                    .filter(|(kind, _)| kind.starts_with("credentialspec"))
                     .map(|(_, arn)| arn);
                 names.extend(arn.filter(|arn| arn.starts_with("arn:")).map(Value::from));
             }

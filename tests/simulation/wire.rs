@@ -237,6 +237,8 @@ impl FakeAws {
             "DescribeClusters" => self.describe_clusters(body),
             "ListTasks" => self.list_tasks(body),
             "DescribeTasks" => self.describe_tasks(body),
+            "GetCalendarState" => self.get_calendar_state(body),
+            "DescribeImages" => self.describe_images(body),
             "GetResources" => Ok(self.get_resources(body)),
             operation if Identity::is_asked(operation) => self.identity.answer(operation, body),
             other => panic!("{other} is not among the operations that may be called"),

@@ -45,9 +45,9 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// Why tasks stopped of late.
+    /// Why tasks of the last hour stopped.
     StoppedTasks,
-    /// The task definition can be read.
+    /// The task definition can be read, and is ACTIVE.
     TaskDefinition,
     /// Each reference has a form that ECS reads.
     Reference,
@@ -81,7 +81,7 @@ pub enum Check {
 pub enum Verdict {
     /// Nothing is wrong.
     Ok,
-    /// It cannot be told from here.
+    /// Nobody can tell from here.
     CannotTell,
     /// It works, or did; it may not be what is meant.
     Warning,
@@ -163,6 +163,8 @@ pub struct Network {
 pub struct TaskDefinition {
     /// Its ARN.
     pub arn: String,
+    /// It was deregistered, so that nothing new starts from it.
+    pub inactive: bool,
     /// The role that ECS reads secrets with.
     pub execution_role: Option<String>,
     /// The role that the application has.
@@ -185,7 +187,8 @@ pub struct Mention {
 /// The members of a task definition that name secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
-    /// `secrets[].valueFrom` and `logConfiguration.secretOptions[].valueFrom`.
+    /// `secrets[].valueFrom`, `logConfiguration.secretOptions[].valueFrom`, and the ARN in a gMSA
+    /// credential specification.
     ValueFrom,
     /// `repositoryCredentials.credentialsParameter`, which may be a secret's name.
     Registry,
@@ -324,7 +327,7 @@ fn split_suffix(id: &str) -> Option<&str> {
 /// Whether a mention may mean the secret that a person named by name or ARN: by the same name,
 /// whatever may be a suffix.
 ///
-/// It is only for choosing what to look at, and the ARN of a secret that was made anew is among
+/// It is only for choosing what to look at, and the ARN of a secret that was made again is among
 /// what is looked for.
 #[must_use]
 pub fn may_mean(mention: &Mention, secret: &str) -> bool {

@@ -168,6 +168,13 @@ const ROWS: &[Row] = &[
          IAM or the key is another account's, in the key policy.",
     ),
     (
+        Cause::Key,
+        &["the ciphertext refers to a customer master key that does not exist"],
+        "The KMS key that encrypts the value does not exist in this Region, or the execution role may not use it.",
+        "Allow kms:Decrypt on the key, in the execution role's policy and in the key policy; if the key was deleted, \
+         store the value again under another one.",
+    ),
+    (
         Cause::OtherPolicy,
         &[
             "explicit deny",
@@ -175,8 +182,8 @@ const ROWS: &[Row] = &[
             "no vpc endpoint policy allows",
         ],
         "Another policy than the execution role's own refuses.",
-        "Look at the service control policies, the secret's resource policy and the policy of the VPC endpoint: \
-         the text says which of them.",
+        "Correct the policy that the text names: a service control policy, the secret's resource policy, or the policy \
+         of the VPC endpoint.",
     ),
     (
         Cause::SecretPermission,
@@ -219,13 +226,14 @@ const ROWS: &[Row] = &[
             "the task can't retrieve the secret with arn",
         ],
         "There is no such secret: the ARN is wrong, of another Region, or that of a secret that was deleted and made \
-         anew with another suffix.",
+         again with another suffix.",
         "Put the ARN that `aws secretsmanager describe-secret --secret-id <name>` shows into valueFrom.",
     ),
     (
         Cause::Form,
         &[
             "an invalid arn format for the aws secrets manager secret was specified",
+            "unexpected arn format with parameters when trying to retrieve asm secret",
             "trying to retrieve secret with value&resulted in error",
             "could not find a secretsmanager secretid from value",
         ],
@@ -305,7 +313,8 @@ const ROWS: &[Row] = &[
             "ssm secret resource",
         ],
         "A parameter could not be read.",
-        "The rest of the text says why; the checks of its reference above say what is wrong with it.",
+        "The parameter must exist in the Region of its reference, and the execution role must be allowed \
+         ssm:GetParameters on it and kms:Decrypt on its key.",
     ),
     (
         Cause::Secret,
@@ -317,7 +326,8 @@ const ROWS: &[Row] = &[
             "unable to pull secrets or registry auth",
         ],
         "A secret could not be read.",
-        "The rest of the text says why; the checks of its reference above say what is wrong with it.",
+        "The secret must exist in the Region of its ARN and have a value, and the execution role must be allowed \
+         secretsmanager:GetSecretValue on it and kms:Decrypt on its key.",
     ),
 ];
 
@@ -430,6 +440,17 @@ mod tests {
                 Cause::Form,
             ),
             ("could not find a secretsmanager secretID from value a".to_owned(), Cause::Form),
+            (
+                format!("{FARGATE}unexpected ARN format with parameters when trying to retrieve ASM secret"),
+                Cause::Form,
+            ),
+            (
+                format!(
+                    "{FARGATE}InvalidCiphertextException: The ciphertext refers to a customer master key that does not \
+                     exist, does not exist in this region, or you are not allowed to access."
+                ),
+                Cause::Key,
+            ),
         ]);
     }
 
@@ -498,6 +519,21 @@ mod tests {
         ];
         check(&texts.map(|text| (format!("{FARGATE}{text}"), Cause::Network)));
         check(&texts.map(|text| (text.to_owned(), Cause::Network)));
+    }
+
+    /// A fix is printed where nothing else may be, or at the other end of a long list.
+    #[test]
+    fn each_fix_stands_by_itself() {
+        for (cause, _, _, fix) in ROWS {
+            for word in ["above", "below", "see ", "rest of the text"] {
+                assert!(!fix.contains(word), "{cause:?}: {fix}");
+            }
+        }
+        let colons =
+            translate("unexpected ARN format with parameters when trying to retrieve ASM secret");
+        assert!(colons.unwrap().fix.contains("three colons"));
+        let key = translate("The ciphertext refers to a customer master key that does not exist");
+        assert!(key.unwrap().fix.contains("kms:Decrypt"));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use redeploy_core::change::Source;
 use redeploy_core::facts::Facts;
-use redeploy_core::policy::Policy;
 use redeploy_core::reference::{Follows, Reference};
 use redeploy_core::workload::{Platform, Use, Workload};
 use redeploy_on_rotation::aws::Revision;
@@ -76,7 +75,7 @@ pub(crate) async fn run(graph: &Graph) -> Result<Exit, Error> {
     let definitions = services.flat_map(task_definitions).cloned().collect();
     let (revisions, _) = session.aws.revisions(&definitions).await;
     let now = preview.clock.now();
-    let audit = examine(examined, &Policy::new(&config, false), now);
+    let audit = examine(examined, now);
     let mut picture = Picture::of(facts, &audit, &revisions);
     (picture.account, picture.region, picture.at) = (session.account, session.region, now);
     if !graph.secrets.is_empty() {

@@ -9,6 +9,9 @@ use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, pages};
 
 use super::Session;
 
+/// The namespace of the function's metrics, which only its reports name.
+const NAMESPACE: &str = "RedeployOnRotation";
+
 /// How a function is set up
 /// (<https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>).
 #[derive(Clone, Debug)]
@@ -58,11 +61,11 @@ impl Session {
         since: Timestamp,
     ) -> Result<Vec<String>, AwsError> {
         // <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>
-        const REPORTS: &str = r#"{ $._aws.CloudWatchMetrics[0].Namespace = "RedeployOnRotation" }"#;
+        let reports = format!("{{ $._aws.CloudWatchMetrics[0].Namespace = \"{NAMESPACE}\" }}");
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.once());
         let call = client.filter_log_events().log_group_name(log_group);
         let call = call
-            .filter_pattern(REPORTS)
+            .filter_pattern(reports)
             .start_time(since.as_millisecond());
         let events = pages(async |token| {
             let call = call.clone().set_next_token(token);
@@ -73,10 +76,11 @@ impl Session {
         });
         let mut events = events.await?;
         events.sort_by_key(|event| event.timestamp);
-        Ok(events
-            .into_iter()
-            .filter_map(|event| event.message)
-            .collect())
+        let messages = events.iter().filter_map(|event| event.message());
+        // An emulator puts several lines into one event, and may not know the filter.
+        let lines = messages.flat_map(str::lines);
+        let reports = lines.filter(|line| line.starts_with('{') && line.contains(NAMESPACE));
+        Ok(reports.map(str::to_owned).collect())
     }
 
     /// The settings of the other clients, for one that only a command or two need.

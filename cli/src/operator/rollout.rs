@@ -148,3 +148,24 @@ pub async fn protected_tasks(
     }
     Ok((!protected.is_empty()).then_some(protected))
 }
+
+/// The `CodeDeploy` deployment and the task definition of the PRIMARY task set; `None` for the first
+/// one of a service, which `CodeDeploy` did not make.
+///
+/// # Errors
+/// When the call fails.
+pub async fn primary_task_set(
+    aws: &Aws,
+    workload: &Workload,
+) -> Result<Option<(String, String)>, AwsError> {
+    let call = aws.ecs.describe_services().cluster(&*workload.cluster);
+    let call = call.services(&*workload.arn);
+    let call = async || call.clone().send().await;
+    let answer = aws.read(ApiBucket::ServiceRead, "ecs:DescribeServices", call);
+    let services = answer.await?.services.unwrap_or_default();
+    let mut sets = services
+        .into_iter()
+        .flat_map(|service| service.task_sets.unwrap_or_default());
+    let primary = sets.find(|set| set.status() == Some("PRIMARY"));
+    Ok(primary.and_then(|set| Some((set.external_id?, set.task_definition?))))
+}

@@ -48,6 +48,8 @@ pub(crate) struct Preview {
 pub(crate) struct Examined {
     pub(crate) facts: Facts,
     pub(crate) plan: Plan,
+    /// What it was decided by.
+    pub(crate) policy: Policy,
 }
 
 /// The JSON form, which is the function's report with more about each service.
@@ -110,13 +112,22 @@ pub(crate) async fn examine(
     clock: &Clock,
 ) -> Result<Examined, Report> {
     let kind = trigger.kind;
+    let policy = match trigger.intent {
+        Intent::Request { ignore_freeze, .. } => {
+            Policy::new(config, false).requested(ignore_freeze)
+        }
+        _ => Policy::new(config, false),
+    };
     let mut facts = run::first_facts(trigger, clock).map_err(|report| *report)?;
-    let policy = Policy::new(config, false);
     let plan = run::decide(&session.aws, config, &policy, &mut facts, clock).await;
     let plan = plan.map_err(|OutOfTime| {
         Report::failed(kind, ErrorType::TimeLeft, "the time for the look is over")
     })?;
-    Ok(Examined { facts, plan })
+    Ok(Examined {
+        facts,
+        plan,
+        policy,
+    })
 }
 
 /// Why nothing could be said, and what to do about it.
@@ -219,18 +230,21 @@ impl Preview {
                 );
             found.max().flatten()
         };
-        let fresh = self.examined.iter().flat_map(|Examined { facts, plan }| {
-            let planned = plan
-                .decisions
-                .iter()
-                .filter(|d| d.action() == Action::Redeploy);
-            planned.map(move |decision| {
-                let workload = facts.workloads.get(&decision.workload)?;
-                let changed = changed_at.or_else(|| changed(facts, workload))?;
-                let live = workload.deployments.iter().filter(|d| d.running > 0);
-                Some(live.map(|d| d.created_at).min()? >= fresh_from(changed))
-            })
-        });
+        let fresh = self
+            .examined
+            .iter()
+            .flat_map(|Examined { facts, plan, .. }| {
+                let planned = plan
+                    .decisions
+                    .iter()
+                    .filter(|d| d.action() == Action::Redeploy);
+                planned.map(move |decision| {
+                    let workload = facts.workloads.get(&decision.workload)?;
+                    let changed = changed_at.or_else(|| changed(facts, workload))?;
+                    let live = workload.deployments.iter().filter(|d| d.running > 0);
+                    Some(live.map(|d| d.created_at).min()? >= fresh_from(changed))
+                })
+            });
         let known: Vec<_> = fresh.flatten().collect();
         (!known.is_empty()).then(|| known.iter().filter(|fresh| **fresh).count())
     }

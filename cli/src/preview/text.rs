@@ -94,6 +94,26 @@ impl Preview {
 
     /// What a person should know before these services are redeployed.
     fn print_cautions(&self) -> Result<(), Error> {
+        let services = self.report.services.iter();
+        let firsts = services.filter(|service| {
+            let is_open = !matches!(
+                service.reason,
+                Reason::AlreadyFresh | Reason::WaitingForFirst
+            ) && service.action != ServiceAction::Skipped;
+            is_open && self.workload(service).is_some_and(Workload::is_first)
+        });
+        let firsts: Vec<_> = firsts
+            .map(|service| display_name(&service.service))
+            .collect();
+        let mut services = self.report.services.iter();
+        if services.any(|service| service.reason == Reason::WaitingForFirst) {
+            let firsts = if firsts.is_empty() {
+                "a rollout that is under way".to_owned()
+            } else {
+                list(&firsts)
+            };
+            print_item(&format!("! what is waiting-for-first goes after {firsts}"))?;
+        }
         let mut by_image = BTreeMap::<_, Vec<_>>::new();
         let mut unprotected = Vec::new();
         for report in self.planned() {
@@ -196,33 +216,5 @@ pub(crate) fn reason_code(reason: Reason) -> String {
 
 /// What the word means.
 pub(crate) fn reason_text(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotActive => "the service is INACTIVE or DRAINING",
-        Reason::OptedOut => "its tag says to leave it alone",
-        Reason::PinnedVersion => "it names a version id, which never changes",
-        Reason::ImagePullOnly => "it uses the secret only to pull its image",
-        Reason::NothingRunning => "no task runs or should run; the next one reads the new value",
-        Reason::StaleTasks => {
-            "tasks from before the change still run, which no deployment replaces"
-        }
-        Reason::AlreadyFresh => "its tasks started since the change",
-        Reason::Unknown => {
-            "AWS cannot tell, or does not say, if it changed before its tasks started"
-        }
-        Reason::UnsupportedController => {
-            "CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way"
-        }
-        Reason::InactiveTaskDefinition => {
-            "its task definition revision is INACTIVE, so nothing can start from it; deploy another"
-        }
-        Reason::RolledBack => {
-            "a deployment since the change failed; find out why, for example with `doctor`"
-        }
-        Reason::DeploymentInProgress => {
-            "another deployment is under way, which a new one would cut off"
-        }
-        Reason::Stale => "its tasks hold the old value",
-        Reason::NotFound => "the configuration names it, and it does not exist",
-        Reason::LookupFailed => "AWS did not say what it is or uses",
-    }
+    reason.meaning()
 }

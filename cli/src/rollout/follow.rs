@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use redeploy_core::decide::Decision;
-use redeploy_core::facts::Facts;
 use redeploy_core::reason::Reason;
 use redeploy_core::report::ServiceReport;
 use redeploy_core::workload::{CircuitBreaker, Platform, Workload};
 use redeploy_on_rotation::aws::READ_LAG;
 use tokio::time::{Instant, sleep};
 
-use super::{Entry, Limits, Rollout, Run, Value};
+use super::{Entry, Limits, Rollout, Run, Shared, Value};
 use crate::operator::{RolloutProgress, Stage, protected_tasks, rollout_progress};
 use crate::output::display_name;
 
@@ -23,7 +22,7 @@ impl Run<'_> {
     pub(super) async fn look(
         &self,
         workload: &Workload,
-        facts: &Facts,
+        shared: &Shared<'_>,
         decision: &Decision,
         report: ServiceReport,
         line: &ProgressBar,
@@ -49,7 +48,7 @@ impl Run<'_> {
                 Stage::Failed(why) => return Entry::failed(report, why.clone()),
                 // So early, a read may not show ours yet.
                 Stage::Superseded if began.elapsed() >= READ_LAG => {
-                    return self.superseded(facts, report, decision).await;
+                    return self.superseded(shared, report, decision).await;
                 }
                 Stage::UnderWay if keeps_failing(workload, &progress) => {
                     let why = format!(
@@ -80,10 +79,15 @@ impl Run<'_> {
 
     /// Another deployment took the place of ours: the planner knows whether that is a newer one, or
     /// a roll-back.
-    async fn superseded(&self, facts: &Facts, report: ServiceReport, decision: &Decision) -> Entry {
+    async fn superseded(
+        &self,
+        shared: &Shared<'_>,
+        report: ServiceReport,
+        decision: &Decision,
+    ) -> Entry {
         // ECS may still show ours as one that is under way.
         sleep(READ_LAG).await;
-        match self.decide_again(facts, decision).await {
+        match self.decide_again(shared, decision).await {
             Ok((_, now)) if now.reason == Reason::AlreadyFresh => {
                 Entry::new(report, Rollout::Superseded, Value::OnTheWay)
             }

@@ -4,8 +4,9 @@
 mod follow;
 mod outcome;
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,14 +16,13 @@ use jiff::Timestamp;
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
 use redeploy_core::fact::Fact;
-use redeploy_core::facts::Facts;
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::{Action, Reason};
 use redeploy_core::report::{ServiceAction, ServiceReport};
 use redeploy_core::workload::{RolloutState, Workload};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::operator::Session;
@@ -74,10 +74,13 @@ impl Run<'_> {
     /// Begins and follows what is decided; gives what became of each service, and whether Ctrl-C
     /// came.
     pub(crate) async fn all(&self, concerns: impl Fn(&Decision) -> bool) -> (Vec<Entry>, bool) {
-        let examined = self.preview.examined.iter();
-        let decided = examined.flat_map(|Examined { facts, plan }| {
-            let decisions = plan.decisions.iter().filter(|decision| concerns(decision));
-            decisions.map(move |decision| (facts, decision.clone()))
+        let shared: Vec<_> = self.preview.examined.iter().map(Shared::new).collect();
+        let decided = shared.iter().flat_map(|shared| {
+            let decisions = shared.before.plan.decisions.iter();
+            let mut decisions: Vec<_> = decisions.filter(|d| concerns(d)).collect();
+            decisions.sort_by_cached_key(|decision| decision.turn());
+            let each = decisions.into_iter();
+            each.map(move |decision| (shared, decision.clone()))
         });
         let (tell, go) = watch::channel(Go::On);
         let limits = Limits {
@@ -87,7 +90,7 @@ impl Run<'_> {
             in_flight: Semaphore::new(self.max_in_flight.into()),
         };
         let all = spinner("");
-        let services = decided.map(|(facts, decision)| self.one(facts, decision, &limits));
+        let services = decided.map(|(shared, decision)| self.one(shared, decision, &limits));
         let mut open: FuturesUnordered<_> = services.collect();
         let total = open.len();
         let mut entries = Vec::new();
@@ -121,16 +124,18 @@ impl Run<'_> {
 
     /// Begins the rollout of one service by the function's own means, as soon as nothing is in its
     /// way, and follows it; or follows the one that is under way.
-    async fn one(&self, facts: &Facts, decision: Decision, limits: &Limits) -> Entry {
-        let (mut known, mut decision) = (Cow::Borrowed(facts), decision);
+    async fn one(&self, shared: &Shared<'_>, decision: Decision, limits: &Limits) -> Entry {
+        let (mut again, mut decision) = (None::<Arc<Examined>>, decision);
         let name = display_name(&decision.workload);
         let mut line = None;
+        let is_followed = self.timeout.is_some();
         loop {
-            let workload = known.workloads.get(&decision.workload);
-            let is_followed = self.timeout.is_some();
+            let examined = again.as_deref().unwrap_or(shared.before);
+            let workload = examined.facts.workloads.get(&decision.workload);
             match decision.action() {
                 Action::Redeploy if self.begins => {
-                    return self.begin(&known, decision, limits).await;
+                    line.inspect(ProgressBar::finish_and_clear);
+                    return self.begin(shared, examined, decision, limits).await;
                 }
                 Action::Redeploy | Action::Wait if is_followed => {
                     let line = line.get_or_insert_with(|| spinner(""));
@@ -140,17 +145,26 @@ impl Run<'_> {
                         let why = format!("it did not begin: {}", waits_for(&decision));
                         return self.cut(decision.into(), cut, &why);
                     }
-                    match self.decide_again(&known, &decision).await {
-                        Ok((facts, now)) => (known, decision) = (Cow::Owned(facts), now),
+                    match self.decide_again(shared, &decision).await {
+                        Ok((examined, now)) => (again, decision) = (Some(examined), now),
                         Err(error) => return Entry::failed(decision.into(), error),
                     }
+                    if self.begins && limits.begins_no_more() {
+                        line.finish_and_clear();
+                        return Entry::of_untouched(decision.into());
+                    }
                 }
-                Action::Skip if is_followed && workload.is_some_and(is_rolling) => {
+                // What was waited for may be over by the time of this look.
+                Action::Skip
+                    if is_followed
+                        && decision.reason == Reason::AlreadyFresh
+                        && (again.is_some() || workload.is_some_and(is_rolling)) =>
+                {
                     line.inspect(ProgressBar::finish_and_clear);
                     let mut report = ServiceReport::from(decision.clone());
                     let primary = workload.and_then(Workload::primary);
                     report.deployment = primary.map(|primary| primary.id.clone());
-                    return self.follow(&known, &decision, report, limits).await;
+                    return self.follow(shared, &decision, report, limits).await;
                 }
                 _ => {
                     line.inspect(ProgressBar::finish_and_clear);
@@ -161,7 +175,13 @@ impl Run<'_> {
     }
 
     /// Begins a rollout when its turn comes and the change has settled.
-    async fn begin(&self, facts: &Facts, decision: Decision, limits: &Limits) -> Entry {
+    async fn begin(
+        &self,
+        shared: &Shared<'_>,
+        examined: &Examined,
+        decision: Decision,
+        limits: &Limits,
+    ) -> Entry {
         let turn = limits.in_flight.acquire();
         let Ok(_turn) = limits.unless_stopped(Go::BeginNoMore, turn).await else {
             return Entry::of_untouched(decision.into());
@@ -169,7 +189,11 @@ impl Run<'_> {
         let name = display_name(&decision.workload);
         let line = spinner(&format!("{name}: waiting until the change has settled"));
         let clock = &self.preview.clock;
-        let settled_from = Policy::new(self.config, true).settled_from(decision.at);
+        let policy = Policy {
+            acts: true,
+            ..examined.policy.clone()
+        };
+        let settled_from = policy.settled_from(decision.at);
         let settled = clock.sleep_until(settled_from);
         if limits
             .unless_stopped(Go::BeginNoMore, settled)
@@ -181,10 +205,11 @@ impl Run<'_> {
         }
         line.set_message(format!("{name}: starting"));
         let aws = &self.session.aws;
-        let report = run::redeploy(aws, self.config, facts, decision.clone(), clock).await;
+        let (config, facts) = (self.config, &examined.facts);
+        let report = run::redeploy(aws, config, &policy, facts, decision.clone(), clock).await;
         line.finish_and_clear();
         if report.action == ServiceAction::Redeployed && self.timeout.is_some() {
-            return self.follow(facts, &decision, report, limits).await;
+            return self.follow(shared, &decision, report, limits).await;
         }
         Entry::of_untouched(report)
     }
@@ -192,18 +217,19 @@ impl Run<'_> {
     /// Follows the deployment of a report to its end, and says so.
     async fn follow(
         &self,
-        facts: &Facts,
+        shared: &Shared<'_>,
         decision: &Decision,
         report: ServiceReport,
         limits: &Limits,
     ) -> Entry {
         let began = Instant::now();
-        let Some(workload) = facts.workloads.get(&decision.workload) else {
+        let workloads = &shared.before.facts.workloads;
+        let Some(workload) = workloads.get(&decision.workload) else {
             return Entry::of_untouched(report);
         };
         let line = spinner("");
         let mut entry = self
-            .look(workload, facts, decision, report, &line, limits)
+            .look(workload, shared, decision, report, &line, limits)
             .await;
         line.finish_and_clear();
         entry.seconds = Some(began.elapsed().as_secs());
@@ -214,33 +240,65 @@ impl Run<'_> {
         entry
     }
 
-    /// Decides once more about a service, by facts of now.
+    /// What is decided about a service by facts of now.
     async fn decide_again(
         &self,
-        facts: &Facts,
+        shared: &Shared<'_>,
         before: &Decision,
-    ) -> Result<(Facts, Decision), String> {
-        let mut facts = facts.only(std::slice::from_ref(&before.workload));
-        if let Some(workload) = facts.workloads.get_mut(&before.workload) {
-            workload.read_at = Some(Timestamp::MIN);
-            (workload.history, workload.tasks) = (Fact::Unasked, Fact::Unasked);
-        }
-        let clock = Clock::new(Timestamp::now(), None);
-        facts.began_at = clock.now();
-        let (aws, policy) = (&self.session.aws, Policy::new(self.config, false));
-        let plan = run::decide(aws, self.config, &policy, &mut facts, &clock).await;
-        let decisions = plan.map(|plan| plan.decisions).unwrap_or_default();
-        let now = decisions
-            .into_iter()
-            .find(|now| now.workload == before.workload);
+    ) -> Result<(Arc<Examined>, Decision), String> {
+        let mut latest = shared.latest.lock().await;
+        let known = latest
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() < DECIDE_EVERY);
+        let examined = if let Some((_, examined)) = known {
+            examined.clone()
+        } else {
+            let examined = Arc::new(self.examine_again(shared.before).await);
+            *latest = Some((Instant::now(), examined.clone()));
+            examined
+        };
+        let mut decisions = examined.plan.decisions.iter();
+        let now = decisions.find(|now| now.workload == before.workload);
         // A service about which nothing more is to be said is gone.
-        let now = now.unwrap_or(Decision {
+        let now = now.cloned().unwrap_or(Decision {
             reason: Reason::NotActive,
             ..before.clone()
         });
         match &now.error {
             Some(error) => Err(format!("it cannot be followed: {error}")),
-            None => Ok((facts, now)),
+            None => Ok((examined, now)),
+        }
+    }
+
+    /// Reads again what has still to be done, and who follows the same.
+    async fn examine_again(&self, before: &Examined) -> Examined {
+        let Examined { facts, plan, .. } = before;
+        let is_open = |decision: &&Decision| {
+            let workload = facts.workloads.get(&decision.workload);
+            matches!(decision.action(), Action::Redeploy | Action::Wait)
+                || workload.is_some_and(is_rolling)
+        };
+        let open = plan.decisions.iter().filter(is_open);
+        let sources: BTreeSet<_> = open.flat_map(|decision| &decision.sources).collect();
+        let concerned = plan.decisions.iter();
+        let concerned = concerned.filter(|d| d.sources.iter().any(|s| sources.contains(s)));
+        let concerned: Vec<_> = concerned
+            .map(|decision| decision.workload.clone())
+            .collect();
+        let mut facts = facts.only(&concerned);
+        for workload in facts.workloads.values_mut() {
+            workload.read_at = Some(Timestamp::MIN);
+            (workload.history, workload.tasks) = (Fact::Unasked, Fact::Unasked);
+        }
+        facts.calendar = Fact::Unasked;
+        let clock = Clock::new(Timestamp::now(), None);
+        facts.began_at = clock.now();
+        let policy = before.policy.clone();
+        let plan = run::decide(&self.session.aws, self.config, &policy, &mut facts, &clock).await;
+        Examined {
+            facts,
+            plan: plan.unwrap_or_default(),
+            policy,
         }
     }
 
@@ -259,7 +317,27 @@ impl Run<'_> {
     }
 }
 
+/// What was decided together. It is decided again together, too, at most once in a while: who may go
+/// depends on the others.
+struct Shared<'a> {
+    before: &'a Examined,
+    latest: Mutex<Option<(Instant, Arc<Examined>)>>,
+}
+
+impl<'a> Shared<'a> {
+    fn new(before: &'a Examined) -> Self {
+        Self {
+            before,
+            latest: Mutex::default(),
+        }
+    }
+}
+
 impl Limits {
+    fn begins_no_more(&self) -> bool {
+        *self.go.borrow() != Go::On
+    }
+
     /// Waits, unless it is cut short.
     async fn sleep(&self, duration: Duration) -> Result<(), Cut> {
         let mut go = self.go.clone();

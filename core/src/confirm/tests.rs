@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{DB, LIMIT, MAIL, bounds, labeled, reference, second};
+use crate::testing::{DB, LIMIT, MAIL, bounds, labeled, reference, second, untagged};
 
 /// Facts of a secret whose labels are on these versions, last changed at 200.
 fn facts(labels: &[(&str, &str)]) -> SecretFacts {
@@ -9,6 +9,7 @@ fn facts(labels: &[(&str, &str)]) -> SecretFacts {
         labels: labels.iter().map(owned).collect(),
         last_changed: Some(second(200)),
         last_rotated: None,
+        tag: None,
     }
 }
 
@@ -22,7 +23,7 @@ fn changed(
     let version = version.map(str::to_owned);
     Confirmation::Changes(vec![Change {
         last_changed: last_changed.map(second),
-        ..Change::new(labeled(DB, label), version, moved)
+        ..untagged(Change::new(labeled(DB, label), version, moved))
     }])
 }
 
@@ -174,6 +175,7 @@ fn a_requested_rotation_lies_between_the_request_and_the_secrets_own_times() {
     };
     let rotated = SecretFacts {
         last_rotated: Some(second(150)),
+        tag: None,
         ..done
     };
     assert_eq!(
@@ -285,11 +287,11 @@ fn a_secret_that_is_gone_has_no_change_and_cannot_be_asked_for() {
 fn an_event_vouches_for_a_change_only_with_a_full_arn_and_a_time() {
     let unchecked = |claim| claim_of(claim).unchecked();
     let change = |label, version: Option<&str>| {
-        Some(Change::new(
+        Some(untagged(Change::new(
             labeled(DB, label),
             version.map(str::to_owned),
             bounds(100, 100),
-        ))
+        )))
     };
     assert_eq!(unchecked(Claim::Rotated), change(AWSCURRENT, None));
     assert_eq!(

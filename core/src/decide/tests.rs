@@ -7,23 +7,18 @@ use crate::facts::{Facts, Scope};
 use crate::reference::Reference;
 use crate::relation::Relations;
 use crate::testing::{
-    DB, LIMIT, MAIL, REVISION, VERSION, at_start, bounded, bounds, change, deployment, gap, past,
-    platform, second, service, source, standalone, tasks,
+    ACT, DB, LIMIT, MAIL, REVISION, VERSION, at_start, bounded, bounds, change, deployment, gap,
+    past, platform, second, service, source, standalone, tasks,
 };
 use crate::workload::{Deployment, Strategy, Use};
 use RolloutState::{Completed, Failed, InProgress, RollingBack, Stopped};
-
-const POLICY: Policy = Policy {
-    settle: SignedDuration::from_secs(10),
-    acts: true,
-};
 
 /// What is decided at this time about a workload after these changes.
 fn verdict_at(workload: &Workload, changes: &[Change], now: i64) -> Option<Verdict> {
     let relations = Relations::new(changes.iter());
     let location = workload.location.as_deref();
     let (related, _) = relations.of(&workload.uses, location, &BTreeMap::new());
-    decide(workload, &related, &POLICY, second(now))
+    decide(workload, &related, &ACT, second(now))
 }
 
 /// The same a moment after the change of 100 has settled.

@@ -95,6 +95,15 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.invalid(path, FieldProblem::Missing))
     }
 
+    /// The flag; false when the field is missing.
+    pub(super) fn flag(&self, path: &str) -> Result<bool, InvalidEvent> {
+        match self.at(path)? {
+            Value::Null => Ok(false),
+            Value::Bool(flag) => Ok(*flag),
+            _ => Err(self.invalid(path, FieldProblem::MustBe("true or false"))),
+        }
+    }
+
     /// The first text that is not missing.
     pub(super) fn first_text(&self, paths: &[&str]) -> Result<Option<&'a str>, InvalidEvent> {
         paths

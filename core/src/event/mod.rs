@@ -13,6 +13,7 @@ mod ssm;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,10 +51,14 @@ pub enum TriggerKind {
     UpdateSecret,
     /// CloudTrail: a label was moved.
     UpdateSecretVersionStage,
+    /// CloudTrail: a secret was created, perhaps again under the name of one that was deleted.
+    CreateSecret,
     /// Parameter Store's own event.
     ParameterChange,
     /// ECS's own event about a deployment.
     DeploymentStateChange,
+    /// Change Calendar's own event.
+    CalendarStateChange,
     /// The schedule, or a request for a sweep.
     Sweep,
     /// A direct invocation.
@@ -82,6 +87,8 @@ pub enum Intent {
         target: Target,
         /// Whether only the plan is wanted.
         dry_run: bool,
+        /// Whether closed change calendars do not hold it back.
+        ignore_freeze: bool,
     },
     /// Every service in scope is to be examined.
     Sweep,
@@ -92,6 +99,18 @@ pub enum Intent {
         /// The id of the deployment, where it was completed.
         completed: Option<String>,
     },
+}
+
+impl Intent {
+    /// When what the event tells of happened at the latest, UTC, where it tells of a change.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Changed(change) => Some(change.reported.not_after),
+            Self::MayHaveChanged(claimed) => claimed.at,
+            _ => None,
+        }
+    }
 }
 
 /// What a request names.
@@ -130,6 +149,9 @@ fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
         (Some("Parameter Store Change"), _) if is_from("aws.ssm") => {
             ssm::parameter_change(&event(TriggerKind::ParameterChange))
         }
+        (Some("Calendar State Change"), _) if is_from("aws.ssm") => {
+            ssm::calendar_state_change(&event(TriggerKind::CalendarStateChange))
+        }
         (Some("ECS Deployment State Change"), _) if is_from("aws.ecs") => {
             ecs::deployment_state_change(&event(TriggerKind::DeploymentStateChange))
         }
@@ -154,6 +176,7 @@ fn parse_event(payload: &Value) -> Result<Trigger, InvalidEvent> {
                 intent: Intent::Request {
                     target,
                     dry_run: action == "plan",
+                    ignore_freeze: request.flag("ignoreFreeze")?,
                 },
             })
         }

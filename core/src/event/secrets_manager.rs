@@ -48,6 +48,30 @@ pub(super) fn label_updated(event: &Fields) -> Result<Trigger, InvalidEvent> {
     })
 }
 
+/// The field in which the caller of the API names the secret.
+fn named_by(kind: TriggerKind) -> &'static str {
+    match kind {
+        TriggerKind::CreateSecret => "detail.requestParameters.name",
+        _ => "detail.requestParameters.secretId",
+    }
+}
+
+/// The secret as a record of CloudTrail names it.
+fn secret_id<'a>(event: &Fields<'a>) -> Result<Option<&'a str>, InvalidEvent> {
+    event.first_text(&[
+        "detail.responseElements.arn",
+        // Before February 2024 some operations wrote this.
+        "detail.responseElements.aRN",
+        "detail.responseElements.ARN",
+        "detail.additionalEventData.SecretId",
+        "detail.additionalEventData.secretId",
+        "detail.serviceEventDetails.secretId",
+        "detail.serviceEventDetails.SecretId",
+        named_by(event.kind),
+        "resources[0]",
+    ])
+}
+
 /// What CloudTrail records of Secrets Manager
 /// (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html>).
 pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
@@ -62,6 +86,7 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         "PutSecretValue" => TriggerKind::PutSecretValue,
         "UpdateSecret" => TriggerKind::UpdateSecret,
         "UpdateSecretVersionStage" => TriggerKind::UpdateSecretVersionStage,
+        "CreateSecret" => TriggerKind::CreateSecret,
         _ => {
             return ignored(
                 TriggerKind::Unknown,
@@ -71,10 +96,13 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
     };
     let event = Fields { kind, ..event };
     if kind == TriggerKind::RotationFailed {
-        return ignored(
-            kind,
-            "the rotation failed or was abandoned, so the current value is the old one",
+        // Only what is an ARN, because the texts of an event are not repeated.
+        let secret = secret_id(&event)?.and_then(SecretArn::parse);
+        let secret = secret.map_or("a secret".to_owned(), |arn| arn.name().to_owned());
+        let reason = format!(
+            "the rotation of {secret} failed or was abandoned, so the current value is the old one"
         );
+        return ignored(kind, &reason);
     }
     if !event.at("detail.errorCode")?.is_null() {
         return ignored(kind, "the call was refused, so nothing changed");
@@ -83,21 +111,11 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         Ok(claim) => claim,
         Err(reason) => return ignored(kind, reason),
     };
-    let secret_id = event.first_text(&[
-        "detail.responseElements.arn",
-        // Before February 2024 some operations wrote this.
-        "detail.responseElements.aRN",
-        "detail.responseElements.ARN",
-        "detail.additionalEventData.SecretId",
-        "detail.additionalEventData.secretId",
-        "detail.serviceEventDetails.secretId",
-        "detail.serviceEventDetails.SecretId",
-        "detail.requestParameters.secretId",
-        "resources[0]",
-    ])?;
+    let named = named_by(kind);
+    let secret_id = secret_id(&event)?;
     let expected = match kind {
         TriggerKind::RotationSucceeded => "detail.additionalEventData.SecretId",
-        _ => "detail.requestParameters.secretId",
+        _ => named,
     };
     let claimed = UnconfirmedChange {
         secret_id: secret_id
@@ -153,7 +171,7 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
         }
         // CloudTrail never shows whether a value was sent. Secrets Manager answers with a version id if it stored one;
         // where the answer was cut, DescribeSecret knows whether there is a version of the request's token.
-        TriggerKind::UpdateSecret => match stored {
+        TriggerKind::UpdateSecret | TriggerKind::CreateSecret => match stored {
             None if event
                 .first_text(&[
                     "detail.responseElements.name",
@@ -161,7 +179,10 @@ fn claim(event: &Fields) -> Result<Result<Claim, &'static str>, InvalidEvent> {
                 ])?
                 .is_some() =>
             {
-                Err("only the description or the settings of the secret changed")
+                Err(match event.kind {
+                    TriggerKind::CreateSecret => "the secret was created without a value",
+                    _ => "only the description or the settings of the secret changed",
+                })
             }
             None if token.is_none() && event.at("detail.responseElements")?.is_object() => {
                 Err("the answer names no version, so none was stored")

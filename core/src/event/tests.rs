@@ -178,14 +178,16 @@ fn a_request_names_its_secret_and_a_plan_changes_nothing() {
         request("redeploy"),
         Intent::Request {
             target: secret(),
-            dry_run: false
+            dry_run: false,
+            ignore_freeze: false,
         }
     );
     assert_eq!(
         request("plan"),
         Intent::Request {
             target: secret(),
-            dry_run: true
+            dry_run: true,
+            ignore_freeze: false,
         }
     );
     assert_eq!(request("sweep"), Intent::Sweep);
@@ -196,6 +198,23 @@ fn a_request_names_its_secret_and_a_plan_changes_nothing() {
     assert_eq!(
         field(&json!({"action": "plan"})),
         ("secret".to_owned(), FieldProblem::Missing)
+    );
+    let ignores_freeze =
+        |flag: Value| json!({"action": "redeploy", "secret": "prod/db", "ignoreFreeze": flag});
+    let request = intent(&ignores_freeze(json!(true)));
+    assert!(matches!(
+        request,
+        Intent::Request {
+            ignore_freeze: true,
+            ..
+        }
+    ));
+    assert_eq!(
+        field(&ignores_freeze(json!("yes"))),
+        (
+            "ignoreFreeze".to_owned(),
+            FieldProblem::MustBe("true or false")
+        )
     );
 }
 
@@ -327,7 +346,7 @@ fn a_deployment_is_about_its_service() {
 }
 
 #[test]
-fn only_an_update_changes_the_value_of_a_parameter() {
+fn only_a_create_or_an_update_gives_a_parameter_a_value() {
     let payload = |operation: &str, resource| {
         event(
             "aws.ssm",
@@ -339,11 +358,13 @@ fn only_an_update_changes_the_value_of_a_parameter() {
     let source = Source::Parameter(ParameterArn::parse(PARAMETER).unwrap());
     let at = "2026-11-23T01:02:04Z".parse().unwrap();
     let expected = Change::new(source, None, Bounds::exact(at));
-    assert_eq!(
-        intent(&payload("Update", PARAMETER)),
-        Intent::Changed(expected)
-    );
-    for operation in ["Create", "Delete", "LabelParameterVersion"] {
+    for operation in ["Create", "Update"] {
+        assert_eq!(
+            intent(&payload(operation, PARAMETER)),
+            Intent::Changed(expected.clone())
+        );
+    }
+    for operation in ["Delete", "LabelParameterVersion"] {
         assert!(matches!(
             intent(&payload(operation, PARAMETER)),
             Intent::Ignored { warning: false, .. }
@@ -354,6 +375,33 @@ fn only_an_update_changes_the_value_of_a_parameter() {
         FieldProblem::MustBe("the ARN of a parameter"),
     );
     assert_eq!(field(&payload("Update", SECRET)), expected);
+}
+
+#[test]
+fn a_calendar_that_opens_is_a_sweep_and_one_that_closes_is_nothing() {
+    let payload = |state: Value| {
+        let calendar = "arn:aws:ssm:eu-west-1:123456789012:document/release-window";
+        let detail = json!({ "state": state });
+        event("aws.ssm", "Calendar State Change", calendar, detail)
+    };
+    let opened = parse(&payload(json!("OPEN"))).unwrap();
+    assert_eq!(opened.kind, TriggerKind::CalendarStateChange);
+    assert_eq!(opened.intent, Intent::Sweep);
+    let closed = parse(&payload(json!("CLOSED"))).unwrap();
+    assert_eq!(closed.kind, TriggerKind::CalendarStateChange);
+    assert!(matches!(
+        closed.intent,
+        Intent::Ignored { warning: false, .. }
+    ));
+    let state = || "detail.state".to_owned();
+    assert_eq!(
+        field(&payload(Value::Null)),
+        (state(), FieldProblem::Missing)
+    );
+    assert_eq!(
+        field(&payload(json!("AJAR"))),
+        (state(), FieldProblem::MustBe("OPEN or CLOSED"))
+    );
 }
 
 #[test]
@@ -379,6 +427,7 @@ fn a_call_tells_its_kind_and_where_and_when_it_was_made() {
             "UpdateSecretVersionStage",
             TriggerKind::UpdateSecretVersionStage,
         ),
+        ("CreateSecret", TriggerKind::CreateSecret),
         ("TagResource", TriggerKind::Unknown),
     ] {
         let request = json!({"versionStage": "AWSCURRENT", "moveToVersionId": "v2"});
@@ -515,6 +564,30 @@ fn an_updated_secret_has_a_new_value_only_when_a_version_was_stored() {
         FieldProblem::Missing,
     );
     assert_eq!(field(&update(json!({}), Value::Null)), expected);
+}
+
+#[test]
+fn a_created_secret_has_a_first_value_when_a_version_was_stored() {
+    let create = |response| {
+        let request = json!({"name": "prod/db", "clientRequestToken": "v1"});
+        let mut payload = call("CreateSecret", json!({}), response);
+        payload["detail"]["requestParameters"] = request;
+        payload
+    };
+    let stored = |version: &str| Some(Claim::Stored(version.to_owned()));
+    let answer = json!({"arn": SECRET, "name": "prod/db", "versionId": "v2"});
+    assert_eq!(claimed(&create(answer)), stored("v2"));
+    let without_value = json!({"arn": SECRET, "name": "prod/db"});
+    assert_eq!(claimed(&create(without_value)), None);
+    let mut cut = create(Value::Null);
+    assert_eq!(claimed(&cut), stored("v1"));
+    assert!(
+        matches!(intent(&cut), Intent::MayHaveChanged(claimed) if claimed.secret_id == "prod/db")
+    );
+    cut["detail"]["requestParameters"]["name"] = Value::Null;
+    cut["resources"] = json!([]);
+    let name = "detail.requestParameters.name".to_owned();
+    assert_eq!(field(&cut), (name, FieldProblem::Missing));
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::change::{Bounds, Change, Source};
 use crate::confirm::{Confirmation, SecretFacts};
 use crate::fact::{Fact, Gap, GapKind};
 use crate::relation::Relations;
+use crate::replica::Replica;
+use crate::tag::{Participation, SecretTag};
 use crate::workload::{Deployment, Platform, RolloutState, Use, Workload};
 
 impl Facts {
@@ -40,6 +42,7 @@ impl Facts {
                 }
             }
             Answer::Secret(found) => self.learn_secret(found, now),
+            Answer::Replica { of, replica, found } => self.learn_replica(&of, replica, found, now),
             Answer::LastChanges(found) => {
                 let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
                 for (followed, of_one) in self.workloads.values().flat_map(Workload::followed) {
@@ -66,6 +69,20 @@ impl Facts {
                     change.stored = fact;
                 }
             }
+            Answer::Tag(source, fact) => {
+                if let Some(gap) = fact.gap() {
+                    self.warnings.insert(format!(
+                        "{source} is treated as untagged, because it could not be described: {}",
+                        gap.error
+                    ));
+                }
+                let secret = fact.known().and_then(Option::as_ref);
+                let tag = secret.map_or(SecretTag::default(), |secret| self.learn_tag(secret));
+                if let Some(change) = self.changes.get_mut(&source) {
+                    change.tag = Fact::Known(tag);
+                }
+            }
+            Answer::Calendar(fact) => self.calendar = fact,
             Answer::MoveTimes(found, warnings) => {
                 self.warnings.extend(warnings);
                 for (source, fact) in found {
@@ -88,12 +105,31 @@ impl Facts {
                     workload.learn_ends();
                 }
             }
+            Answer::Images(arn, fact) => {
+                if let Some(workload) = self.workloads.get_mut(&arn) {
+                    workload.images = fact;
+                }
+            }
+            Answer::ImageTags(found) => self.image_tags.extend(found),
             Answer::TaskDefinitions(found) => {
                 for workload in self.workloads.values_mut() {
                     workload.learn_task_definitions(&found);
                 }
             }
         }
+    }
+
+    /// What the tag of a secret says, with a warning of what in it means nothing.
+    fn learn_tag(&mut self, secret: &SecretFacts) -> SecretTag {
+        let (tag, wrong) = secret.words();
+        let arn = &secret.arn;
+        self.warnings.extend(wrong.into_iter().map(|word| {
+            format!(
+                "the tag of {arn} has the word {word:?}, which means nothing there: use ignore or \
+                 urgent"
+            )
+        }));
+        tag
     }
 
     fn warn_of_change_time(&mut self, name: &str, gap: Option<&Gap>) {
@@ -119,11 +155,15 @@ impl Facts {
                 claim.is_some_and(|claim| claim.may_be_meant_by(reference))
                     || relations.names(reference, workload.location.as_deref())
             };
-            let is_open = workload.unread.is_some() && workload.may_be_redeployed();
+            let mut changed = self.announced.iter();
+            let is_of_a_replica =
+                changed.any(|source| workload.replicas_of(source).next().is_some());
+            let is_open =
+                workload.unread.is_some() && workload.may_be_redeployed(Participation::Auto);
             let is_wanted = match self.scope {
                 Scope::Everything => true,
                 _ if workload.platform == Platform::StandaloneTask => false,
-                _ => is_open || workload.uses.iter().any(is_meant),
+                _ => is_open || is_of_a_replica || workload.uses.iter().any(is_meant),
             };
             // One that is only named may be known by its ARN.
             let is_known = self.workloads.contains_key(&workload.arn)
@@ -172,6 +212,8 @@ impl Facts {
                 }
                 now.unread = now.unread.or(before.unread);
                 now.inactive_task_definition |= before.inactive_task_definition;
+                now.unguarded.extend(before.unguarded);
+                now.images = before.images;
                 now.tasks = before.tasks;
                 now.history = before.history;
                 now.learn_ends();
@@ -262,6 +304,39 @@ impl Facts {
         }
     }
 
+    fn learn_replica(
+        &mut self,
+        of: &Source,
+        replica: Source,
+        found: Fact<Option<SecretFacts>>,
+        now: Timestamp,
+    ) {
+        let Some(primary) = self.changes.get(of) else {
+            return;
+        };
+        let was_behind = self.replicas.contains_key(&replica);
+        let answer = match found {
+            Fact::Unasked => Fact::Unasked,
+            Fact::Known(Some(secret)) => Fact::Known(primary.in_replica(&secret, was_behind, now)),
+            Fact::Known(None) => {
+                let reason = "the secret has no replica in this Region";
+                Fact::Known(Confirmation::Nothing(reason.to_owned()))
+            }
+            Fact::Unavailable(gap) => Fact::Unavailable(gap),
+        };
+        if let Fact::Known(Confirmation::Changes(changes)) = &answer {
+            for change in changes.clone() {
+                // A look of before may lack who was deployed with the old value.
+                if self.looked_at.known() < Some(&change.reported.not_after) {
+                    self.looked_at = Fact::Unasked;
+                }
+                self.announce(change);
+            }
+        }
+        let asked_at = Some(now);
+        self.replicas.insert(replica, Replica { asked_at, answer });
+    }
+
     fn learn_last_change(
         &mut self,
         followed: Followed,
@@ -278,17 +353,19 @@ impl Facts {
         let mut changes = Vec::new();
         match last_change.found.known() {
             Some(Some(Found::Secret(secret))) => {
+                let tag = Fact::Known(self.learn_tag(secret));
                 for label in &last_change.labels {
                     if let Some(version) = secret.labels.get(label) {
                         let last_changed = secret.last_changed.unwrap_or(now);
-                        changes.push(Change::new(
-                            Source::Secret {
-                                arn: secret.arn.clone(),
-                                label: label.clone(),
-                            },
-                            Some(version.clone()),
-                            requested_at.map_or(Bounds::until(last_changed), Bounds::exact),
-                        ));
+                        let source = Source::Secret {
+                            arn: secret.arn.clone(),
+                            label: label.clone(),
+                        };
+                        let moved = requested_at.map_or(Bounds::until(last_changed), Bounds::exact);
+                        changes.push(Change {
+                            tag: tag.clone(),
+                            ..Change::new(source, Some(version.clone()), moved)
+                        });
                     }
                 }
             }
@@ -315,6 +392,8 @@ impl Facts {
                     .is_some_and(|known| change.reported.not_after <= known.reported.not_after);
             if !is_same {
                 self.add_change(change);
+            } else if let Some(known) = self.changes.get_mut(&change.source) {
+                known.tag = change.tag;
             }
         }
         self.followed.insert(followed, last_change);

@@ -391,6 +391,7 @@ fn secret(arn: &str, labels: &[(&str, &str)]) -> SecretFacts {
         labels: labels.iter().map(owned).collect(),
         last_changed: Some(second(90)),
         last_rotated: None,
+        tag: None,
     }
 }
 

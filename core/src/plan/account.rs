@@ -12,7 +12,7 @@ use crate::arn::SecretArn;
 use crate::change::{AWSCURRENT, Source, TrailMove, VersionStored};
 use crate::confirm::SecretFacts;
 use crate::fact::{Fact, Gap, GapKind};
-use crate::facts::{Answer, Existence, Facts, Followed, Found, Look};
+use crate::facts::{Answer, Calendar, Existence, Facts, Followed, Found, Look};
 use crate::testing::{
     DB, MAIL, REVISION, VERSION, at_start, deployment, gap, past, platform, second, service,
     service_arn, source, standalone,
@@ -107,6 +107,10 @@ impl Account {
                 let id = &facts.unconfirmed.as_ref().unwrap().claim.secret_id;
                 Answer::Secret(Fact::Known(self.secret(id)))
             }
+            Question::Replica { of, replica } => {
+                let found = Fact::Known(self.secret(&replica.to_string()));
+                Answer::Replica { of, replica, found }
+            }
             Question::LastChanges(followed) => {
                 let found = followed.into_iter().map(|followed| {
                     let fact = self.last_change(&followed);
@@ -115,6 +119,16 @@ impl Account {
                 Answer::LastChanges(found.collect())
             }
             Question::FullArn(arn) => Answer::FullArn(arn, self.is_full.clone()),
+            Question::Tag(source) => {
+                let secret = self.secret(&source.to_string());
+                Answer::Tag(source, Fact::Known(secret))
+            }
+            Question::Calendar => Answer::Calendar(Fact::Known(Calendar::Open)),
+            Question::Images(arn) => Answer::Images(arn, Fact::Known(Vec::new())),
+            Question::ImageTags(images) => {
+                let known = |image| (image, Fact::Known(None));
+                Answer::ImageTags(images.into_iter().map(known).collect())
+            }
             Question::VersionStored(source) => {
                 let fact = self
                     .known(&source)
@@ -191,6 +205,7 @@ impl Account {
             labels: [(AWSCURRENT.to_owned(), "v2".to_owned())].into(),
             last_changed: Some(second(secret.changed)),
             last_rotated: None,
+            tag: None,
         })
     }
 

@@ -1,15 +1,18 @@
 //! What comes before any decision: what changed, and who may follow it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{End, MAX_PATIENCE, Plan, Question};
+use crate::change::Source;
 use crate::confirm::Confirmation;
-use crate::fact::{Fact, GapKind};
+use crate::fact::{Fact, Gap, GapKind};
 use crate::facts::{Existence, Facts, Scope};
 use crate::policy::Policy;
-use crate::workload::Use;
+use crate::relation::Relations;
+use crate::workload::{Use, Workload};
 
 /// An answer that is older than its event is asked for again after this time.
 const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
@@ -32,6 +35,9 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
     };
     if let Some(gap) = facts.looked_at.gap() {
         return end(End::Unavailable(gap.clone()));
+    }
+    if let Some(reason) = left_out(facts, policy) {
+        return end(End::Ignored(reason));
     }
     let is_request = facts.requested_at.is_some();
     if facts.scope == Scope::Followers
@@ -60,25 +66,27 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
                 return end(End::Pending(reason.clone()));
             }
             Fact::Known(Confirmation::Outdated(reason)) => {
-                let asked_at = unconfirmed.asked_at.unwrap_or(now);
-                let again = asked_at.saturating_add(ASK_AGAIN_AFTER).unwrap_or(now);
-                let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
-                if !policy.acts || !is_patient {
-                    return end(End::Pending(reason.clone()));
-                }
-                if now >= again {
-                    return ask(Question::Secret);
-                }
-                return Some(Plan {
-                    wait_until: Some(again),
-                    ..Plan::default()
-                });
+                let asked_at = unconfirmed.asked_at;
+                return Some(ask_again(
+                    facts,
+                    policy,
+                    now,
+                    asked_at,
+                    Question::Secret,
+                    reason,
+                ));
             }
             Fact::Known(Confirmation::Changes(_)) => {}
         }
         if is_request && let Some(look) = look_for_followers(facts, policy, now) {
             return Some(look);
         }
+    }
+    if facts.scope == Scope::Followers
+        && !is_request
+        && let Some(plan) = look_at_replicas(facts, policy, now)
+    {
+        return Some(plan);
     }
     match &facts.scope {
         Scope::Everything if facts.looked_at.is_unasked() => ask(Question::Look {
@@ -103,6 +111,122 @@ pub(super) fn observe(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
         },
         _ => None,
     }
+}
+
+/// Why nothing is done about the secret or parameter of an event that the policy leaves out.
+fn left_out(facts: &Facts, policy: &Policy) -> Option<String> {
+    let is_left_out = |source: &&Source| !policy.secrets.include_source(source);
+    let changed = facts.announced.iter();
+    let claimed = facts
+        .unconfirmed
+        .iter()
+        .map(|unconfirmed| &unconfirmed.claim.secret_id);
+    let mut claimed = claimed.filter(|id| !policy.secrets.may_include(id));
+    let name = match claimed.next() {
+        Some(id) => id.clone(),
+        None if facts.announced.is_empty() => return None,
+        None if changed.clone().all(|source| is_left_out(&source)) => {
+            changed.map(Source::to_string).next()?
+        }
+        None => return None,
+    };
+    Some(format!("REDEPLOY_SECRETS leaves {name} out"))
+}
+
+/// The same question once more, after a pause and while there is patience: the answer is older than
+/// the event.
+fn ask_again(
+    facts: &Facts,
+    policy: &Policy,
+    now: Timestamp,
+    asked_at: Option<Timestamp>,
+    question: Question,
+    reason: &str,
+) -> Plan {
+    let again = asked_at.unwrap_or(now).saturating_add(ASK_AGAIN_AFTER);
+    let again = again.unwrap_or(now);
+    let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
+    let mut plan = Plan::default();
+    if !policy.acts || !is_patient {
+        plan.end = Some(End::Pending(reason.to_owned()));
+    } else if now >= again {
+        plan.questions.insert(question);
+    } else {
+        plan.wait_until = Some(again);
+    }
+    plan
+}
+
+/// What the replicas of what changed in another Region show of that, where services follow them.
+/// They hold up nobody who follows the changed secret itself.
+fn look_at_replicas(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Plan> {
+    let mut plan = Plan::default();
+    let mut last = None;
+    for changed in primaries(facts) {
+        let workloads = facts.workloads.values();
+        let replicas = workloads.flat_map(|workload| workload.replicas_of(changed));
+        for replica in BTreeSet::from_iter(replicas) {
+            let known = facts.replicas.get(&replica);
+            let question = Question::Replica {
+                of: changed.clone(),
+                replica,
+            };
+            let next = match known.map(|known| (known.asked_at, &known.answer)) {
+                None | Some((_, Fact::Unasked)) => {
+                    plan.questions.insert(question);
+                    continue;
+                }
+                Some((asked_at, Fact::Known(Confirmation::Outdated(reason)))) => {
+                    ask_again(facts, policy, now, asked_at, question, reason)
+                }
+                Some((_, Fact::Unavailable(gap))) => Plan {
+                    end: Some(End::Unavailable(gap.clone())),
+                    ..Plan::default()
+                },
+                Some((_, Fact::Known(_))) => continue,
+            };
+            plan.questions.extend(next.questions);
+            plan.wait_until = plan.wait_until.max(next.wait_until);
+            last = next.end.or(last);
+        }
+    }
+    if !plan.questions.is_empty() || plan.wait_until.is_some() {
+        return Some(plan);
+    }
+    let relations = Relations::new(facts.changes.values());
+    let follows = |workload: &Workload| {
+        let location = workload.location.as_deref();
+        !relations.sources(&workload.uses, location).is_empty()
+    };
+    let is_alone = !facts.workloads.values().any(follows);
+    let end = last.filter(|_| is_alone)?;
+    Some(Plan {
+        end: Some(end),
+        ..Plan::default()
+    })
+}
+
+/// What changed, but for what is a replica of that.
+fn primaries(facts: &Facts) -> impl Iterator<Item = &Source> {
+    let changed = facts.announced.iter();
+    changed.filter(|source| !facts.replicas.contains_key(source))
+}
+
+/// The replicas that a workload follows and that did not show the change.
+pub(super) fn replicas_behind(facts: &Facts, workload: &Workload) -> Vec<(Gap, Vec<Arc<str>>)> {
+    let replicas = primaries(facts).flat_map(|changed| workload.replicas_of(changed));
+    let behind = replicas.filter_map(|replica| {
+        let gap = match &facts.replicas.get(&replica)?.answer {
+            Fact::Unavailable(gap) => gap.clone(),
+            Fact::Known(Confirmation::Outdated(reason)) => Gap {
+                kind: GapKind::Failed,
+                error: reason.clone(),
+            },
+            _ => return None,
+        };
+        Some((gap, vec![replica.to_string().into()]))
+    });
+    behind.collect()
 }
 
 /// The look that shows who follows what changed, or the wait for the moment from which on it does.

@@ -17,7 +17,7 @@ use crate::fact::Fact;
 use crate::facts::{Facts, Scope, Unconfirmed};
 use crate::policy::Policy;
 use crate::reason::{Action, Reason};
-use crate::testing::{DB, MAIL, second, service_arn};
+use crate::testing::{ACT, DB, MAIL, second, service_arn};
 
 /// No more rounds of questions than these come before the first wait, and between any two. A
 /// deployment asks about its own service in one more, whether an ARN is a full one takes another,
@@ -31,6 +31,7 @@ fn policy(acts: bool) -> Policy {
     Policy {
         settle: SignedDuration::from_secs(SETTLE),
         acts,
+        ..ACT
     }
 }
 

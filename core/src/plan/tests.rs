@@ -7,16 +7,10 @@ use crate::confirm::{Claim, Confirmation, SecretFacts, UnconfirmedChange};
 use crate::fact::{Fact, GapKind};
 use crate::facts::{Existence, Found, Unconfirmed, Unexamined};
 use crate::testing::{
-    DB, LIMIT, MAIL, at_start, change, deployment, gap, location, reference, second, service,
-    service_arn, source, standalone, tasks,
+    ACT, DB, LIMIT, MAIL, PREVIEW, at_start, change, deployment, gap, location, reference, second,
+    service, service_arn, source, standalone, tasks,
 };
 use crate::workload::RolloutState::{Completed, Failed, InProgress};
-
-const ACT: Policy = Policy {
-    settle: SignedDuration::from_secs(10),
-    acts: true,
-};
-const PREVIEW: Policy = Policy { acts: false, ..ACT };
 
 /// Facts of an event about `prod/db`, which changed at 100.
 fn event() -> Facts {
@@ -287,6 +281,7 @@ fn a_request_asks_whether_its_secret_exists_before_it_looks() {
         labels: [(AWSCURRENT.to_owned(), "v2".to_owned())].into(),
         last_changed: None,
         last_rotated: None,
+        tag: None,
     };
     facts.learn(
         crate::facts::Answer::Secret(Fact::Known(Some(found))),
@@ -562,6 +557,7 @@ fn learn_last_change(facts: &mut Facts, value_from: &str, at: i64, now: i64) {
         labels: [(AWSCURRENT.to_owned(), format!("v{at}"))].into(),
         last_changed: Some(second(at)),
         last_rotated: None,
+        tag: None,
     });
     let found = vec![(followed(value_from), Fact::Known(Some(found)))];
     facts.learn(crate::facts::Answer::LastChanges(found), second(now));

@@ -536,3 +536,25 @@ fn only_a_uuid_is_taken_for_a_version_id() {
     }
     assert!(!is_version_id("4d383ea9084a49c98722cbfb0f25c456"));
 }
+
+#[test]
+fn a_credential_specification_may_name_a_parameter_or_a_secret() {
+    let parameter = "arn:aws:ssm:eu-west-1:123456789012:parameter/gmsa/spec";
+    for arn in [parameter, FULL] {
+        for kind in ["credentialspec", "credentialspecdomainless"] {
+            let text = format!("{kind}:{arn}");
+            assert_eq!(Reference::in_credential_spec(&text), Some(arn), "{text}");
+        }
+    }
+    for text in [
+        "credentialspec:file://gmsa.json",
+        "credentialspec:arn:aws:s3:::bucket/gmsa.json",
+        "credentialspec",
+        "no-new-privileges",
+        "label:user:app",
+        parameter,
+        &format!("apparmor:{parameter}"),
+    ] {
+        assert_eq!(Reference::in_credential_spec(text), None, "{text}");
+    }
+}

@@ -39,20 +39,20 @@ fn a_service_with_any_task_wanted_running_or_starting_may_be_redeployed() {
         pending,
         ..service()
     };
-    assert!(counts(1, 0, 0).may_be_redeployed());
-    assert!(counts(0, 1, 0).may_be_redeployed());
-    assert!(counts(0, 0, 1).may_be_redeployed());
-    assert!(!counts(0, 0, 0).may_be_redeployed());
+    assert!(counts(1, 0, 0).may_be_redeployed(Participation::Auto));
+    assert!(counts(0, 1, 0).may_be_redeployed(Participation::Auto));
+    assert!(counts(0, 0, 1).may_be_redeployed(Participation::Auto));
+    assert!(!counts(0, 0, 0).may_be_redeployed(Participation::Auto));
     let inactive = Workload {
         active: false,
         ..service()
     };
-    assert!(!inactive.may_be_redeployed());
+    assert!(!inactive.may_be_redeployed(Participation::Auto));
     let ignored = Workload {
         tag: Some("ignore".into()),
         ..service()
     };
-    assert!(!ignored.may_be_redeployed());
+    assert!(!ignored.may_be_redeployed(Participation::Auto));
 }
 
 #[test]

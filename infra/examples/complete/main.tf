@@ -14,11 +14,13 @@ data "aws_partition" "current" {}
 module "redeploy_on_rotation" {
   source = "../.."
 
-  name         = "${var.name}-redeploy"
-  package      = coalesce(var.package, "${path.module}/../../../target/lambda/bootstrap/bootstrap.zip")
-  architecture = var.architecture
-  clusters     = [aws_ecs_cluster.this.name]
-  secret_arns  = [aws_secretsmanager_secret.database.arn, aws_secretsmanager_secret.api_token.arn]
+  name           = "${var.name}-redeploy"
+  package        = var.package_s3 != null ? null : coalesce(var.package, "${path.module}/../../../target/lambda/bootstrap/bootstrap.zip")
+  package_s3     = var.package_s3
+  package_sha256 = var.package_sha256
+  architecture   = var.architecture
+  clusters       = [aws_ecs_cluster.this.name]
+  secret_arns    = [aws_secretsmanager_secret.database.arn, aws_secretsmanager_secret.api_token.arn]
 
   # Changes of this very secret and parameter need no trail, so that CloudTrail's events are not asked for.
   triggers = ["secret-label-updated", "parameter-change", "deployment-state-change"]
@@ -74,21 +76,36 @@ resource "aws_sns_topic" "chat" {
   kms_master_key_id = aws_kms_key.this.id
 }
 
-# No condition on the account: EventBridge does not send it to every kind of target.
-resource "aws_sns_topic_policy" "this" {
-  for_each = {
-    "cloudwatch.amazonaws.com" = aws_sns_topic.pager.arn
-    "events.amazonaws.com"     = aws_sns_topic.chat.arn
-  }
-
-  arn = each.value
+# CloudWatch and EventBridge may publish on behalf of these alarms and rules only.
+resource "aws_sns_topic_policy" "pager" {
+  arn = aws_sns_topic.pager.arn
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
+      Sid       = "Alarms"
       Effect    = "Allow"
-      Principal = { Service = each.key }
+      Principal = { Service = "cloudwatch.amazonaws.com" }
       Action    = "sns:Publish"
-      Resource  = each.value
+      Resource  = aws_sns_topic.pager.arn
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+        ArnEquals    = { "aws:SourceArn" = values(module.redeploy_on_rotation.alarm_arns) }
+      }
+    }]
+  })
+}
+
+resource "aws_sns_topic_policy" "chat" {
+  arn = aws_sns_topic.chat.arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "Messages"
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sns:Publish"
+      Resource  = aws_sns_topic.chat.arn
+      Condition = { ArnEquals = { "aws:SourceArn" = module.redeploy_on_rotation.notification_rule_arns } }
     }]
   })
 }

@@ -1,10 +1,4 @@
-# The first values are random, and in no state: they are written once, and a rotation may replace them.
-ephemeral "aws_secretsmanager_random_password" "this" {
-  for_each = toset(["database", "api_token", "feature"])
-
-  password_length     = 32
-  exclude_punctuation = true
-}
+# The first values are random, and in no state: write-only arguments are written once, and a rotation may replace them.
 
 # One secret as JSON, of which containers get single keys.
 resource "aws_secretsmanager_secret" "database" {
@@ -21,7 +15,7 @@ resource "aws_secretsmanager_secret_version" "database" {
   secret_string_wo_version = 1
   secret_string_wo = jsonencode({
     username = "app"
-    password = ephemeral.aws_secretsmanager_random_password.this["database"].random_password
+    password = uuid()
     host     = "database.example.com"
   })
 }
@@ -37,13 +31,13 @@ resource "aws_secretsmanager_secret" "api_token" {
 resource "aws_secretsmanager_secret_version" "api_token" {
   secret_id                = aws_secretsmanager_secret.api_token.id
   secret_string_wo_version = 1
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.this["api_token"].random_password
+  secret_string_wo         = uuid()
 }
 
 resource "aws_ssm_parameter" "feature" {
   name             = "/${var.name}/feature"
   type             = "SecureString"
   key_id           = aws_kms_key.this.arn
-  value_wo         = ephemeral.aws_secretsmanager_random_password.this["feature"].random_password
+  value_wo         = uuid()
   value_wo_version = 1
 }

@@ -18,9 +18,20 @@ variable "package" {
   default     = null
 }
 
-variable "architecture" {
-  description = "Architecture that the package was built for."
+variable "package_s3" {
+  description = "The package as an object in a bucket, in place of a file."
+  type        = object({ bucket = string, key = string, version = optional(string) })
+  default     = null
+}
+
+variable "package_sha256" {
+  description = "SHA-256 of the package; required with `package_s3`."
   type        = string
-  default     = "arm64"
-  nullable    = false
+  default     = null
+}
+
+variable "architecture" {
+  description = "Architecture that the package was built for; when null, what its name says, else arm64."
+  type        = string
+  default     = null
 }

@@ -1,11 +1,11 @@
 terraform {
   # 1.11: write-only arguments, so that no value gets into the state.
-  required_version = ">= 1.11"
+  required_version = ">= 1.11, < 2.0"
 
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100"
+      version = ">= 5.100, < 6.0"
     }
   }
 }

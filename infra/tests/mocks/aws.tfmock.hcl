@@ -14,7 +14,11 @@ mock_data "aws_region" {
 
 mock_resource "aws_lambda_function" {
   override_during = plan
-  defaults        = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:redeploy-on-rotation" }
+  defaults = {
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:redeploy-on-rotation"
+    # That of the four bytes "test", in base64.
+    code_sha256 = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
+  }
 }
 
 mock_resource "aws_iam_role" {

@@ -21,8 +21,6 @@ mod named;
 use findings::Findings;
 use named::is_scanned;
 
-pub(super) use named::tag_uses;
-
 /// Services by their cluster, by name or ARN.
 type ByCluster = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
 
@@ -247,6 +245,7 @@ impl Aws {
             }
             let next = next_task_definition.and_then(|arn| revisions.get(&arn));
             workload.inactive_task_definition = next.is_some_and(|revision| revision.inactive);
+            workload.unguarded = next.map_or(Vec::new(), |revision| revision.unguarded.clone());
             workload.uses.sort();
             workload.uses.dedup();
             workload.uses.shrink_to_fit();

@@ -8,6 +8,7 @@ use redeploy_core::arn::Arn;
 use redeploy_core::config::{Config, MappedService, cluster_name};
 use redeploy_core::fact::Fact;
 use redeploy_core::reference::Reference;
+use redeploy_core::tag::ServiceTag;
 use redeploy_core::workload::{CircuitBreaker, Controller, Platform, Strategy, Use, Workload};
 
 use super::super::client::lock;
@@ -56,11 +57,8 @@ impl Aws {
             let (Some(tag), true) = (tag, is_scanned(config, cluster)) else {
                 continue;
             };
-            let (references, wrong) = tag_uses(&tag.value);
-            let wrong = wrong
-                .iter()
-                .map(|wrong| format!("the tag of {text} names {wrong}"));
-            found.warnings.extend(wrong);
+            let (references, warnings) = ServiceTag::parse(&tag.value).references(&text, true);
+            found.warnings.extend(warnings);
             if references.is_empty() {
                 continue;
             }
@@ -111,21 +109,6 @@ impl Aws {
     }
 }
 
-/// The references that a tag names, and what it names that is none.
-pub(in crate::aws) fn tag_uses(tag: &str) -> (Vec<Reference>, Vec<String>) {
-    let (mut named, mut wrong) = (Vec::new(), Vec::new());
-    for word in tag
-        .split_whitespace()
-        .filter(|word| !word.eq_ignore_ascii_case("ignore"))
-    {
-        match Reference::parse_secret(word) {
-            Ok(reference) => named.push(reference),
-            Err(error) => wrong.push(format!("{word:?}, which is no secret: {error}")),
-        }
-    }
-    (named, wrong)
-}
-
 /// A service of which only the name is known.
 fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
     Workload {
@@ -139,6 +122,7 @@ fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
         },
         active: true,
         tag: None,
+        is_named: true,
         desired: 1,
         running: 0,
         pending: 0,
@@ -151,6 +135,9 @@ fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
         forced_at: None,
         history: Fact::Unasked,
         tasks: Fact::Unasked,
+        service_revisions: Vec::new(),
+        unguarded: Vec::new(),
+        images: Fact::Unasked,
     }
 }
 

@@ -239,7 +239,10 @@ impl Delivery {
                         && service["action"] == "failed"
                         && service["error"].is_string()
                 };
-                report.failure.is_some() && said["services"].as_array().unwrap().iter().any(is_it)
+                // A failure that a sweep meets again is in its report, and fails it no more.
+                let is_sweep = said["trigger"] == "sweep";
+                (report.failure.is_some() || is_sweep)
+                    && said["services"].as_array().unwrap().iter().any(is_it)
             };
             self.untold
                 .extend(denied.into_iter().filter(|arn| !is_told(arn)));

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Facts, Finding, Known, Place, Secret, Verdict};
-use platform::{network, platform_version};
+use platform::{inactive, network, platform_version};
 use role::{execution_role, reads};
 use secret::{parameters, references, secret, secrets, version};
 use stopped::stopped_tasks;
@@ -27,6 +27,12 @@ pub struct Need {
 #[must_use]
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut findings = stopped_tasks(facts);
+    let definition = facts.task_definition.as_ref();
+    findings.extend(
+        definition
+            .ok()
+            .and_then(|definition| inactive(facts, definition)),
+    );
     match &facts.task_definition {
         Err(why) => findings.push(cannot_tell(Check::TaskDefinition, &facts.service, why)),
         Ok(definition) if definition.mentions.is_empty() => {

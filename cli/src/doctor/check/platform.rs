@@ -6,6 +6,41 @@ use super::{cannot_tell, count, finding, ok};
 use crate::doctor::reason::{Cause, translate};
 use crate::doctor::{Check, Facts, Finding, Network, Platform, TaskDefinition, Verdict};
 
+/// A task definition revision that was deregistered, which no new deployment can start from
+/// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deregister-task-definition-v2.html>).
+pub(super) fn inactive(facts: &Facts, definition: &TaskDefinition) -> Option<Finding> {
+    if !definition.inactive {
+        return None;
+    }
+    let region = &facts.home.region;
+    let mut path = facts.service.rsplit('/');
+    let service = path.next().unwrap_or_default();
+    let cluster = path.next().unwrap_or_default();
+    let name = definition.arn.rsplit('/').next().unwrap_or_default();
+    let family = name.split(':').next().unwrap_or_default();
+    Some(Finding {
+        fix: Some(format!(
+            "Deploy an ACTIVE revision of {family}; where there is none, register what this one says again."
+        )),
+        commands: vec![
+            format!(
+                "aws ecs list-task-definitions --region {region} --family-prefix {family} --status ACTIVE"
+            ),
+            format!(
+                "aws ecs update-service --region {region} --cluster {cluster} --service {service} --task-definition \
+                 {family}"
+            ),
+        ],
+        ..finding(
+            Check::TaskDefinition,
+            Verdict::Fault,
+            &definition.arn,
+            "it is INACTIVE: somebody deregistered it, and ECS refuses a new deployment of it"
+                .to_owned(),
+        )
+    })
+}
+
 /// Which references a platform version does not know
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html>).
 pub(super) fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Option<Finding> {

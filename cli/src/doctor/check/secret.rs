@@ -41,6 +41,7 @@ pub(super) fn references(definition: &TaskDefinition) -> Vec<Finding> {
             )
         });
     }
+    findings.extend(definition.mentions.iter().filter_map(doubled_slash));
     if readable > 0 {
         let evidence = format!(
             "{readable} of {} have a form that ECS reads",
@@ -49,6 +50,32 @@ pub(super) fn references(definition: &TaskDefinition) -> Vec<Finding> {
         findings.push(ok(Check::Reference, &definition.arn, &evidence));
     }
     findings
+}
+
+/// A parameter named with two slashes, where AWS's own ARN has one. Policies are compared by text.
+fn doubled_slash(mention: &Mention) -> Option<Finding> {
+    let reference = mention.reference().ok()?;
+    let is_parameter = matches!(reference.named(), Named::Parameter { .. });
+    if !is_parameter || !mention.text.contains("//") {
+        return None;
+    }
+    let mut right = mention.text.clone();
+    while right.contains("//") {
+        right = right.replace("//", "/");
+    }
+    Some(Finding {
+        fix: Some(format!("Write {right}.")),
+        ..finding(
+            Check::Reference,
+            Verdict::Warning,
+            &mention.at,
+            format!(
+                "{:?} has two slashes in a row; the parameter's own ARN has one, and a policy that names that does \
+                 not allow this",
+                mention.text
+            ),
+        )
+    })
 }
 
 /// Every secret that is named, once, and what is asked of it.
@@ -148,7 +175,7 @@ fn missing_secret(place: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>
         Some(secret) => (
             Check::Secret,
             format!(
-                "there is none with this suffix: {} was made anew, and is {} now",
+                "there is none with this suffix: {} was made again, and is {} now",
                 secret.name, secret.arn
             ),
         ),

@@ -6,7 +6,7 @@ use super::{cannot_tell, count, finding, ok};
 use crate::doctor::reason::{Cause, Translation, arn_in, missing_json_key, translate};
 use crate::doctor::{Check, Facts, Finding, StoppedTask, Verdict};
 
-/// Why tasks stopped of late, the same cause once.
+/// Why tasks of the last hour stopped, the same cause once.
 pub(super) fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
     let tasks = match &facts.stopped {
         Ok(tasks) => tasks.as_slice(),

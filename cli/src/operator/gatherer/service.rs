@@ -1,7 +1,10 @@
 //! The service, its task definition and its stopped tasks.
 
-use aws_sdk_ecs::types::{ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration};
+use aws_sdk_ecs::types::{
+    ContainerDefinition, DesiredStatus, LaunchType, LogConfiguration, TaskDefinitionStatus,
+};
 use redeploy_core::config::MappedService;
+use redeploy_core::reference::Reference;
 use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, in_parallel, pages, timestamp};
 
 use super::{Gatherer, refused};
@@ -66,6 +69,7 @@ impl Gatherer<'_> {
                 .task_definition_arn
                 .clone()
                 .unwrap_or_else(|| name.to_owned()),
+            inactive: definition.status() == Some(&TaskDefinitionStatus::Inactive),
             execution_role: role(&definition.execution_role_arn),
             task_role: role(&definition.task_role_arn),
             mentions: definition
@@ -188,6 +192,10 @@ fn mentions(container: &ContainerDefinition) -> Vec<Mention> {
         .chain(options)
         .map(value_from)
         .collect();
+    let security = container.docker_security_options().iter();
+    let specs = container.credential_specs().iter().chain(security);
+    let specs = specs.filter_map(|text| Reference::in_credential_spec(text));
+    mentions.extend(specs.map(|arn| mention("credentialSpecs", Member::ValueFrom, arn)));
     mentions.extend(
         container
             .repository_credentials()

@@ -1,47 +1,37 @@
-//! `audit`: what is on an older value of something that it reads.
+//! What an audit found, as JSON and as tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use redeploy_core::change::{Change, fresh_from};
-use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
-use redeploy_core::facts::Facts;
-use redeploy_core::plan::{Plan, Question, plan};
-use redeploy_core::policy::Policy;
 use redeploy_core::reason::Reason;
 use redeploy_core::workload::Workload;
-use redeploy_on_rotation::clock::Clock;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::args::{Audit, Format};
-use crate::connection::open;
-use crate::names::{check, is_called};
-use crate::operator::Session;
 use crate::output::{
-    Error, Exit, Status, column, display_name, kebab, print, print_json, print_table, status_cell,
-    table,
+    Error, Status, column, display_name, kebab, print, print_table, status_cell, table,
 };
-use crate::preview::{Examined, SWEEP, preview, print_reasons, reason_code, to_seconds};
+use crate::preview::{print_reasons, reason_code, to_seconds};
 
 /// The JSON form.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<'a> {
     /// How many services and tasks are in each state, each once by its worst.
-    stale: usize,
-    rolling: usize,
-    unknown: usize,
-    current: usize,
-    exempt: usize,
+    pub(super) stale: usize,
+    pub(super) rolling: usize,
+    pub(super) unknown: usize,
+    pub(super) current: usize,
+    pub(super) exempt: usize,
     /// What is in use, the worst first.
     pub(crate) secrets: Vec<Used>,
     /// What could not be examined.
-    unexamined: Vec<Unexamined<'a>>,
+    pub(super) unexamined: Vec<Unexamined<'a>>,
     /// What was not understood, in sentences.
-    warnings: Vec<&'a str>,
+    pub(super) warnings: Vec<&'a str>,
 }
 
 /// A secret or parameter in use.
@@ -55,14 +45,14 @@ pub(crate) struct Used {
     pub(crate) label: Option<String>,
     /// The version that carries it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    pub(super) version: Option<String>,
     /// The latest moment at which it can have changed last, UTC.
     #[schemars(with = "String")]
     pub(crate) changed_at: Timestamp,
     /// The earliest, where the moment is not known and that matters, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    changed_not_before: Option<Timestamp>,
+    pub(super) changed_not_before: Option<Timestamp>,
     pub(crate) users: Vec<User>,
 }
 
@@ -100,12 +90,12 @@ struct OldTasks {
 /// A service or cluster that could not be examined.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Unexamined<'a> {
-    name: &'a str,
-    problem: Reason,
+    pub(super) name: &'a str,
+    pub(super) problem: Reason,
     /// In a sentence.
-    error: &'a str,
+    pub(super) error: &'a str,
     /// What it was to be examined for.
-    secrets: &'a [Arc<str>],
+    pub(super) secrets: &'a [Arc<str>],
 }
 
 /// How something stands to the value, the worst first.
@@ -131,12 +121,22 @@ impl From<Reason> for State {
             | Reason::StaleTasks
             | Reason::RolledBack
             | Reason::DeploymentInProgress
+            | Reason::TooOld
+            | Reason::NotifyOnly
+            | Reason::Halted
+            | Reason::WaitingForFirst
+            | Reason::MaxInFlight
+            | Reason::ChangeFreeze
+            | Reason::ImageMoved
+            | Reason::ImageGone
             | Reason::UnsupportedController
             | Reason::InactiveTaskDefinition => Self::Stale,
             Reason::Unknown | Reason::NotFound | Reason::LookupFailed => Self::Unknown,
             Reason::AlreadyFresh => Self::Current,
             Reason::NotActive
             | Reason::OptedOut
+            | Reason::NotOptedIn
+            | Reason::SecretIgnored
             | Reason::PinnedVersion
             | Reason::ImagePullOnly
             | Reason::NothingRunning => Self::Exempt,
@@ -160,144 +160,8 @@ impl State {
     }
 }
 
-pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
-    audit.output.format.write_global();
-    let (session, config) = open(&audit.scope).await?;
-    let mut preview = preview(&session, &config, SWEEP).await?;
-    preview.say_errors();
-    let clock = preview.clock;
-    let Some(examined) = preview.examined.first_mut() else {
-        return Ok(Exit::Ok);
-    };
-    check(&examined.facts, &audit.names)?;
-    ask_for_tasks(&session, &config, &mut examined.facts, &clock).await;
-    let now = clock.now();
-    let mut document = examine(examined, &Policy::new(&config, false), now);
-    if !audit.names.is_empty() {
-        document.keep(|secret, name| {
-            let mut names = audit.names.iter();
-            names.any(|wanted| is_called(secret, wanted) || is_called(name, wanted))
-        });
-    }
-    if let Some(age) = audit.older_than {
-        document.leave_out_younger(age, now);
-    }
-    document.count();
-    match audit.output.format {
-        Format::Json => print_json(&document)?,
-        Format::Text | Format::Markdown => document.print(now)?,
-    }
-    Ok(if preview.report.failure.is_some() {
-        Exit::Error
-    } else if document.stale + document.rolling > 0 {
-        Exit::ActionNeeded
-    } else {
-        Exit::Ok
-    })
-}
-
-/// Asks which tasks run where a rollout is under way, or left tasks of before, and when what they
-/// read was stored: the tasks decide.
-pub(crate) async fn ask_for_tasks(
-    session: &Session,
-    config: &Config,
-    facts: &mut Facts,
-    clock: &Clock,
-) {
-    let is_open = |workload: &Workload| {
-        let mut others = workload.deployments.iter().filter(|d| !d.primary);
-        !workload.followed().is_empty() && others.any(|other| other.running > 0)
-    };
-    let open = facts
-        .workloads
-        .values()
-        .filter(|workload| is_open(workload));
-    let unasked = open.filter(|workload| workload.tasks.is_unasked());
-    let mut questions: BTreeSet<_> = unasked.map(|w| Question::Tasks(w.arn.clone())).collect();
-    if facts.workloads.values().any(is_open) {
-        let sources = facts.changes.values().filter(|change| {
-            change.stored.is_unasked()
-                && !change.moved().is_exact()
-                && change.source.label().is_some()
-                && facts.about(&change.source).workloads.values().any(is_open)
-        });
-        questions.extend(sources.map(|change| Question::VersionStored(change.source.clone())));
-    }
-    let answers = session.aws.answer(config, facts, questions, || clock.now());
-    for answer in answers.await {
-        facts.learn(answer, clock.now());
-    }
-}
-
-/// Holds everything that is used against everything that uses it, by the function's own decisions.
-pub(crate) fn examine<'a>(
-    Examined {
-        facts,
-        plan: Plan { decisions, .. },
-    }: &'a Examined,
-    policy: &Policy,
-    now: Timestamp,
-) -> Document<'a> {
-    let changes = facts.changes.values();
-    let secrets = changes.map(|change| examine_change(change, facts, policy, now));
-    let mut secrets: Vec<_> = secrets.collect();
-    secrets.sort_by_cached_key(|secret| {
-        let stale = secret.count(State::Stale);
-        let worst = secret.users.iter().map(|user| user.state).min();
-        (
-            worst.unwrap_or(State::Exempt),
-            std::cmp::Reverse(stale),
-            secret.changed_at,
-            secret.secret.clone(),
-        )
-    });
-    let unexamined = decisions.iter().filter_map(|decision| {
-        Some(Unexamined {
-            name: &decision.workload,
-            problem: decision.reason,
-            error: decision.error.as_deref()?,
-            secrets: &decision.sources,
-        })
-    });
-    let unexamined: Vec<_> = unexamined.collect();
-    let mut document = Document {
-        stale: 0,
-        rolling: 0,
-        unknown: 0,
-        current: 0,
-        exempt: 0,
-        warnings: facts.warnings.iter().map(String::as_str).collect(),
-        unexamined,
-        secrets,
-    };
-    document.count();
-    document
-}
-
-/// Decides as if this change were the only one.
-fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestamp) -> Used {
-    let alone = facts.about(&change.source);
-    let decisions = plan(&alone, policy, now).decisions.into_iter();
-    let users = decisions.map(|decision| {
-        let workload = alone.workloads.get(&decision.workload);
-        User::new(decision, workload, change)
-    });
-    let mut users: Vec<_> = users.collect();
-    users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
-    let moved = change.moved();
-    let is_bounded = !moved.is_exact() && moved.not_before > Timestamp::MIN;
-    Used {
-        secret: change.source.to_string(),
-        label: change.source.label().map(str::to_owned),
-        version: change.version.clone(),
-        changed_at: moved.not_after,
-        changed_not_before: is_bounded.then_some(moved.not_before),
-        users,
-    }
-}
-
 impl User {
-    fn new(decision: Decision, workload: Option<&Workload>, change: &Change) -> Self {
+    pub(super) fn new(decision: Decision, workload: Option<&Workload>, change: &Change) -> Self {
         let mut state = State::from(decision.reason);
         let mut old_tasks = None;
         if state <= State::Current {
@@ -346,14 +210,14 @@ impl OldTasks {
 }
 
 impl Used {
-    fn count(&self, state: State) -> usize {
+    pub(super) fn count(&self, state: State) -> usize {
         self.users.iter().filter(|user| user.state == state).count()
     }
 }
 
 impl Document<'_> {
     /// Keeps what a secret or one of its users is about.
-    fn keep(&mut self, is_wanted: impl Fn(&str, &str) -> bool) {
+    pub(super) fn keep(&mut self, is_wanted: impl Fn(&str, &str) -> bool) {
         for Used { secret, users, .. } in &mut self.secrets {
             users.retain(|user| is_wanted(secret, &user.name));
         }
@@ -365,7 +229,7 @@ impl Document<'_> {
     }
 
     /// Leaves out what holds an older value for a shorter time than this.
-    fn leave_out_younger(&mut self, age: SignedDuration, now: Timestamp) {
+    pub(super) fn leave_out_younger(&mut self, age: SignedDuration, now: Timestamp) {
         for Used {
             changed_at, users, ..
         } in &mut self.secrets
@@ -376,7 +240,7 @@ impl Document<'_> {
     }
 
     /// Counts each service and task once, by its worst state.
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let users = self.secrets.iter().flat_map(|secret| &secret.users);
         let known = users.map(|user| (&*user.name, user.state));
         let unknown = self.unexamined.iter().map(|one| (one.name, State::Unknown));
@@ -403,7 +267,7 @@ impl Document<'_> {
         ] = counts;
     }
 
-    fn print(&self, now: Timestamp) -> Result<(), Error> {
+    pub(super) fn print(&self, now: Timestamp) -> Result<(), Error> {
         let mut rows = table([
             column::SECRET,
             "LAST CHANGED",
