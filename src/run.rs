@@ -118,16 +118,16 @@ pub(crate) async fn ask(
 pub async fn redeploy(
     aws: &Aws,
     config: &Config,
+    policy: &Policy,
     facts: &Facts,
     decision: Decision,
     clock: &Clock,
 ) -> ServiceReport {
-    let policy = Policy::new(config, true);
     let plan = Plan {
         decisions: vec![decision.clone()],
         ..Plan::default()
     };
-    let reports = execute(aws, config, &policy, facts, plan, clock).await;
+    let reports = execute(aws, config, policy, facts, plan, clock).await;
     let report = reports.into_iter().next();
     report.unwrap_or_else(|| decision.into())
 }

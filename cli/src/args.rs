@@ -2,23 +2,27 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     version,
     about = "Redeploys the Amazon ECS services that use a secret, and says which do and which are on an old value",
-    after_help = "Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run) or a \
-                  fault (doctor); 1 error; 130 interrupted.",
+    after_help = "Exit codes: 0 done, or nothing to do; 2 something is to be done (audit, plan --exit-code) or a fault \
+                  (doctor); 1 error; 130 interrupted.",
     after_long_help = EXAMPLES,
     propagate_version = true
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
-    #[command(flatten)]
-    pub(crate) global: Global,
+    /// When to use colour; `NO_COLOR` is honoured
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
 }
 
 const EXAMPLES: &str = "\
@@ -26,11 +30,12 @@ Examples:
   redeploy-on-rotation plan prod/db                     what would a change of prod/db touch?
   redeploy-on-rotation audit --cluster prod             is anything still on an old value?
   redeploy-on-rotation redeploy prod/db --wait          redeploy by hand, and follow each rollout
+  redeploy-on-rotation wait prod/db                     until what began by itself is over
+  redeploy-on-rotation history prod/db --since 7d       what did the function do, and why?
   redeploy-on-rotation graph --output html > graph.html who uses what?
   redeploy-on-rotation doctor prod/api                  why does its task not start?
-  redeploy-on-rotation explain event.json               what would the function make of this event?
 
-Exit codes: 0 nothing to do, or done; 2 something to do (plan, audit, redeploy --dry-run) or a
+Exit codes: 0 done, or nothing to do; 2 something is to be done (audit, plan --exit-code) or a
 fault (doctor); 1 error; 130 interrupted.
 
 Data goes to stdout, messages and progress to stderr.";
@@ -41,9 +46,11 @@ pub(crate) enum Command {
     Plan(Plan),
     Audit(Audit),
     Redeploy(Redeploy),
+    Wait(Wait),
+    History(History),
     Graph(Graph),
     Doctor(Doctor),
-    Explain(Explain),
+    Completions(Completions),
     #[command(hide = true)]
     Dist(Dist),
 }
@@ -56,8 +63,9 @@ pub(crate) enum Command {
 Examples:
   redeploy-on-rotation plan prod/db
   redeploy-on-rotation plan --event events/secret-label-updated.json --output json
+  redeploy-on-rotation plan --event events/rotation-succeeded.json --offline
 
-Exit codes: 0 nothing to do, 2 something to do, 1 error.")]
+Exit codes: 0 done, 1 error; with --exit-code 2 when something would be redeployed.")]
 pub(crate) struct Plan {
     /// The secret or parameter, by name or ARN
     #[arg(required_unless_present = "event")]
@@ -66,8 +74,16 @@ pub(crate) struct Plan {
     /// stdin
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) event: Option<PathBuf>,
+    /// Say what the event alone means, and ask AWS nothing
+    #[arg(long, requires = "event")]
+    pub(crate) offline: bool,
+    /// End with 2 when something would be redeployed
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) exit_code: bool,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
 }
 
 /// Says which services and tasks are on an older value of something that they read, the worst first
@@ -75,12 +91,21 @@ pub(crate) struct Plan {
 #[command(after_help = "\
 Examples:
   redeploy-on-rotation audit
-  redeploy-on-rotation audit --cluster prod --output json
+  redeploy-on-rotation audit prod/db prod/api
+  redeploy-on-rotation audit --older-than 1h --output markdown
 
-Exit codes: 0 nothing is stale, 2 something is, 1 error.")]
+Exit codes: 0 nothing is stale or rolling, 2 something is, 1 error.")]
 pub(crate) struct Audit {
+    /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
+    #[arg(value_name = "SECRET|SERVICE")]
+    pub(crate) names: Vec<String>,
+    /// Leave out what is stale or rolling for a shorter time, as 90s, 15m, 1h or 2d
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(crate) older_than: Option<SignedDuration>,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
 }
 
 /// Redeploys services: shows the plan, asks, and gives each stale service one new deployment
@@ -93,7 +118,8 @@ Examples:
   redeploy-on-rotation redeploy --service prod/api --service prod/worker
   redeploy-on-rotation redeploy --stale --wait --max-in-flight 2 --yes
 
-Exit codes: 0 done or nothing to do, 1 error or a rollout failed, 130 interrupted; with --dry-run as plan."
+Exit codes: 0 done or nothing to do; 1 error, a rollout failed or timed out, or what is stale is blocked; \
+130 interrupted; with --dry-run as plan."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -108,20 +134,81 @@ pub(crate) struct Redeploy {
     /// Every service in scope that is on an older value
     #[arg(long)]
     pub(crate) stale: bool,
-    /// Follow each rollout to its end, and start no more when one fails
+    /// Follow each rollout to its end, also those that others began, and start no more when one
+    /// fails
     #[arg(long)]
     pub(crate) wait: bool,
+    /// How long to wait at most, as 90s, 15m or 1h
+    #[arg(long, value_name = "TIME", default_value = "30m", requires = "wait", value_parser = span)]
+    pub(crate) timeout: SignedDuration,
     /// How many rollouts may be under way at once
     #[arg(long, value_name = "N", default_value_t = 5, requires = "wait", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_in_flight: u16,
+    /// Redeploy although a change calendar is closed
+    #[arg(long)]
+    pub(crate) ignore_freeze: bool,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// Show the plan and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// End with 2 when something would be redeployed
+    #[arg(long, requires = "dry_run")]
+    pub(crate) exit_code: bool,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}
+
+/// Follows rollouts that are under way, whoever began them, until nothing is on an old value
+///
+/// What is stale and may be redeployed is waited for, too: the function may be about to begin.
+#[derive(Arguments, Debug)]
+#[command(after_help = "\
+Examples:
+  redeploy-on-rotation wait prod/db
+  redeploy-on-rotation wait prod/api --timeout 10m
+
+Exit codes: 0 nothing is on an old value, 1 error, a rollout failed or timed out, or what is stale is blocked; \
+130 interrupted.")]
+pub(crate) struct Wait {
+    /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
+    #[arg(value_name = "SECRET|SERVICE")]
+    pub(crate) names: Vec<String>,
+    /// How long to wait at most, as 90s, 15m or 1h
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = span)]
+    pub(crate) timeout: SignedDuration,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}
+
+/// Says what the function did and why, from its own log
+#[derive(Arguments, Debug)]
+#[command(after_help = "\
+Examples:
+  redeploy-on-rotation history
+  redeploy-on-rotation history prod/db --since 7d --output json
+
+Exit codes: 0 done, 1 error.")]
+pub(crate) struct History {
+    /// Only what is about this secret or parameter, by name or ARN, or service, by CLUSTER/SERVICE
+    /// or ARN
+    #[arg(value_name = "SECRET|SERVICE")]
+    pub(crate) name: Option<String>,
+    /// How far to look back, as 90s, 15m, 1h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = span)]
+    pub(crate) since: SignedDuration,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The function
+    #[arg(long, value_name = "NAME", default_value = "redeploy-on-rotation")]
+    pub(crate) function: String,
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
 }
 
 /// Draws who uses what: secrets, task definitions, services, clusters; stale ones marked
@@ -129,13 +216,15 @@ pub(crate) struct Redeploy {
 #[command(after_help = "\
 Examples:
   redeploy-on-rotation graph --output html > graph.html
-  redeploy-on-rotation graph prod/db --output dot | dot -Tsvg > graph.svg")]
+  redeploy-on-rotation graph prod/db --output mermaid")]
 pub(crate) struct Graph {
     /// Only what has to do with these secrets or parameters, by name or ARN
     pub(crate) secrets: Vec<String>,
     /// How to draw it
-    #[arg(long, value_enum, default_value_t = Drawing::Mermaid)]
+    #[arg(long, short, value_enum, default_value_t = Drawing::Mermaid)]
     pub(crate) output: Drawing,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
 }
 
 /// Says why the next task of a service will not start, or why the last one did not, and what to do
@@ -156,27 +245,28 @@ Examples:
 Exit codes: 0 no fault found, 2 a fault found, 1 error. What may not be looked at is `cannot tell`, and no error."
 )]
 pub(crate) struct Doctor {
-    /// The service, by <cluster>/<service> or ARN
+    /// The service, by CLUSTER/SERVICE or ARN
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
     /// Every service that names this secret or parameter, by name or ARN, and only on account of it
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Option<String>,
+    /// How to print the result
+    #[arg(long, short, value_name = "FORM", default_value = "text", value_parser = text_or_json())]
+    pub(crate) output: Format,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) scope: Scope,
 }
 
-/// Says what the function would make of an event, and which of its rules would match; asks AWS
-/// nothing
+/// Writes the completions for a shell to stdout
 #[derive(Arguments, Debug)]
 #[command(after_help = "\
 Examples:
-  redeploy-on-rotation explain events/rotation-succeeded.json")]
-pub(crate) struct Explain {
-    /// A file of JSON as EventBridge sends it, `-` for stdin
-    pub(crate) event: PathBuf,
-    #[command(flatten)]
-    pub(crate) output: Output,
+  redeploy-on-rotation completions zsh > ~/.zfunc/_redeploy-on-rotation
+  source <(redeploy-on-rotation completions bash)")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
 }
 
 /// Writes completions and man pages
@@ -190,7 +280,7 @@ pub(crate) struct Dist {
 #[derive(Arguments, Debug)]
 pub(crate) struct Output {
     /// How to print the result
-    #[arg(long = "output", value_enum, default_value_t = Format::Text)]
+    #[arg(short = 'o', long = "output", value_name = "FORM", value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }
 
@@ -201,6 +291,15 @@ pub(crate) enum Format {
     Text,
     /// One JSON document, whose form is stable
     Json,
+    /// Tables for a pull request or a ticket
+    Markdown,
+}
+
+fn text_or_json() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["text", "json"]).map(|form| match form.as_str() {
+        "json" => Format::Json,
+        _ => Format::Text,
+    })
 }
 
 /// The forms of a graph.
@@ -208,49 +307,41 @@ pub(crate) enum Format {
 pub(crate) enum Drawing {
     /// For Markdown
     Mermaid,
-    /// For Graphviz
-    Dot,
     /// One page with search, which needs no network
     Html,
     /// Nodes and edges, whose form is stable
     Json,
 }
 
-/// Where and how to look; each REDEPLOY_* variable of the function counts where its option is not
-/// given.
+/// How to reach AWS.
 #[derive(Arguments, Debug)]
-#[command(next_help_heading = "Where and how to look")]
-pub(crate) struct Global {
+#[command(next_help_heading = "Where to look")]
+pub(crate) struct SignIn {
     /// The Region; else that of the profile or environment
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) region: Option<String>,
     /// The profile of ~/.aws/config to sign in with
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
     /// Ask this endpoint instead of AWS
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// Print each call to AWS with its request id and duration to stderr
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// Where and how to look.
+#[derive(Arguments, Debug)]
+pub(crate) struct Scope {
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
     /// Look in these clusters only, by name or ARN [`REDEPLOY_CLUSTERS`]
-    #[arg(long, global = true, value_name = "CLUSTER", value_delimiter = ',')]
+    #[arg(long, value_name = "CLUSTER", value_delimiter = ',')]
     pub(crate) cluster: Vec<String>,
-    /// How to find services: scan, tags, config, or several, comma-separated [`REDEPLOY_LOOKUP`]
-    #[arg(long, global = true, value_name = "HOW", hide_short_help = true)]
-    pub(crate) lookup: Option<String>,
-    /// The key of the tag on services [`REDEPLOY_TAG_KEY`]
-    #[arg(long, global = true, value_name = "KEY", hide_short_help = true)]
-    pub(crate) tag_key: Option<String>,
-    /// For --lookup config [`REDEPLOY_MAPPING`]
-    #[arg(long, global = true, value_name = "JSON", hide_short_help = true)]
-    pub(crate) mapping: Option<String>,
-    /// How long after a change to wait before acting [`REDEPLOY_SETTLE_SECONDS`]
-    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
-    pub(crate) settle_seconds: Option<String>,
-    /// The share of the account's API quotas to use, 0.01 to 1 [`REDEPLOY_RATE_SHARE`]
-    #[arg(long, global = true, value_name = "SHARE", hide_short_help = true)]
-    pub(crate) rate_share: Option<String>,
-    /// When to use colour; `NO_COLOR` is honoured
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub(crate) color: Color,
+    /// Look as this function does: with its settings instead of the `REDEPLOY_*` variables
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
 }
 
 /// When to use colour.
@@ -273,31 +364,12 @@ impl Color {
     }
 }
 
-impl Global {
-    /// The options that stand for variables: variable, option and value.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, &'static str, String)> {
-        let clusters = (!self.cluster.is_empty()).then(|| self.cluster.join(","));
-        let settings = [
-            ("REDEPLOY_CLUSTERS", "--cluster", clusters),
-            ("REDEPLOY_LOOKUP", "--lookup", self.lookup.clone()),
-            ("REDEPLOY_TAG_KEY", "--tag-key", self.tag_key.clone()),
-            ("REDEPLOY_MAPPING", "--mapping", self.mapping.clone()),
-            (
-                "REDEPLOY_SETTLE_SECONDS",
-                "--settle-seconds",
-                self.settle_seconds.clone(),
-            ),
-            (
-                "REDEPLOY_RATE_SHARE",
-                "--rate-share",
-                self.rate_share.clone(),
-            ),
-        ];
-        settings
-            .into_iter()
-            .filter_map(|(variable, option, value)| Some((variable, option, value?)))
-            .collect()
-    }
+/// A length of time as `90s`, `15m`, `1h` or `2d`.
+fn span(text: &str) -> Result<SignedDuration, String> {
+    let span: Result<Span, _> = text.parse();
+    let length = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let length = length.ok().filter(SignedDuration::is_positive);
+    length.ok_or_else(|| "use a length of time such as 90s, 15m, 1h or 2d".to_owned())
 }
 
 #[cfg(test)]
@@ -309,5 +381,14 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_length_of_time_has_a_unit() {
+        assert_eq!(span("90s"), Ok(SignedDuration::from_secs(90)));
+        assert_eq!(span("2d"), Ok(SignedDuration::from_hours(48)));
+        for wrong in ["", "1", "-1h", "0s", "soon"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,65 +1,87 @@
 //! The account and Region that the commands are about, and how the function would be configured
 //! there.
 
-use crate::operator::{ConnectError, ConnectOptions, Session};
-use redeploy_core::config::{Config, InvalidConfig};
+use std::collections::BTreeMap;
 
-use crate::args::Global;
+use redeploy_core::config::{Config, InvalidConfig};
+use redeploy_on_rotation::aws::denied;
+
+use crate::args::{Scope, SignIn};
+use crate::operator::{ConnectError, ConnectOptions, FunctionSettings, Session};
 use crate::output::{Error, spinner};
 
-/// Opens it: reads the settings, signs in, and sees who that is.
-pub(crate) async fn open(global: &Global) -> Result<(Session, Config), Error> {
-    let config = config(global)?;
-    let waiting = spinner("signing in");
-    let options = ConnectOptions {
-        region: global.region.clone(),
-        profile: global.profile.clone(),
-        endpoint_url: global.endpoint_url.clone(),
+/// Reads the settings, signs in, and sees who that is.
+pub(crate) async fn open(scope: &Scope) -> Result<(Session, Config), Error> {
+    let Some(name) = &scope.function else {
+        // What is wrong here need not wait for AWS.
+        let config = config(environment(), scope)?;
+        let session = sign_in(&scope.sign_in).await?;
+        return Ok((session.paced(config.rate_share), config));
     };
-    let session = Session::open(options, config.rate_share).await;
-    waiting.finish_and_clear();
-    Ok((session.map_err(|error| explain(error, global))?, config))
+    let session = sign_in(&scope.sign_in).await?;
+    let config = config(function(&session, name).await?.variables, scope)?;
+    Ok((session.paced(config.rate_share), config))
 }
 
-/// The function's own configuration: from the options and, where these are silent, from the
-/// variables.
-fn config(global: &Global) -> Result<Config, Error> {
-    let settings = global.settings();
+/// Signs in, and sees who that is.
+pub(crate) async fn sign_in(how: &SignIn) -> Result<Session, Error> {
+    let waiting = spinner("signing in");
+    let options = ConnectOptions {
+        region: how.region.clone(),
+        profile: how.profile.clone(),
+        endpoint_url: how.endpoint_url.clone(),
+        verbose: how.verbose,
+    };
+    let session = Session::open(options).await;
+    waiting.finish_and_clear();
+    session.map_err(|error| explain(error, how))
+}
+
+/// The settings of the function of this name.
+pub(crate) async fn function(session: &Session, name: &str) -> Result<FunctionSettings, Error> {
+    let settings = session.function_settings(name).await.map_err(|error| {
+        let text = error.to_string();
+        Error::new(text.clone()).allow(denied(&text))
+    })?;
+    settings.ok_or_else(|| {
+        let place = session.place();
+        Error::new(format!("there is no function {name:?} in {place}"))
+            .hint("--function names it, and --region says where it is")
+    })
+}
+
+fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let mut vars: std::collections::BTreeMap<_, _> = std::env::vars_os()
-        .map(|(name, value)| (text(name), text(value)))
-        .collect();
-    vars.extend(
-        settings
-            .iter()
-            .map(|(variable, _, value)| ((*variable).to_owned(), value.clone())),
-    );
-    Config::from_vars(vars).map_err(|invalid| {
-        let option = |variable: &str| {
-            settings
-                .iter()
-                .find(|(name, ..)| *name == variable)
-                .map(|(_, option, _)| option)
-        };
-        match &invalid {
+    let vars = std::env::vars_os();
+    vars.map(|(name, value)| (text(name), text(value)))
+        .collect()
+}
+
+/// The function's own configuration, from these variables and `--cluster`.
+fn config(mut vars: BTreeMap<String, String>, scope: &Scope) -> Result<Config, Error> {
+    const CLUSTERS: &str = "REDEPLOY_CLUSTERS";
+    if !scope.cluster.is_empty() {
+        vars.insert(CLUSTERS.to_owned(), scope.cluster.join(","));
+    }
+    Config::from_vars(vars).map_err(|invalid| match (&invalid, &scope.function) {
+        (
             InvalidConfig::Value {
-                variable,
+                variable: CLUSTERS,
                 value,
                 accepted,
-            } if option(variable).is_some() => {
-                let option = option(variable).copied().unwrap_or_default();
-                Error::new(format!(
-                    "{option} {value:?} is not accepted: use {accepted}"
-                ))
-            }
-            _ => Error::new(invalid.to_string()),
-        }
+            },
+            _,
+        ) if !scope.cluster.is_empty() => Error::new(format!(
+            "--cluster {value:?} is not accepted: use {accepted}"
+        )),
+        (_, Some(name)) => Error::new(format!("the function {name}: {invalid}")),
+        (_, None) => Error::new(invalid.to_string()),
     })
 }
 
 /// Why there is no connection, and what to do about it.
-fn explain(error: ConnectError, global: &Global) -> Error {
-    let profile = global
+fn explain(error: ConnectError, how: &SignIn) -> Error {
+    let profile = how
         .profile
         .as_ref()
         .map(|profile| format!(" --profile {profile}"))

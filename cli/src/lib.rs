@@ -7,17 +7,24 @@
 )]
 mod args;
 mod audit;
+mod code_deploy;
 mod connection;
 mod dist;
 pub mod doctor;
-mod explain;
+#[cfg(test)]
+mod documents;
 mod graph;
+mod history;
+mod names;
+mod offline;
 pub mod operator;
 mod output;
 mod plan;
 mod preview;
 mod redeploy;
+mod rollout;
 mod secrets;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -41,7 +48,7 @@ pub fn main() -> ExitCode {
             .into();
         }
     };
-    args.global.color.write_global();
+    args.color.write_global();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -56,12 +63,14 @@ pub fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<Exit, output::Error> {
     match &args.command {
-        Command::Plan(plan) => plan::run(plan, &args.global).await,
-        Command::Audit(audit) => audit::run(audit, &args.global).await,
-        Command::Redeploy(redeploy) => redeploy::run(redeploy, &args.global).await,
-        Command::Graph(graph) => graph::run(graph, &args.global).await,
-        Command::Doctor(doctor) => doctor::command::run(doctor, &args.global).await,
-        Command::Explain(explain) => explain::run(explain),
+        Command::Plan(plan) => plan::run(plan).await,
+        Command::Audit(audit) => audit::run(audit).await,
+        Command::Redeploy(redeploy) => redeploy::run(redeploy).await,
+        Command::Wait(wait) => wait::run(wait).await,
+        Command::History(history) => history::run(history).await,
+        Command::Graph(graph) => graph::run(graph).await,
+        Command::Doctor(doctor) => doctor::command::run(doctor, &doctor.scope).await,
+        Command::Completions(completions) => Ok(dist::completions(completions)),
         Command::Dist(dist) => dist::run(dist),
     }
 }

@@ -2,14 +2,42 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 use redeploy_core::arn::{Arn, SecretArn};
 use redeploy_core::report::ServiceAction;
 use serde::Serialize;
+
+use crate::args::Format;
+
+/// The names of columns: a thing has the same one in each table.
+pub(crate) mod column {
+    pub(crate) const SERVICE: &str = "SERVICE";
+    /// What is done about it.
+    pub(crate) const ACTION: &str = "ACTION";
+    /// Why.
+    pub(crate) const REASON: &str = "REASON";
+    /// How many of its tasks run, of how many.
+    pub(crate) const RUNNING: &str = "RUNNING";
+    /// When its newest deployment was created.
+    pub(crate) const DEPLOYED: &str = "DEPLOYED";
+    /// How ECS shifts to a new deployment.
+    pub(crate) const STRATEGY: &str = "STRATEGY";
+    /// What ECS does about a rollout that fails.
+    pub(crate) const BREAKER: &str = "BREAKER";
+    /// How far its rollout came.
+    pub(crate) const ROLLOUT: &str = "ROLLOUT";
+    /// Which value its tasks have.
+    pub(crate) const VALUE: &str = "VALUE";
+    /// The id of its new deployment.
+    pub(crate) const DEPLOYMENT: &str = "DEPLOYMENT";
+    pub(crate) const SECRET: &str = "SECRET";
+}
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +115,28 @@ impl From<io::Error> for Error {
     }
 }
 
+/// Whether results are printed as Markdown.
+static MARKDOWN: AtomicBool = AtomicBool::new(false);
+
+impl Format {
+    /// Decides for all that is printed from now on.
+    pub(crate) fn write_global(self) {
+        MARKDOWN.store(self == Self::Markdown, Ordering::Relaxed);
+    }
+}
+
+fn is_markdown() -> bool {
+    MARKDOWN.load(Ordering::Relaxed)
+}
+
+/// The lines on the terminal that move; silent elsewhere.
+static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
 /// Says something on stderr; nobody may be listening.
 fn message(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    LINES.suspend(|| {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    });
 }
 
 /// Says something that is not the result.
@@ -107,6 +154,22 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     Ok(writeln!(anstream::stdout(), "{text}")?)
 }
 
+/// Prints one of several lines that belong together.
+pub(crate) fn print_item(text: &str) -> Result<(), Error> {
+    print(&format!(
+        "{}{text}",
+        if is_markdown() { "- " } else { "  " }
+    ))
+}
+
+/// Prints what a word means, in a column of this width.
+pub(crate) fn print_meaning(word: &str, width: usize, meaning: &str) -> Result<(), Error> {
+    if is_markdown() {
+        return print(&format!("- `{word}`: {meaning}"));
+    }
+    print(&format!("  {word:width$}  {meaning}"))
+}
+
 /// Prints the result as JSON.
 pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
     let text =
@@ -117,17 +180,24 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Error> {
 /// A table with these columns, as wide as the terminal allows.
 pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
-    // Where no terminal shows them, styles are taken out when it is printed.
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .enforce_styling();
+    if is_markdown() {
+        table.load_style(presets::ASCII_MARKDOWN);
+    } else {
+        // Where no terminal shows them, styles are taken out when it is printed.
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .enforce_styling();
+    }
     table.set_header(columns);
     table
 }
 
 /// Prints a table without the space at the ends of its lines.
 pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
+    if is_markdown() {
+        return print(&table.to_string());
+    }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -191,7 +261,7 @@ pub(crate) fn display_name(arn: &str) -> String {
 
 /// A line on the terminal that moves while something is awaited; silent elsewhere.
 pub(crate) fn spinner(text: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let bar = LINES.add(ProgressBar::no_length());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
     }

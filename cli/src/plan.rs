@@ -14,11 +14,16 @@ use crate::connection::open;
 use crate::operator::Session;
 use crate::output::{Error, Exit, print, print_json};
 use crate::preview::{Preview, preview};
-use crate::{args, secrets};
+use crate::{code_deploy, offline, secrets};
 
-pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<Exit, Error> {
+    let format = plan.output.format;
+    format.write_global();
     let event = plan.event.as_deref().map(read).transpose()?;
-    let (session, config) = open(global).await?;
+    if let (Some(event), true) = (&event, plan.offline) {
+        return offline::run(event, format);
+    }
+    let (session, config) = open(&plan.scope).await?;
     let preview = match (&event, &plan.secret) {
         (Some(event), _) => {
             let event = only_of_batch(event)?;
@@ -27,20 +32,25 @@ pub(crate) async fn run(plan: &Plan, global: &args::Global) -> Result<Exit, Erro
             preview(&session, &config, trigger).await?
         }
         (None, secret) => {
-            of_secret(&session, &config, secret.as_deref().unwrap_or_default()).await?
+            let secret = secret.as_deref().unwrap_or_default();
+            let secret = secrets::resolve(&session, secret).await?;
+            of_secret(&session, &config, secret.id).await?
         }
     };
-    match plan.output.format {
-        Format::Json => print_json(&preview.json())?,
-        Format::Text if preview.examined.is_empty() => {
+    match format {
+        Format::Json => print_json(&preview.document())?,
+        _ if preview.examined.is_empty() => {
             print(&format!("ignored: {}", preview.report.reason))?;
         }
-        Format::Text => preview.print()?,
+        _ => {
+            preview.print()?;
+            code_deploy::print_commands(&session, &preview).await?;
+        }
     }
     if !preview.examined.is_empty() {
         preview.say_errors();
     }
-    Ok(exit(&preview))
+    Ok(exit(&preview, plan.exit_code))
 }
 
 /// The event, or the one in an SQS batch.
@@ -56,7 +66,7 @@ fn only_of_batch(payload: &Value) -> Result<Cow<'_, Value>, Error> {
             "the SQS batch holds {} events, and a plan is of one",
             records.len()
         ))
-        .hint("`explain` takes a whole batch; for a plan, give the body of one record")),
+        .hint("--offline takes a whole batch; for a plan, give the body of one record")),
     }
 }
 
@@ -70,9 +80,8 @@ pub(crate) fn records(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, Err
 pub(crate) async fn of_secret(
     session: &Session,
     config: &Config,
-    secret: &str,
+    secret: String,
 ) -> Result<Preview, Error> {
-    let secret = secrets::resolve(session, secret).await?;
     preview(session, config, request(Target::Secret(secret))).await
 }
 
@@ -81,6 +90,7 @@ pub(crate) fn request(target: Target) -> Trigger {
     let intent = Intent::Request {
         target,
         dry_run: true,
+        // The calendars are left out of the configuration where that is wanted.
         ignore_freeze: false,
     };
     Trigger {
@@ -89,12 +99,12 @@ pub(crate) fn request(target: Target) -> Trigger {
     }
 }
 
-/// How to end after a plan.
-pub(crate) fn exit(preview: &Preview) -> Exit {
+/// How to end after a plan; with 2 where something would be redeployed, if that is asked for.
+pub(crate) fn exit(preview: &Preview, asks: bool) -> Exit {
     match preview.report.outcome {
         Outcome::Failed | Outcome::StillFailing => Exit::Error,
-        Outcome::DryRun | Outcome::Redeployed => Exit::ActionNeeded,
-        Outcome::NothingToDo | Outcome::Ignored => Exit::Ok,
+        Outcome::DryRun | Outcome::Redeployed if asks => Exit::ActionNeeded,
+        _ => Exit::Ok,
     }
 }
 

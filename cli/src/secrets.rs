@@ -1,22 +1,23 @@
 //! The secret or parameter that a person means.
 
+use jiff::Timestamp;
 use redeploy_core::arn::{Arn, ParameterArn};
-use redeploy_on_rotation::aws::{AwsError, ErrorKind, denied};
+use redeploy_on_rotation::aws::{AwsError, ErrorKind, denied, timestamp};
 
-use crate::operator::{Session, parameter_arn, secret_names};
+use crate::names::nearest;
+use crate::operator::{Session, parameter, secret_names};
 use crate::output::{Error, spinner, warn};
 
-/// How many names are offered.
-const OFFERED: usize = 3;
-/// How alike names are at least that are offered, of 1.
-const ALIKE: f64 = 0.7;
+/// A secret or parameter that exists.
+pub(crate) struct Named {
+    /// The name of the secret, or the ARN of the parameter, as the function accepts it.
+    pub(crate) id: String,
+    /// The latest moment at which it can have changed last, UTC, where AWS says.
+    pub(crate) changed_at: Option<Timestamp>,
+}
 
-/// The name of the secret, or the ARN of the parameter, as the function accepts it; or which names
-/// are near.
-pub(crate) async fn resolve(session: &Session, secret: &str) -> Result<String, Error> {
-    if ParameterArn::parse(secret).is_some() {
-        return Ok(secret.to_owned());
-    }
+/// The secret or parameter of this name or ARN; or which names are near.
+pub(crate) async fn resolve(session: &Session, secret: &str) -> Result<Named, Error> {
     let region = Arn::parse(secret).map(|arn| arn.region);
     if let Some(region) = region.filter(|region| *region != session.region) {
         warn(&format!(
@@ -30,50 +31,59 @@ pub(crate) async fn resolve(session: &Session, secret: &str) -> Result<String, E
     resolved
 }
 
-async fn look(session: &Session, secret: &str) -> Result<String, Error> {
+async fn look(session: &Session, secret: &str) -> Result<Named, Error> {
     let failed = |error: AwsError| {
         let text = error.to_string();
         Error::new(text.clone()).allow(denied(&text))
     };
+    if ParameterArn::parse(secret).is_some() {
+        return Ok(Named {
+            id: secret.to_owned(),
+            changed_at: None,
+        });
+    }
     match session.aws.describe_secret("", secret, None).await {
-        Ok(Some(_)) => return Ok(secret.to_owned()),
+        Ok(Some(found)) => {
+            return Ok(Named {
+                id: secret.to_owned(),
+                changed_at: found.last_changed,
+            });
+        }
         Ok(None) => {}
         Err(error) if error.kind == ErrorKind::Invalid => {}
         Err(error) => return Err(failed(error)),
     }
-    // Names of parameters begin with a slash, and so may those of secrets.
-    if secret.starts_with('/')
-        && let Some(arn) = parameter_arn(session, secret).await.map_err(failed)?
-    {
-        return Ok(arn);
+    let found = match parameter(session, secret).await {
+        Ok(found) => found,
+        // Only names of parameters begin with a slash as a rule.
+        Err(error) if secret.starts_with('/') => return Err(failed(error)),
+        Err(_) => None,
+    };
+    match found {
+        Some((id, found)) => Ok(Named {
+            id,
+            changed_at: found.last_modified_date().and_then(timestamp),
+        }),
+        None => Err(unknown(session, secret).await),
     }
-    Err(unknown(session, secret).await)
 }
 
 async fn unknown(session: &Session, secret: &str) -> Error {
-    let is_path = secret.starts_with('/');
-    let kind = if is_path {
-        "secret or parameter"
-    } else {
-        "secret"
-    };
     let place = session.place();
-    let error = Error::new(format!("there is no {kind} {secret:?} in {place}"));
-    let names = match secret_names(session).await {
-        Ok(names) => names,
-        Err(failed) => return error.hint(format!("the nearest names are not known: {failed}")),
-    };
-    let likeness = |name: &String| strsim::jaro_winkler(secret, name);
-    let mut alike: Vec<_> = names.iter().map(|name| (likeness(name), name)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
-    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    let alike = alike.into_iter().take(OFFERED);
-    let alike: Vec<_> = alike.map(|(_, name)| name.as_str()).collect();
-    match alike.as_slice() {
-        [] => error.hint(format!(
-            "there are {} secrets, and none has a name like it; is it another Region?",
-            names.len()
-        )),
-        alike => error.hint(format!("the nearest names: {}", alike.join(", "))),
+    let error = Error::new(format!(
+        "there is no secret or parameter {secret:?} in {place}"
+    ));
+    if let Some(name) = secret.strip_prefix('/')
+        && let Ok(Some(_)) = session.aws.describe_secret("", name, None).await
+    {
+        return error.hint(format!("there is a secret {name}"));
+    }
+    let slashed = format!("/{secret}");
+    if let Ok(Some(_)) = parameter(session, &slashed).await {
+        return error.hint(format!("there is a parameter {slashed}"));
+    }
+    match secret_names(session).await {
+        Ok(names) => error.hint(nearest(secret, names.into_iter())),
+        Err(failed) => error.hint(format!("the nearest names are not known: {failed}")),
     }
 }

@@ -1,5 +1,6 @@
 //! Why a service is treated as it is, and what follows from that.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What happens to a service.
@@ -16,7 +17,7 @@ pub enum Action {
 }
 
 /// Why a service is treated as it is, in the order in which the reasons are considered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// INACTIVE or DRAINING.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub type Failure = (Arc<str>, Option<String>);
 /// The result of one invocation, as it is returned and logged.
 ///
 /// The fields and their values are an interface: alarms, queries and other programs read them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// What the invocation was about.
     pub trigger: TriggerKind,
@@ -39,7 +40,7 @@ pub struct Report {
 }
 
 /// The result of an invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// At least one service got a new deployment, and none failed.
@@ -72,7 +73,7 @@ pub enum ErrorType {
 }
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ChangeReport {
     /// The ARN of the secret or parameter.
     pub secret: String,
@@ -83,6 +84,7 @@ pub struct ChangeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// An upper bound of the moment of the change, UTC.
+    #[schemars(with = "String")]
     pub at: Timestamp,
 }
 
@@ -105,7 +107,7 @@ impl From<&Change> for ChangeReport {
 }
 
 /// What happened to one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ServiceReport {
     /// The service's ARN, or `<cluster>/<service>` for one that does not exist, or a cluster that
     /// could not be read.
@@ -118,6 +120,7 @@ pub struct ServiceReport {
     pub secrets: Vec<Arc<str>>,
     /// When the reason to wait ends, UTC, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
     /// The id of the new deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +131,7 @@ pub struct ServiceReport {
 }
 
 /// What was done to a service, in the order of reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceAction {
     /// It should have been redeployed and was not, or could not be examined.

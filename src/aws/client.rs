@@ -24,8 +24,8 @@ use super::memory::Memory;
 use super::rate_limit::{ApiBucket, RateLimiter};
 use super::{AwsError, ErrorKind};
 
-/// How often a call is made before it counts as failed.
-pub(super) const ATTEMPTS: u32 = 8;
+/// How often a read is made before it counts as failed, unless somebody waits for it.
+const ATTEMPTS: u32 = 8;
 
 /// The same, for a call whose operation the endpoint does not seem to know.
 const UNSUPPORTED_ATTEMPTS: u32 = 2;
@@ -45,6 +45,8 @@ pub struct Aws {
     /// The Region of the services.
     pub(super) region: String,
     pub(super) rate_limiter: RateLimiter,
+    /// How often a read is made before it counts as failed.
+    attempts: u32,
     pub(super) memory: Mutex<Memory>,
 }
 
@@ -87,8 +89,15 @@ impl Aws {
             ecr: lazy(&config, aws_sdk_ecr::Client::new),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
             rate_limiter: RateLimiter::new(rate_share),
+            attempts: ATTEMPTS,
             memory: Mutex::default(),
         }
+    }
+
+    /// The same, where a read that is not answered is made this often.
+    #[must_use]
+    pub fn with_attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
     }
 }
 
@@ -153,7 +162,7 @@ impl Aws {
         loop {
             self.rate_limiter.take(bucket).await;
             match self.call(bucket, action, &call).await {
-                Err(error) if attempt < error.attempts() => {
+                Err(error) if attempt < error.attempts(self.attempts) => {
                     sleep(back_off(attempt)).await;
                     attempt += 1;
                 }
@@ -189,11 +198,11 @@ impl Aws {
 }
 
 impl AwsError {
-    /// How often a read that failed like this is made.
-    fn attempts(&self) -> u32 {
+    /// How often a read that failed like this is made, and at most this often.
+    fn attempts(&self, most: u32) -> u32 {
         match self.kind {
-            ErrorKind::Throttled | ErrorKind::Ambiguous => ATTEMPTS,
-            ErrorKind::Unsupported => UNSUPPORTED_ATTEMPTS,
+            ErrorKind::Throttled | ErrorKind::Ambiguous => most,
+            ErrorKind::Unsupported => UNSUPPORTED_ATTEMPTS.min(most),
             ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Rejected => 1,
         }
     }

@@ -44,9 +44,12 @@ pub enum ApiBucket {
     Images,
     /// The limits of IAM are not documented; this is what a person may wait for.
     Iam,
+    /// `FilterLogEvents`
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>).
+    Logs,
 }
 
-const API_BUCKETS: usize = ApiBucket::Iam as usize + 1;
+const API_BUCKETS: usize = ApiBucket::Logs as usize + 1;
 
 impl ApiBucket {
     /// Calls at once, and calls per second after that.
@@ -67,6 +70,7 @@ impl ApiBucket {
             Self::Calendar => (10.0, 10.0),
             Self::Images => (200.0, 20.0),
             Self::Iam => (20.0, 10.0),
+            Self::Logs => (5.0, 5.0),
         }
     }
 }

@@ -10,7 +10,7 @@ use redeploy_on_rotation::handler::handle;
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, skip};
-use crate::process::run;
+use crate::process::{command, done};
 use crate::simulation::account::FakeAws;
 
 /// One service, in all that a decision may depend on.
@@ -125,20 +125,11 @@ fn compare(
     let (account, event) = world(cases);
     let endpoint = Endpoint::start(account);
     let payload = payload(event);
-    let args: Vec<_> = [
-        args(&payload),
-        vec![
-            "--lookup".to_owned(),
-            lookup.to_owned(),
-            "--output".to_owned(),
-            "json".to_owned(),
-        ],
-    ]
-    .concat();
-    let shown = run(
-        &endpoint.url,
-        &args.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    let args = [args(&payload), ["-o", "json"].map(str::to_owned).to_vec()].concat();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let mut command = command(&endpoint.url, &args);
+    command.env("REDEPLOY_LOOKUP", lookup);
+    let shown = done(command);
     assert_eq!(
         endpoint.wire.account().redeploys,
         [],
@@ -148,7 +139,7 @@ fn compare(
         .enable_all()
         .build()
         .unwrap();
-    let done = runtime.block_on(async {
+    let function = runtime.block_on(async {
         let vars = [
             ("REDEPLOY_LOOKUP", lookup),
             ("REDEPLOY_SETTLE_SECONDS", "1"),
@@ -161,10 +152,10 @@ fn compare(
         clock.requested_at -= SignedDuration::from_secs(20);
         handle(&endpoint.wire.clients_with(1e6), &config, &payload, &clock).await
     });
-    let done = serde_json::to_value(&done).unwrap();
+    let function = serde_json::to_value(&function).unwrap();
     assert_eq!(
         decisions(&shown.json()["services"]),
-        decisions(&done["services"]),
+        decisions(&function["services"]),
         "{}",
         shown.err
     );
@@ -185,7 +176,7 @@ proptest! {
         let file = tempfile(&cases);
         compare(&cases, lookup, |event| event, |event| {
             std::fs::write(&file, event.to_string()).unwrap();
-            vec!["plan".to_owned(), "--event".to_owned(), file.clone()]
+            vec!["plan".to_owned(), "--exit-code".to_owned(), "--event".to_owned(), file.clone()]
         });
         std::fs::remove_file(&file).unwrap();
     }
@@ -193,13 +184,13 @@ proptest! {
     #[test]
     fn of_a_secret(cases in cases()) {
         let request = |_| json!({"action": "redeploy", "secret": "prod/db"});
-        compare(&cases, "scan", request, |_| vec!["plan".to_owned(), "prod/db".to_owned()]);
+        compare(&cases, "scan", request, |_| ["plan", "prod/db", "--exit-code"].map(str::to_owned).to_vec());
     }
 
     #[test]
     fn of_a_sweep(cases in cases()) {
         let dry = |_| json!({"action": "sweep"});
-        compare(&cases, "scan", dry, |_| vec!["redeploy".to_owned(), "--stale".to_owned(), "--dry-run".to_owned()]);
+        compare(&cases, "scan", dry, |_| ["redeploy", "--stale", "--dry-run", "--exit-code"].map(str::to_owned).to_vec());
     }
 }
 

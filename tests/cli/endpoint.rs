@@ -28,6 +28,10 @@ pub(crate) struct Mood {
     pub(crate) expired: bool,
     /// Whether STS does not say whose they are.
     pub(crate) anonymous: bool,
+    /// The variables of the function, where there is one.
+    pub(crate) function: Option<Value>,
+    /// The lines of its log.
+    pub(crate) log: Vec<String>,
 }
 
 impl Endpoint {
@@ -64,7 +68,32 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
     let mut stream = BufReader::new(stream);
     while let Some((operation, body)) = request(&mut stream).await {
         let (status, answer) = match operation.as_deref() {
+            Some(path) if path.starts_with('/') => configuration(path, &mood.lock().unwrap()),
             None => caller(&mood.lock().unwrap()),
+            Some("FilterLogEvents") => {
+                let log = &mood.lock().unwrap().log;
+                let events = log.iter().enumerate();
+                let events: Vec<_> = events
+                    .map(|(at, line)| json!({"timestamp": at, "message": line}))
+                    .collect();
+                (200, json!({"events": events}).to_string())
+            }
+            Some("GetTaskProtection") => {
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let world = wire.account();
+                let running = world.services.values().flat_map(|s| &s.running);
+                let protected: Vec<_> = running.filter(|task| task.protected).collect();
+                let is_protected = |arn: &str| {
+                    protected
+                        .iter()
+                        .any(|task| arn.ends_with(&format!("{:032x}", task.id)))
+                };
+                let tasks = body["tasks"].as_array().unwrap().iter();
+                let tasks: Vec<_> = tasks
+                    .map(|arn| json!({"taskArn": arn, "protectionEnabled": is_protected(arn.as_str().unwrap())}))
+                    .collect();
+                (200, json!({"protectedTasks": tasks}).to_string())
+            }
             Some("ListSecrets") => {
                 let world = wire.account();
                 let names: Vec<_> = world
@@ -95,7 +124,7 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
             }
         };
         let head = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\nx-amzn-requestid: 7c1d\r\ncontent-length: {}\r\n\r\n",
             answer.len()
         );
         if stream
@@ -105,6 +134,26 @@ async fn serve(stream: TcpStream, wire: Wire, mood: Arc<Mutex<Mood>>) {
         {
             return;
         }
+    }
+}
+
+/// `GetFunctionConfiguration`, which is asked for by a path.
+fn configuration(path: &str, mood: &Mood) -> (u16, String) {
+    assert_eq!(path, "/2015-03-31/functions/redeployer/configuration");
+    match &mood.function {
+        Some(variables) => (
+            200,
+            json!({
+                "FunctionName": "redeployer", "Environment": {"Variables": variables},
+                "LoggingConfig": {"LogGroup": "/ours/redeployer"},
+            })
+            .to_string(),
+        ),
+        None => (
+            404,
+            json!({"__type": "ResourceNotFoundException", "message": "Function not found"})
+                .to_string(),
+        ),
     }
 }
 
@@ -129,7 +178,8 @@ fn caller(mood: &Mood) -> (u16, String) {
     )
 }
 
-/// Reads one request: its operation where a header names it, and its body.
+/// Reads one request: its operation where a header names it, or its path where that does, and its
+/// body.
 async fn request(stream: &mut BufReader<TcpStream>) -> Option<(Option<String>, Vec<u8>)> {
     let (mut operation, mut length) = (None, 0);
     loop {
@@ -139,6 +189,10 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(Option<String>, V
         }
         match line.trim_end().split_once(": ") {
             None if line.trim_end().is_empty() => break,
+            None => {
+                let path = line.split(' ').nth(1).unwrap();
+                operation = Some(path.to_owned()).filter(|path| path.len() > 1);
+            }
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 length = value.parse().ok()?
             }

@@ -47,7 +47,7 @@ fn the_account_is_named_only_where_it_is_known() {
     let endpoint = Endpoint::start(world());
     endpoint.mood.lock().unwrap().anonymous = true;
     let said = run(&endpoint.url, &["plan", "prod/bd"]);
-    let expected = "error: there is no secret \"prod/bd\" in eu-west-1\n";
+    let expected = "error: there is no secret or parameter \"prod/bd\" in eu-west-1\n";
     assert!(said.err.starts_with(expected), "{}", said.text());
     let graph = run(&endpoint.url, &["graph", "--output", "json"]);
     assert_eq!(graph.json()["account"], json!(null));
@@ -61,10 +61,7 @@ fn a_denied_action_is_named_with_the_statement_that_would_allow_it() {
         ("ListClusters", &["audit"] as &[&str]),
         ("DescribeSecret", &["plan", "prod/db"]),
         ("DescribeServices", &["plan", "prod/db"]),
-        (
-            "UpdateService",
-            &["redeploy", "prod/db", "--yes", "--settle-seconds", "1"],
-        ),
+        ("UpdateService", &["redeploy", "prod/db", "--yes"]),
     ] {
         let mut world = world();
         world.fail_next(operation, &[denied]);
@@ -114,8 +111,6 @@ fn a_setting_that_is_not_accepted_is_named_as_it_was_given() {
     let mut variable = command(&endpoint.url, &["audit"]);
     variable.env("REDEPLOY_LOOKUP", "everything");
     let texts = [
-        run(&endpoint.url, &["audit", "--lookup", "everything"]).text(),
-        run(&endpoint.url, &["audit", "--rate-share", "2"]).text(),
         run(&endpoint.url, &["audit", "--cluster", "a,,b"]).text(),
         done(variable).text(),
         run(&endpoint.url, &["plan", "--event", "no-such-file.json"]).text(),

@@ -20,10 +20,14 @@ mod endpoint;
 mod process;
 
 mod agreement;
+mod audit;
+mod calls;
 mod doctor;
 mod errors;
+mod function;
 mod page;
 mod parameter;
+mod rollouts;
 mod session;
 mod speed;
 mod terminal;

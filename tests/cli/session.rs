@@ -14,7 +14,7 @@ use crate::process::{Finished, run};
 const BUSYBOX: &str = "public.ecr.aws/docker/library/busybox";
 
 /// What differs from run to run; what stands for it is as wide.
-const FILTERS: [(&str, &str); 6] = [
+const FILTERS: [(&str, &str); 7] = [
     (
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
         "[the time, in UTC..]",
@@ -26,6 +26,7 @@ const FILTERS: [(&str, &str); 6] = [
     ),
     (r"ecs-svc/[0-9a-f]+", "ecs-svc/[id]"),
     (r"\b(\d+ s +)(stale|unknown|unsupp)", "[age]  $2"),
+    (r"\| \d+ s \|", "| [n] |"),
     (r#"("seconds": )\d+"#, "$1[n]"),
 ];
 
@@ -178,21 +179,22 @@ async fn every_command_on_one_account() {
     let stale = run(&["audit"]);
     assert_eq!(stale.code, Some(2));
     assert_snapshot!("audit_stale", text(&stale));
-    assert_snapshot!("audit_json", text(&run(&["audit", "--output", "json"])));
+    assert_snapshot!("audit_json", {
+        let json = run(&["audit", "--output", "json"]);
+        json.json();
+        text(&json)
+    });
     assert_snapshot!("graph_mermaid", text(&run(&["graph"])));
     assert_snapshot!(
-        "graph_dot",
-        text(&run(&["graph", "prod/mail", "--output", "dot"]))
+        "graph_of_a_secret",
+        text(&run(&["graph", "prod/mail", "--output", "mermaid"]))
     );
+    assert_snapshot!("audit_markdown", text(&run(&["audit", "-o", "markdown"])));
+    run(&["graph", "-o", "json"]).json();
     let before = account.deployments().await;
 
     // By hand, and followed.
-    let seconds = ["--settle-seconds", "1"];
-    let done = run(&[
-        &["redeploy", "--stale", "--wait", "--yes"],
-        &seconds as &[&str],
-    ]
-    .concat());
+    let done = run(&["redeploy", "--stale", "--wait", "--yes"]);
     assert_eq!(done.code, Some(0), "{}", text(&done));
     // How long each took stands at the end of its line.
     settings.add_filter(r"(stale +)\d+ +ecs", "$1[s]      ecs");
@@ -206,18 +208,15 @@ async fn every_command_on_one_account() {
     let fresh = run(&["audit"]);
     assert_eq!(fresh.code, Some(0));
     assert_snapshot!("audit_after", text(&fresh));
-    let done = run(&[&["redeploy", "--stale", "--yes"], &seconds as &[&str]].concat());
+    let done = run(&["redeploy", "--stale", "--yes"]);
     assert_snapshot!("redeploy_nothing", text(&done));
-    let done = run(&[
-        &["redeploy", "prod/mail", "--yes", "--output", "json"],
-        &seconds as &[&str],
-    ]
-    .concat());
+    let done = run(&["redeploy", "prod/mail", "--yes", "--output", "json"]);
+    done.json();
     assert_snapshot!("redeploy_json", text(&done));
 }
 
 #[test]
-fn explain_asks_nobody() {
+fn without_aws_a_plan_says_what_an_event_means() {
     let mut texts = Vec::new();
     let samples = [
         "secret-label-updated",
@@ -231,19 +230,18 @@ fn explain_asks_nobody() {
         "request-redeploy",
         "sqs-batch",
     ];
+    let offline = |name: &str, more: &[&str]| {
+        let event = sample(name);
+        let args = [&["plan", "--offline", "--event", &event], more].concat();
+        crate::process::done(crate::process::bare(&args))
+    };
     for name in samples {
-        let done = crate::process::done(crate::process::bare(&["explain", &sample(name)]));
-        texts.push(format!(
-            "$ redeploy-on-rotation explain events/{name}.json\n{}",
-            done.text()
-        ));
+        let done = offline(name, &[]);
+        texts.push(format!("{name}\n{}", done.text()));
     }
-    assert_snapshot!("explain", texts.join("\n\n"));
-    let json = crate::process::done(crate::process::bare(&[
-        "explain",
-        &sample("secret-label-updated"),
-        "--output",
-        "json",
-    ]));
-    assert_snapshot!("explain_json", json.text());
+    assert_snapshot!("offline", texts.join("\n\n"));
+    let json = offline("secret-label-updated", &["-o", "json"]);
+    json.json();
+    assert_snapshot!("offline_json", json.text());
+    offline("sqs-batch", &["-o", "json"]).json();
 }

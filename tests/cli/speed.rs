@@ -18,7 +18,7 @@ fn a_plan_of_a_thousand_services_takes_less_than_three_seconds() {
     let began = Instant::now();
     let done = run(&endpoint.url, &["plan", "prod/db", "--output", "json"]);
     let took = began.elapsed();
-    assert_eq!(done.code, Some(2), "{}", done.err);
+    assert_eq!(done.code, Some(0), "{}", done.err);
     assert_eq!(done.json()["services"].as_array().unwrap().len(), 1000);
     println!(
         "planned 1,000 services in {took:?}, with {} calls",

@@ -58,6 +58,36 @@ fn the_question_is_asked_on_a_terminal_and_no_means_no() {
 }
 
 #[test]
+fn the_question_says_how_many_services_do_not_need_it() {
+    let endpoint = stale(&["api", "web"]);
+    let arn = endpoint
+        .wire
+        .account()
+        .services
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
+    {
+        let mut world = endpoint.wire.account();
+        let definition = world.services[&arn].deployments[0].task_definition.clone();
+        world.deploy(&arn, &definition);
+        skip(&mut world, 900);
+    }
+    for args in [
+        &["redeploy", "prod/db"] as &[&str],
+        &["redeploy", "--service", "prod/api", "--service", "prod/web"],
+    ] {
+        let mut session = on_a_terminal(&endpoint, args);
+        session
+            .exp_string("of account 123456789012 (already fresh: 1 of 2)? [y/N]")
+            .unwrap();
+        session.send_line("n").unwrap();
+        session.exp_eof().unwrap();
+    }
+}
+
+#[test]
 fn without_a_terminal_nothing_is_changed_unless_yes_was_said() {
     let endpoint = stale(&["api"]);
     let refused = run(&endpoint.url, &["redeploy", "--stale"]);

@@ -7,7 +7,15 @@ use crate::process::{bare, done};
 #[test]
 fn help_reads_well() {
     for command in [
-        "", "plan", "audit", "redeploy", "graph", "doctor", "explain",
+        "",
+        "plan",
+        "audit",
+        "redeploy",
+        "wait",
+        "history",
+        "graph",
+        "doctor",
+        "completions",
     ] {
         let args: Vec<_> = [command, "--help"]
             .into_iter()
@@ -32,7 +40,7 @@ fn help_comes_at_once() {
 
 #[test]
 fn wrong_usage_is_an_error_and_not_something_to_do() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 10] = [
         &["plam", "prod/db"],
         &["plan"],
         &["plan", "prod/db", "--event", "event.json"],
@@ -41,6 +49,8 @@ fn wrong_usage_is_an_error_and_not_something_to_do() {
         &["redeploy", "prod/db", "--max-in-flight", "2"],
         &["redeploy", "prod/db", "--wait", "--max-in-flight", "0"],
         &["audit", "--output", "yaml"],
+        &["audit", "--older-than", "soon"],
+        &["plan", "prod/db", "--offline"],
     ];
     let mut texts = Vec::new();
     for args in cases {

@@ -5,9 +5,10 @@ use owo_colors::OwoColorize;
 use redeploy_core::arn::Arn;
 use redeploy_core::config::{MappedService, cluster_name};
 use redeploy_on_rotation::aws::{AwsError, denied};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::args::{Doctor, Format, Global};
+use crate::args::{Doctor, Format, Scope};
 use crate::connection;
 use crate::doctor::{Finding, Verdict, examine, examine_secret};
 use crate::operator::Gatherer;
@@ -16,8 +17,8 @@ use crate::output::{
 };
 
 /// What was found, as `--output json` prints it.
-#[derive(Debug, Serialize)]
-struct Diagnosis {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Diagnosis {
     /// How many findings are faults.
     faults: usize,
     /// Each service; or the secret, where no service in scope names it.
@@ -28,7 +29,7 @@ struct Diagnosis {
 }
 
 /// One service or secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Examined {
     /// Its ARN, or the secret as it was named.
     name: String,
@@ -37,9 +38,9 @@ struct Examined {
 }
 
 /// Examines what was asked for.
-pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
+pub(crate) async fn run(args: &Doctor, scope: &Scope) -> Result<Exit, Error> {
     let service = args.service.as_deref().map(service).transpose()?;
-    let (session, config) = connection::open(global).await?;
+    let (session, config) = connection::open(scope).await?;
     let gatherer = session.gatherer();
     let waiting = spinner("looking");
     let mut warnings = Vec::new();
@@ -86,9 +87,9 @@ pub(crate) async fn run(args: &Doctor, global: &Global) -> Result<Exit, Error> {
         examined,
         warnings,
     };
-    match args.output.format {
+    match args.output {
         Format::Json => print_json(&diagnosis)?,
-        Format::Text => show(&diagnosis)?,
+        Format::Text | Format::Markdown => show(&diagnosis)?,
     }
     Ok(if faults == 0 {
         Exit::Ok

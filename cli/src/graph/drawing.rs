@@ -1,4 +1,4 @@
-//! A picture as text: Mermaid, DOT, and one page of HTML.
+//! A picture as text: Mermaid, and one page of HTML.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,55 +31,17 @@ pub(super) fn mermaid(picture: &Picture) -> String {
     }
     for edge in &picture.edges {
         if let (Some(from), Some(to)) = (ids.get(&edge.from), ids.get(&edge.to)) {
-            let arrow = if edge.state == Some(State::Stale) {
-                "-. stale .->"
-            } else {
-                "-->"
+            let arrow = match edge.state {
+                Some(State::Stale) => "-. stale .->",
+                Some(State::Rolling) => "-. rolling .->",
+                _ => "-->",
             };
             let _ = writeln!(text, "  {from} {arrow} {to}");
         }
     }
     text.push_str("  classDef stale fill:#fbe3e1,stroke:#b3261e,color:#5c130e\n");
+    text.push_str("  classDef rolling fill:#e3edfb,stroke:#2458a6,color:#12305c\n");
     text.push_str("  classDef unknown fill:#fdf1d3,stroke:#9a6b00,color:#4d3500");
-    text
-}
-
-/// For Graphviz (<https://graphviz.org/doc/info/lang.html>).
-pub(super) fn dot(picture: &Picture) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut text =
-        "digraph secrets {\n  rankdir=LR\n  node [shape=box fontname=\"sans-serif\"]\n".to_owned();
-    for (title, column, _) in columns(picture) {
-        let _ = writeln!(text, "  {{ rank=same // {title}");
-        for node in column {
-            let color = match class(node) {
-                Some("stale") => " color=\"#b3261e\" style=filled fillcolor=\"#fbe3e1\"",
-                Some(_) => " color=\"#9a6b00\" style=filled fillcolor=\"#fdf1d3\"",
-                None => "",
-            };
-            let _ = writeln!(
-                text,
-                "    {} [label={}{color}]",
-                quoted(&node.id),
-                quoted(&node.name)
-            );
-        }
-        text.push_str("  }\n");
-    }
-    for edge in &picture.edges {
-        let color = if edge.state == Some(State::Stale) {
-            " [color=\"#b3261e\"]"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "  {} -> {}{color}",
-            quoted(&edge.from),
-            quoted(&edge.to)
-        );
-    }
-    text.push('}');
     text
 }
 
@@ -104,6 +66,7 @@ fn columns(picture: &Picture) -> [(&'static str, &[Node], [&'static str; 2]); 4]
 fn class(node: &Node) -> Option<&'static str> {
     match node.state? {
         State::Stale => Some("stale"),
+        State::Rolling => Some("rolling"),
         State::Unknown => Some("unknown"),
         State::Current | State::Exempt => None,
     }

@@ -9,24 +9,27 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use redeploy_core::change::Source;
 use redeploy_core::facts::Facts;
-use redeploy_core::policy::Policy;
 use redeploy_core::reference::{Follows, Reference};
 use redeploy_core::workload::{Platform, Use, Workload};
 use redeploy_on_rotation::aws::Revision;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::args::{self, Drawing, Graph};
+use crate::args::{Drawing, Graph};
 use crate::audit::{Document, State, examine};
 use crate::connection::open;
+use crate::names::nearest;
 use crate::output::{Error, Exit, display_name, print, print_json};
 use crate::preview::{SWEEP, preview, reason_text, task_definitions, to_seconds};
 
 /// The JSON form: the nodes by column, and the edges between them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Picture {
     account: Option<String>,
     region: String,
+    /// Of when it is, UTC.
+    #[schemars(with = "String")]
     at: Timestamp,
     secrets: Vec<Node>,
     task_definitions: Vec<Node>,
@@ -36,7 +39,7 @@ pub(crate) struct Picture {
 }
 
 /// One thing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Node {
     /// Its ARN, or the name where that is all there is.
@@ -52,7 +55,7 @@ struct Node {
 
 /// One use: a secret is read by a task definition or, by tag or configuration, by a service; a task
 /// definition is run by a service, a service by a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 struct Edge {
     from: String,
     to: String,
@@ -60,8 +63,8 @@ struct Edge {
     state: Option<State>,
 }
 
-pub(crate) async fn run(graph: &Graph, global: &args::Global) -> Result<Exit, Error> {
-    let (session, config) = open(global).await?;
+pub(crate) async fn run(graph: &Graph) -> Result<Exit, Error> {
+    let (session, config) = open(&graph.scope).await?;
     let preview = preview(&session, &config, SWEEP).await?;
     preview.say_errors();
     let Some(examined) = preview.examined.first() else {
@@ -72,7 +75,7 @@ pub(crate) async fn run(graph: &Graph, global: &args::Global) -> Result<Exit, Er
     let definitions = services.flat_map(task_definitions).cloned().collect();
     let (revisions, _) = session.aws.revisions(&definitions).await;
     let now = preview.clock.now();
-    let audit = examine(examined, &Policy::new(&config, false), now);
+    let audit = examine(examined, now);
     let mut picture = Picture::of(facts, &audit, &revisions);
     (picture.account, picture.region, picture.at) = (session.account, session.region, now);
     if !graph.secrets.is_empty() {
@@ -80,7 +83,6 @@ pub(crate) async fn run(graph: &Graph, global: &args::Global) -> Result<Exit, Er
     }
     match graph.output {
         Drawing::Mermaid => print(&drawing::mermaid(&picture))?,
-        Drawing::Dot => print(&drawing::dot(&picture))?,
         Drawing::Html => print(&drawing::html(&picture)?)?,
         Drawing::Json => print_json(&picture)?,
     }
@@ -242,9 +244,9 @@ impl Picture {
             .iter()
             .find(|wanted| !self.secrets.iter().any(|node| node.is(wanted)))
         {
-            return Err(Error::new(format!(
-                "no service in scope uses a secret or parameter {unknown:?}"
-            )));
+            let error = format!("no service in scope uses a secret or parameter {unknown:?}");
+            let known = self.secrets.iter().map(|node| node.name.clone());
+            return Err(Error::new(error).hint(nearest(unknown, known)));
         }
         self.secrets
             .retain(|node| wanted.iter().any(|wanted| node.is(wanted)));

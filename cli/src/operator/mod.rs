@@ -1,5 +1,7 @@
 //! What only an operator asks of AWS; the function neither does nor may.
 
+mod calls;
+mod function;
 mod gatherer;
 mod names;
 mod rollout;
@@ -12,9 +14,10 @@ use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use redeploy_on_rotation::aws::{Aws, AwsError, causes, https};
 
+pub use function::FunctionSettings;
 pub use gatherer::Gatherer;
-pub use names::{parameter_arn, secret_names};
-pub use rollout::{RolloutProgress, Stage, rollout_progress};
+pub use names::{parameter, secret_names};
+pub use rollout::{RolloutProgress, Stage, primary_task_set, protected_tasks, rollout_progress};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,8 @@ pub struct ConnectOptions {
     pub profile: Option<String>,
     /// The endpoint that stands for AWS.
     pub endpoint_url: Option<String>,
+    /// Whether each call is printed to stderr.
+    pub verbose: bool,
 }
 
 /// Why nothing can be asked at all.
@@ -65,8 +70,9 @@ impl Session {
     ///
     /// # Errors
     /// When nothing more can be asked.
-    pub async fn open(options: ConnectOptions, rate_share: f64) -> Result<Self, ConnectError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https());
+    pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let watched = calls::watched(https(), options.verbose);
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(watched);
         if let Some(region) = options.region {
             loader = loader.region(Region::new(region));
         }
@@ -100,24 +106,25 @@ impl Session {
             };
             return Err(ConnectError::SignedOut(why));
         }
-        let aws = Aws::new(
-            &sdk,
-            if is_on_loopback(sdk.endpoint_url()) {
-                UNPACED
-            } else {
-                rate_share
-            },
-        );
         let identity = identity(&sdk, &region).await?;
         let arn = identity.as_ref().and_then(|identity| identity.arn());
         let partition = arn.and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
         Ok(Self {
-            aws,
+            aws: Aws::new(&sdk, UNPACED),
             partition: partition.to_owned(),
             account: identity.and_then(|identity| identity.account),
             region,
             sdk,
         })
+    }
+
+    /// The same, with a share of the account's quotas, and with a person's patience.
+    #[must_use]
+    pub fn paced(self, rate_share: f64) -> Self {
+        let is_on_loopback = is_on_loopback(self.sdk.endpoint_url());
+        let share = if is_on_loopback { UNPACED } else { rate_share };
+        let aws = Aws::new(&self.sdk, share).with_attempts(ATTEMPTS);
+        Self { aws, ..self }
     }
 
     /// The Region, and the account where that is known.
@@ -130,6 +137,9 @@ impl Session {
     }
 }
 
+/// How often a read is made that is not answered: about four seconds of a person's time where AWS
+/// throttles, and a minute where it does not answer at all.
+const ATTEMPTS: u32 = 4;
 /// More than any quota. An emulator on this machine has none to share with others.
 const UNPACED: f64 = 1e6;
 

@@ -1,6 +1,7 @@
 //! What there is of a name: the secrets that a person may have meant, and the parameter that one
 //! names.
 
+use aws_sdk_ssm::types::ParameterMetadata;
 use redeploy_on_rotation::aws::{ApiBucket, AwsError, pages};
 
 use super::Session;
@@ -23,11 +24,14 @@ pub async fn secret_names(session: &Session) -> Result<Vec<String>, AwsError> {
     Ok(listed.filter_map(|secret| secret.name).collect())
 }
 
-/// The ARN of the parameter of this name; `None` when there is none, or the account is not known.
+/// The parameter of this name, and its ARN; `None` when there is none, or the account is not known.
 ///
 /// # Errors
 /// When the call fails.
-pub async fn parameter_arn(session: &Session, name: &str) -> Result<Option<String>, AwsError> {
+pub async fn parameter(
+    session: &Session,
+    name: &str,
+) -> Result<Option<(String, ParameterMetadata)>, AwsError> {
     let Session {
         aws,
         region,
@@ -36,14 +40,18 @@ pub async fn parameter_arn(session: &Session, name: &str) -> Result<Option<Strin
         ..
     } = session;
     let asked = vec![name.to_owned()];
-    let found = aws.describe_parameters(region, asked).await?;
-    let Some(parameter) = found.get(name) else {
+    let mut found = aws.describe_parameters(region, asked).await?;
+    let found = found
+        .remove(name)
+        .filter(|found| found.name() == Some(name));
+    let Some(parameter) = found else {
         return Ok(None);
     };
-    if let Some(arn) = parameter.arn().filter(|arn| !arn.is_empty()) {
-        return Ok(Some(arn.to_owned()));
-    }
+    let given = parameter.arn().filter(|arn| !arn.is_empty());
     let name = name.trim_start_matches('/');
-    let arn = |account| format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}");
-    Ok(account.as_ref().map(arn))
+    let made = account
+        .as_ref()
+        .map(|account| format!("arn:{partition}:ssm:{region}:{account}:parameter/{name}"));
+    let arn = given.map(str::to_owned).or(made);
+    Ok(arn.map(|arn| (arn, parameter)))
 }

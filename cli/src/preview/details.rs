@@ -7,19 +7,24 @@ use jiff::Timestamp;
 use redeploy_core::report::ServiceReport;
 use redeploy_core::workload::{CircuitBreaker, Controller, Platform, Strategy, Workload};
 use redeploy_on_rotation::aws::Revision;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One service, as the report says it, and more.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry<'a> {
     #[serde(flatten)]
     report: &'a ServiceReport,
+    /// How many tasks it should have.
     #[serde(skip_serializing_if = "Option::is_none")]
     desired: Option<i32>,
+    /// How many tasks run.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<i32>,
+    /// When the PRIMARY deployment was created, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     deployed_at: Option<Timestamp>,
     #[serde(flatten)]
     details: Option<Details>,
@@ -28,7 +33,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// How a service is deployed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Details {
     /// `ECS`, `CODE_DEPLOY` or `EXTERNAL`.
@@ -77,7 +82,7 @@ impl Details {
     }
 
     /// How a new deployment takes place.
-    pub(super) fn rollout(&self) -> &'static str {
+    pub(super) fn strategy(&self) -> &'static str {
         match self.controller {
             "ECS" => self.strategy,
             controller => controller,

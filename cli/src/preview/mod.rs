@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use redeploy_core::change::fresh_from;
 use redeploy_core::config::Config;
 use redeploy_core::event::{Intent, Trigger, TriggerKind};
-use redeploy_core::facts::Facts;
+use redeploy_core::facts::{Facts, Found};
 use redeploy_core::plan::{Plan, reported_changes};
 use redeploy_core::policy::Policy;
+use redeploy_core::reason::{Action, Reason};
 use redeploy_core::report::{
     ChangeReport, ErrorType, Outcome, Report, ServiceAction, ServiceReport,
 };
@@ -20,10 +22,12 @@ use redeploy_core::workload::{Platform, Workload};
 use redeploy_on_rotation::aws::{Revision, denied};
 use redeploy_on_rotation::clock::{Clock, OutOfTime};
 use redeploy_on_rotation::run;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::operator::Session;
 use crate::output::{Error, spinner};
+use crate::rollout::is_rolling;
 
 pub(crate) use details::task_definitions;
 use details::{Entry, images_by_tag};
@@ -44,11 +48,13 @@ pub(crate) struct Preview {
 pub(crate) struct Examined {
     pub(crate) facts: Facts,
     pub(crate) plan: Plan,
+    /// What it was decided by.
+    pub(crate) policy: Policy,
 }
 
 /// The JSON form, which is the function's report with more about each service.
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Document<'a> {
     trigger: TriggerKind,
     outcome: Outcome,
     reason: &'a str,
@@ -106,13 +112,22 @@ pub(crate) async fn examine(
     clock: &Clock,
 ) -> Result<Examined, Report> {
     let kind = trigger.kind;
+    let policy = match trigger.intent {
+        Intent::Request { ignore_freeze, .. } => {
+            Policy::new(config, false).requested(ignore_freeze)
+        }
+        _ => Policy::new(config, false),
+    };
     let mut facts = run::first_facts(trigger, clock).map_err(|report| *report)?;
-    let policy = Policy::new(config, false);
     let plan = run::decide(&session.aws, config, &policy, &mut facts, clock).await;
     let plan = plan.map_err(|OutOfTime| {
         Report::failed(kind, ErrorType::TimeLeft, "the time for the look is over")
     })?;
-    Ok(Examined { facts, plan })
+    Ok(Examined {
+        facts,
+        plan,
+        policy,
+    })
 }
 
 /// Why nothing could be said, and what to do about it.
@@ -168,7 +183,7 @@ impl Preview {
         services.filter(|service| service.action == ServiceAction::Planned)
     }
 
-    pub(crate) fn json(&self) -> impl Serialize {
+    pub(crate) fn document(&self) -> Document<'_> {
         let entry = |report| {
             let images = self.images_by_tag(report);
             Entry::new(report, self.workload(report), images)
@@ -193,7 +208,48 @@ impl Preview {
         }
     }
 
-    fn workload(&self, report: &ServiceReport) -> Option<&Workload> {
+    /// Whether a rollout is under way that began since the change.
+    pub(crate) fn is_rolling(&self) -> bool {
+        let services = self.report.services.iter();
+        let mut fresh = services.filter(|service| service.reason == Reason::AlreadyFresh);
+        fresh.any(|service| self.workload(service).is_some_and(is_rolling))
+    }
+
+    /// How many of the services that would be redeployed have the value already that was last
+    /// changed then, or those that AWS was asked about; `None` where that is not known.
+    pub(crate) fn already_fresh(&self, changed_at: Option<Timestamp>) -> Option<usize> {
+        let changed = |facts: &Facts, workload: &Workload| {
+            let followed = workload.followed().into_keys();
+            let found =
+                followed.map(
+                    |followed| match facts.followed.get(&followed)?.found.known()? {
+                        Some(Found::Secret(secret)) => secret.last_changed,
+                        Some(Found::Parameter(at)) => Some(*at),
+                        None => None,
+                    },
+                );
+            found.max().flatten()
+        };
+        let fresh = self
+            .examined
+            .iter()
+            .flat_map(|Examined { facts, plan, .. }| {
+                let planned = plan
+                    .decisions
+                    .iter()
+                    .filter(|d| d.action() == Action::Redeploy);
+                planned.map(move |decision| {
+                    let workload = facts.workloads.get(&decision.workload)?;
+                    let changed = changed_at.or_else(|| changed(facts, workload))?;
+                    let live = workload.deployments.iter().filter(|d| d.running > 0);
+                    Some(live.map(|d| d.created_at).min()? >= fresh_from(changed))
+                })
+            });
+        let known: Vec<_> = fresh.flatten().collect();
+        (!known.is_empty()).then(|| known.iter().filter(|fresh| **fresh).count())
+    }
+
+    pub(crate) fn workload(&self, report: &ServiceReport) -> Option<&Workload> {
         let mut all = self.examined.iter();
         all.find_map(|examined| examined.facts.workloads.get(&report.service))
     }

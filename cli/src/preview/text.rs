@@ -11,7 +11,10 @@ use redeploy_on_rotation::aws::denied;
 
 use super::Preview;
 use super::details::{Details, NO_BREAKER};
-use crate::output::{Error, display_name, kebab, print, print_table, status_cell, table, warn};
+use crate::output::{
+    Error, column, display_name, kebab, print, print_item, print_meaning, print_table, status_cell,
+    table, warn,
+};
 
 impl Preview {
     /// Prints what changed, every service that has to do with it, and what to look out for.
@@ -39,7 +42,13 @@ impl Preview {
 
     fn print_services(&self, shown: &[&ServiceReport]) -> Result<(), Error> {
         let mut rows = table([
-            "SERVICE", "ACTION", "REASON", "RUNNING", "DEPLOYED", "ROLLOUT", "BREAKER",
+            column::SERVICE,
+            column::ACTION,
+            column::REASON,
+            column::RUNNING,
+            column::DEPLOYED,
+            column::STRATEGY,
+            column::BREAKER,
         ]);
         for report in shown {
             let workload = self.workload(report);
@@ -52,7 +61,7 @@ impl Preview {
                 .until
                 .map(|until| format!(" until {}", to_seconds(until)));
             let reason = reason_code(report.reason) + &until.unwrap_or_default();
-            let rollout = details.as_ref().map(Details::rollout);
+            let strategy = details.as_ref().map(Details::strategy);
             let breaker = details.as_ref().map(|details| details.circuit_breaker);
             rows.add_row([
                 display_name(&report.service).into(),
@@ -60,7 +69,7 @@ impl Preview {
                 reason.into(),
                 running.unwrap_or_default().into(),
                 deployed.unwrap_or_default().into(),
-                rollout.unwrap_or_default().into(),
+                strategy.unwrap_or_default().into(),
                 breaker.unwrap_or_default().into(),
             ]);
         }
@@ -85,6 +94,26 @@ impl Preview {
 
     /// What a person should know before these services are redeployed.
     fn print_cautions(&self) -> Result<(), Error> {
+        let services = self.report.services.iter();
+        let firsts = services.filter(|service| {
+            let is_open = !matches!(
+                service.reason,
+                Reason::AlreadyFresh | Reason::WaitingForFirst
+            ) && service.action != ServiceAction::Skipped;
+            is_open && self.workload(service).is_some_and(Workload::is_first)
+        });
+        let firsts: Vec<_> = firsts
+            .map(|service| display_name(&service.service))
+            .collect();
+        let mut services = self.report.services.iter();
+        if services.any(|service| service.reason == Reason::WaitingForFirst) {
+            let firsts = if firsts.is_empty() {
+                "a rollout that is under way".to_owned()
+            } else {
+                list(&firsts)
+            };
+            print_item(&format!("! what is waiting-for-first goes after {firsts}"))?;
+        }
         let mut by_image = BTreeMap::<_, Vec<_>>::new();
         let mut unprotected = Vec::new();
         for report in self.planned() {
@@ -99,14 +128,14 @@ impl Preview {
         }
         for (image, services) in by_image {
             let services = list(&services);
-            print(&format!(
+            print_item(&format!(
                 "! {services}: {image} is resolved anew, so whatever the tag names by now is \
                  shipped"
             ))?;
         }
         if !unprotected.is_empty() {
             let services = list(&unprotected);
-            print(&format!(
+            print_item(&format!(
                 "! {services}: no deployment circuit breaker, so a rollout that fails goes on \
                  trying"
             ))?;
@@ -132,7 +161,7 @@ pub(crate) fn print_reasons(reasons: impl Iterator<Item = Reason>) -> Result<(),
         .collect();
     let width = reasons.keys().map(String::len).max().unwrap_or_default();
     for (code, reason) in reasons {
-        print(&format!("  {code:width$}  {}", reason_text(reason)))?;
+        print_meaning(&code, width, reason_text(reason))?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub struct Trigger {
 }
 
 /// The kinds of payload, by the names that reports carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TriggerKind {
     /// Secrets Manager's own event, sent after a label moved.

@@ -71,23 +71,7 @@ impl Facts {
                     change.stored = fact;
                 }
             }
-            Answer::Tag(source, fact) => {
-                let tag = match &fact {
-                    Fact::Known(Some(secret)) => Fact::Known(self.learn_tag(secret)),
-                    Fact::Unavailable(gap) if !gap.stays() => Fact::Unavailable(gap.clone()),
-                    Fact::Unavailable(gap) => {
-                        self.warnings.insert(format!(
-                            "{source} is treated as untagged, because it may not be described: {}",
-                            gap.error
-                        ));
-                        Fact::Known(SecretTag::default())
-                    }
-                    Fact::Known(None) | Fact::Unasked => Fact::Known(SecretTag::default()),
-                };
-                if let Some(change) = self.changes.get_mut(&source) {
-                    change.tag = tag;
-                }
-            }
+            Answer::Tag(source, fact) => self.learn_tag_of(&source, &fact),
             Answer::Calendar(fact) => self.calendar = fact,
             Answer::MoveTimes(found, warnings) => {
                 self.warnings.extend(warnings);
@@ -122,6 +106,25 @@ impl Facts {
                     workload.learn_task_definitions(&found);
                 }
             }
+        }
+    }
+
+    /// What our tag on the secret of a change says. One that may not be described counts as untagged.
+    fn learn_tag_of(&mut self, source: &Source, fact: &Fact<Option<SecretFacts>>) {
+        let tag = match fact {
+            Fact::Known(Some(secret)) => Fact::Known(self.learn_tag(secret)),
+            Fact::Unavailable(gap) if !gap.stays() => Fact::Unavailable(gap.clone()),
+            Fact::Unavailable(gap) => {
+                self.warnings.insert(format!(
+                    "{source} is treated as untagged, because it may not be described: {}",
+                    gap.error
+                ));
+                Fact::Known(SecretTag::default())
+            }
+            Fact::Known(None) | Fact::Unasked => Fact::Known(SecretTag::default()),
+        };
+        if let Some(change) = self.changes.get_mut(source) {
+            change.tag = tag;
         }
     }
 

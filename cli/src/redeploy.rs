@@ -1,8 +1,5 @@
 //! `redeploy`: shows the plan, asks, acts, and follows what it started.
 
-mod outcome;
-mod rollout;
-
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 
@@ -12,72 +9,103 @@ use redeploy_core::event::{Target, TriggerKind};
 use redeploy_core::facts::Existence;
 use redeploy_core::plan::End;
 use redeploy_core::reason::Reason;
+use redeploy_core::report::ServiceAction;
 use redeploy_core::workload::Workload;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
 
-use self::outcome::{Document, Rollout, print_entries, say};
-use self::rollout::Run;
-use crate::args::{self, Format, Redeploy};
+use crate::args::{Format, Redeploy};
 use crate::connection::open;
 use crate::operator::Session;
 use crate::output::{Error, Exit, print_json, spinner, warn};
 use crate::plan as planning;
 use crate::preview::{self, Examined, Preview, SWEEP, preview, reason_text};
+use crate::rollout::{Document, Entry, Outcome, Run, print_entries, say};
+use crate::secrets;
 
-pub(crate) async fn run(redeploy: &Redeploy, global: &args::Global) -> Result<Exit, Error> {
-    let (session, config) = open(global).await?;
+pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
+    let format = redeploy.output.format;
+    format.write_global();
+    let (session, mut config) = open(&redeploy.scope).await?;
+    if redeploy.ignore_freeze {
+        config.calendars.clear();
+    }
+    let mut changed_at = None;
     let preview = if let Some(secret) = &redeploy.secret {
-        planning::of_secret(&session, &config, secret).await?
+        let secret = secrets::resolve(&session, secret).await?;
+        changed_at = secret.changed_at;
+        planning::of_secret(&session, &config, secret.id).await?
     } else if redeploy.stale {
         preview(&session, &config, SWEEP).await?
     } else {
         of_services(&session, &config, &redeploy.service).await?
     };
-    let is_text = redeploy.output.format == Format::Text;
-    if is_text {
+    if format != Format::Json {
         preview.print()?;
     }
     preview.say_errors();
     let planned = preview.planned().count();
     let is_dry = redeploy.dry_run || config.dry_run;
-    if planned == 0 || is_dry {
-        if !is_text {
-            print_json(&preview.json())?;
+    let has = |action| {
+        let mut services = preview.report.services.iter();
+        services.any(|service| service.action == action)
+    };
+    let is_blocked = redeploy.stale && has(ServiceAction::Blocked);
+    let has_failed = preview.report.failure.is_some();
+    let is_followed = redeploy.wait && (has(ServiceAction::Waiting) || preview.is_rolling());
+    if is_dry || planned == 0 && !is_followed {
+        if format == Format::Json {
+            print_json(&preview.document())?;
         }
-        return Ok(if is_dry || preview.report.failure.is_some() {
-            planning::exit(&preview)
-        } else {
-            Exit::Ok
+        return Ok(match planning::exit(&preview, redeploy.exit_code) {
+            Exit::Ok if is_blocked && !is_dry => Exit::Error,
+            exit => exit,
         });
     }
-    if !redeploy.yes {
-        confirm(planned, &session)?;
+    // Followed, what waits is begun as soon as nothing is in its way.
+    let services = preview.report.services.iter();
+    let waiting = services.filter(|s| redeploy.wait && s.action == ServiceAction::Waiting);
+    let to_begin = planned + waiting.count();
+    if !redeploy.yes && to_begin > 0 {
+        confirm(to_begin, preview.already_fresh(changed_at), &session)?;
     }
-    let run = Run::new(&session, &config, &preview, redeploy.wait);
-    let (mut entries, interrupted) = run.all(redeploy.max_in_flight).await;
-    entries.sort_by(|a, b| {
-        (a.report.action, &a.report.service).cmp(&(b.report.action, &b.report.service))
-    });
-    let failed = preview.report.failure.is_some()
-        || entries.iter().any(|entry| entry.rollout == Rollout::Failed);
-    let (outcome, exit) = match (interrupted, failed) {
-        (true, _) => ("interrupted", Exit::Interrupted),
-        (false, true) => ("failed", Exit::Error),
-        (false, false) => ("redeployed", Exit::Ok),
+    let run = Run {
+        session: &session,
+        config: &config,
+        preview: &preview,
+        begins: true,
+        timeout: redeploy.wait.then(|| redeploy.timeout.unsigned_abs()),
+        max_in_flight: redeploy.max_in_flight,
     };
-    if is_text {
+    let (entries, interrupted) = run.all(|_| true).await;
+    let has_failed = has_failed || is_blocked || entries.iter().any(Entry::is_bad);
+    let outcome = match (interrupted, has_failed) {
+        (true, _) => Outcome::Interrupted,
+        (false, true) => Outcome::Failed,
+        (false, false) => Outcome::Redeployed,
+    };
+    finish(outcome, entries, &preview, format)
+}
+
+/// Prints what became of each service.
+pub(crate) fn finish(
+    outcome: Outcome,
+    entries: Vec<Entry>,
+    preview: &Preview,
+    format: Format,
+) -> Result<Exit, Error> {
+    if format != Format::Json {
         print_entries(&entries)?;
     }
-    say(&entries, interrupted);
-    if !is_text {
+    say(&entries, outcome == Outcome::Interrupted);
+    if format == Format::Json {
         print_json(&Document {
             outcome,
             rotations: &preview.report.rotations,
             services: entries,
         })?;
     }
-    Ok(exit)
+    Ok(outcome.into())
 }
 
 /// The plan for these services: as if everything that they read had changed now.
@@ -115,11 +143,12 @@ async fn of_service(
     let trigger = planning::request(Target::Service(name.to_owned()));
     let kind = trigger.kind;
     let examined = preview::examine(session, config, trigger, clock).await;
-    let Examined { facts, plan } = examined.map_err(|report| preview::explain(&report))?;
-    match plan.end {
+    let examined = examined.map_err(|report| preview::explain(&report))?;
+    let Examined { facts, plan, .. } = &examined;
+    match &plan.end {
         None => {}
         Some(End::NoService) if facts.service.known() == Some(&Existence::OutOfScope) => {
-            let hint = "--cluster and --lookup say where and how to look";
+            let hint = "--cluster or --function, or the REDEPLOY_* variables, say where to look";
             return Err(Error::new(format!("{name} is not in scope")).hint(hint));
         }
         Some(End::NoService) => {
@@ -129,7 +158,7 @@ async fn of_service(
                 session.region
             )));
         }
-        Some(end) => return Err(preview::explain(&run::ended(kind, config, end))),
+        Some(end) => return Err(preview::explain(&run::ended(kind, config, end.clone()))),
     }
     let left = facts.workloads.values().find_map(reason_to_leave);
     match left.filter(|_| plan.decisions.is_empty()) {
@@ -142,7 +171,7 @@ async fn of_service(
         }
         None => {}
     }
-    Ok(Examined { facts, plan })
+    Ok(examined)
 }
 
 /// Why nothing is asked about what a service reads.
@@ -157,7 +186,7 @@ fn reason_to_leave(workload: &Workload) -> Option<Reason> {
 }
 
 /// Asks on the terminal; where there is none, nobody can say yes.
-fn confirm(planned: usize, session: &Session) -> Result<(), Error> {
+fn confirm(planned: usize, fresh: Option<usize>, session: &Session) -> Result<(), Error> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(
             Error::new("there is no terminal to ask on, so nothing was changed")
@@ -169,11 +198,15 @@ fn confirm(planned: usize, session: &Session) -> Result<(), Error> {
     } else {
         format!("{planned} services")
     };
+    // What a person asks for is begun whether it is needed or not.
+    let fresh = fresh.filter(|fresh| *fresh > 0);
+    let fresh = fresh.map(|fresh| format!(" (already fresh: {fresh} of {planned})"));
     let mut stderr = anstream::stderr();
     write!(
         stderr,
-        "\nRedeploy {services} in {}? [y/N] ",
-        session.place()
+        "\nRedeploy {services} in {}{}? [y/N] ",
+        session.place(),
+        fresh.unwrap_or_default()
     )?;
     stderr.flush()?;
     let mut answer = String::new();

@@ -2,41 +2,76 @@
 
 use redeploy_core::report::{ChangeReport, ServiceAction, ServiceReport};
 use redeploy_on_rotation::aws::denied;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{
-    Error, Status, display_name, kebab, note, print, print_table, status_cell, table,
+    Error, Exit, Status, column, display_name, kebab, note, print, print_table, status_cell, table,
+    warn,
 };
 use crate::preview::reason_code;
 
 /// The JSON form.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Document<'a> {
-    pub(super) outcome: &'static str,
-    pub(super) rotations: &'a [ChangeReport],
-    pub(super) services: Vec<Entry>,
+pub(crate) struct Document<'a> {
+    pub(crate) outcome: Outcome,
+    /// What changed.
+    pub(crate) rotations: &'a [ChangeReport],
+    pub(crate) services: Vec<Entry>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// `redeploy`: what was to be begun was begun, and nothing that was followed failed.
+    Redeployed,
+    /// `wait`: nothing is on an old value.
+    Completed,
+    /// Something failed, timed out or keeps an old value.
+    Failed,
+    /// Ctrl-C came.
+    Interrupted,
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Redeployed | Outcome::Completed => Self::Ok,
+            Outcome::Failed => Self::Error,
+            Outcome::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 /// What became of one service.
-#[derive(Serialize)]
-pub(super) struct Entry {
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
     #[serde(flatten)]
-    pub(super) report: ServiceReport,
-    pub(super) rollout: Rollout,
-    value: Value,
+    pub(crate) report: ServiceReport,
+    pub(crate) rollout: Rollout,
+    pub(crate) value: Value,
+    /// How long it was followed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) seconds: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    /// The ARNs of tasks with the old value that are protected from scale-in, and so outlive the
+    /// rollout.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    protected_tasks: Vec<String>,
 }
 
 /// How far the rollout came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Rollout {
+pub(crate) enum Rollout {
     /// All tasks are of the new deployment.
     Completed,
     /// It failed or was rolled back, or could not be started or followed.
     Failed,
+    /// It was not over in time.
+    TimedOut,
     /// It was started and not followed to its end.
     Started,
     /// Another, newer deployment took its place.
@@ -52,9 +87,9 @@ pub(super) enum Rollout {
 }
 
 /// Which value the tasks of a service have in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// The new one.
     New,
     /// Some, or all, the old one.
@@ -70,7 +105,32 @@ impl Entry {
             rollout,
             value,
             seconds: None,
+            protected_tasks: Vec::new(),
         }
+    }
+
+    /// A rollout that is over, where old tasks stay.
+    pub(super) fn protected(report: ServiceReport, tasks: Vec<String>) -> Self {
+        let done = Self::new(report, Rollout::Completed, Value::Old);
+        Self {
+            protected_tasks: tasks,
+            ..done
+        }
+    }
+
+    pub(super) fn timed_out(report: ServiceReport, error: String) -> Self {
+        let value = match report.deployment {
+            Some(_) => Value::OnTheWay,
+            None => Value::Old,
+        };
+        let error = Some(error);
+        Self::new(ServiceReport { error, ..report }, Rollout::TimedOut, value)
+    }
+
+    /// Whether it needs a person: it failed, or keeps an old value.
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self.rollout, Rollout::Failed | Rollout::TimedOut)
+            || self.rollout == Rollout::Completed && self.value == Value::Old
     }
 
     pub(super) fn failed(report: ServiceReport, error: String) -> Self {
@@ -99,7 +159,7 @@ impl From<Rollout> for Status {
     fn from(rollout: Rollout) -> Self {
         match rollout {
             Rollout::Completed | Rollout::Superseded => Self::Good,
-            Rollout::Failed | Rollout::Blocked => Self::Bad,
+            Rollout::Failed | Rollout::TimedOut | Rollout::Blocked => Self::Bad,
             Rollout::Started | Rollout::NotStarted | Rollout::Waiting | Rollout::NotNeeded => {
                 Self::Busy
             }
@@ -117,14 +177,14 @@ impl From<Value> for Status {
     }
 }
 
-pub(super) fn print_entries(entries: &[Entry]) -> Result<(), Error> {
+pub(crate) fn print_entries(entries: &[Entry]) -> Result<(), Error> {
     let mut rows = table([
-        "SERVICE",
-        "ROLLOUT",
-        "VALUE",
-        "REASON",
+        column::SERVICE,
+        column::ROLLOUT,
+        column::VALUE,
+        column::REASON,
         "SECONDS",
-        "DEPLOYMENT",
+        column::DEPLOYMENT,
     ]);
     let needed = |entry: &&Entry| entry.rollout != Rollout::NotNeeded;
     for entry in entries.iter().filter(needed) {
@@ -138,19 +198,31 @@ pub(super) fn print_entries(entries: &[Entry]) -> Result<(), Error> {
             entry.report.deployment.clone().unwrap_or_default().into(),
         ]);
     }
+    if rows.row_count() == 0 {
+        return Ok(());
+    }
     print("")?;
     print_table(rows)
 }
 
 /// Says what went wrong, and how it ended.
-pub(super) fn say(entries: &[Entry], interrupted: bool) {
+pub(crate) fn say(entries: &[Entry], interrupted: bool) {
     let with = |rollout| entries.iter().filter(move |entry| entry.rollout == rollout);
-    for entry in with(Rollout::Failed) {
+    for entry in with(Rollout::Failed).chain(with(Rollout::TimedOut)) {
         let error = entry.report.error.as_deref();
         let error = error.unwrap_or("it was not redeployed");
         let name = display_name(&entry.report.service);
         let said = Error::new(format!("{name}: {error}"));
         said.allow(denied(error)).print();
+    }
+    for entry in entries {
+        if !entry.protected_tasks.is_empty() {
+            warn(&format!(
+                "{}: tasks keep the old value, because they are protected from scale-in: {}",
+                display_name(&entry.report.service),
+                entry.protected_tasks.join(", ")
+            ));
+        }
     }
     let is_planned = |entry: &&Entry| entry.report.action == ServiceAction::Planned;
     let not_started = entries.iter().filter(is_planned).count();
@@ -165,6 +237,7 @@ pub(super) fn say(entries: &[Entry], interrupted: bool) {
         note(&format!(
             "interrupted; started and still under way: {started}; not started: {not_started}"
         ));
+        note("`wait` follows what is under way");
     } else if not_started > 0 && with(Rollout::Failed).next().is_some() {
         note(&format!(
             "stopped after the failure; not started: {not_started}"

@@ -1,0 +1,160 @@
+//! `audit`: what is on an older value of something that it reads.
+
+mod document;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use redeploy_core::change::Change;
+use redeploy_core::config::Config;
+use redeploy_core::facts::Facts;
+use redeploy_core::plan::{Plan, Question, plan};
+use redeploy_core::policy::Policy;
+use redeploy_core::workload::Workload;
+use redeploy_on_rotation::clock::Clock;
+
+use crate::args::{Audit, Format};
+use crate::connection::open;
+use crate::names::{check, is_called};
+use crate::operator::Session;
+use crate::output::{Error, Exit, print_json};
+use crate::preview::{Examined, SWEEP, preview};
+
+pub(crate) use document::{Document, State};
+use document::{Unexamined, Used, User};
+
+pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
+    audit.output.format.write_global();
+    let (session, config) = open(&audit.scope).await?;
+    let mut preview = preview(&session, &config, SWEEP).await?;
+    preview.say_errors();
+    let clock = preview.clock;
+    let Some(examined) = preview.examined.first_mut() else {
+        return Ok(Exit::Ok);
+    };
+    check(&examined.facts, &audit.names)?;
+    ask_for_tasks(&session, &config, &mut examined.facts, &clock).await;
+    let now = clock.now();
+    let mut document = examine(examined, now);
+    if !audit.names.is_empty() {
+        document.keep(|secret, name| {
+            let mut names = audit.names.iter();
+            names.any(|wanted| is_called(secret, wanted) || is_called(name, wanted))
+        });
+    }
+    if let Some(age) = audit.older_than {
+        document.leave_out_younger(age, now);
+    }
+    document.count();
+    match audit.output.format {
+        Format::Json => print_json(&document)?,
+        Format::Text | Format::Markdown => document.print(now)?,
+    }
+    Ok(if preview.report.failure.is_some() {
+        Exit::Error
+    } else if document.stale + document.rolling > 0 {
+        Exit::ActionNeeded
+    } else {
+        Exit::Ok
+    })
+}
+
+/// Asks which tasks run where a rollout is under way, or left tasks of before, and when what they
+/// read was stored: the tasks decide.
+pub(crate) async fn ask_for_tasks(
+    session: &Session,
+    config: &Config,
+    facts: &mut Facts,
+    clock: &Clock,
+) {
+    let is_open = |workload: &Workload| {
+        let mut others = workload.deployments.iter().filter(|d| !d.primary);
+        !workload.followed().is_empty() && others.any(|other| other.running > 0)
+    };
+    let open = facts
+        .workloads
+        .values()
+        .filter(|workload| is_open(workload));
+    let unasked = open.filter(|workload| workload.tasks.is_unasked());
+    let mut questions: BTreeSet<_> = unasked.map(|w| Question::Tasks(w.arn.clone())).collect();
+    if facts.workloads.values().any(is_open) {
+        let sources = facts.changes.values().filter(|change| {
+            change.stored.is_unasked()
+                && !change.moved().is_exact()
+                && change.source.label().is_some()
+                && facts.about(&change.source).workloads.values().any(is_open)
+        });
+        questions.extend(sources.map(|change| Question::VersionStored(change.source.clone())));
+    }
+    let answers = session.aws.answer(config, facts, questions, || clock.now());
+    for answer in answers.await {
+        facts.learn(answer, clock.now());
+    }
+}
+
+/// Holds everything that is used against everything that uses it, by the function's own decisions.
+pub(crate) fn examine(
+    Examined {
+        facts,
+        plan: Plan { decisions, .. },
+        policy,
+    }: &Examined,
+    now: Timestamp,
+) -> Document<'_> {
+    let changes = facts.changes.values();
+    let secrets = changes.map(|change| examine_change(change, facts, policy, now));
+    let mut secrets: Vec<_> = secrets.collect();
+    secrets.sort_by_cached_key(|secret| {
+        let stale = secret.count(State::Stale);
+        let worst = secret.users.iter().map(|user| user.state).min();
+        (
+            worst.unwrap_or(State::Exempt),
+            std::cmp::Reverse(stale),
+            secret.changed_at,
+            secret.secret.clone(),
+        )
+    });
+    let unexamined = decisions.iter().filter_map(|decision| {
+        Some(Unexamined {
+            name: &decision.workload,
+            problem: decision.reason,
+            error: decision.error.as_deref()?,
+            secrets: &decision.sources,
+        })
+    });
+    let unexamined: Vec<_> = unexamined.collect();
+    let mut document = Document {
+        stale: 0,
+        rolling: 0,
+        unknown: 0,
+        current: 0,
+        exempt: 0,
+        warnings: facts.warnings.iter().map(String::as_str).collect(),
+        unexamined,
+        secrets,
+    };
+    document.count();
+    document
+}
+
+/// Decides as if this change were the only one.
+fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestamp) -> Used {
+    let alone = facts.about(&change.source);
+    let decisions = plan(&alone, policy, now).decisions.into_iter();
+    let users = decisions.map(|decision| {
+        let workload = alone.workloads.get(&decision.workload);
+        User::new(decision, workload, change)
+    });
+    let mut users: Vec<_> = users.collect();
+    users.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+    let moved = change.moved();
+    let is_bounded = !moved.is_exact() && moved.not_before > Timestamp::MIN;
+    Used {
+        secret: change.source.to_string(),
+        label: change.source.label().map(str::to_owned),
+        version: change.version.clone(),
+        changed_at: moved.not_after,
+        changed_not_before: is_bounded.then_some(moved.not_before),
+        users,
+    }
+}

@@ -1,0 +1,222 @@
+//! Waits: they end, and tell the truth.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::endpoint::{Endpoint, skip};
+use crate::process::run;
+use crate::simulation::account::FakeAws;
+
+/// A service that is stale since half an hour, and takes this long to replace its tasks.
+fn stale(takes: u64) -> (FakeAws, String) {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    let api = world.make_service("api", &db);
+    skip(&mut world, 5400);
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    world.services.get_mut(&api).unwrap().takes = Duration::from_secs(takes);
+    (world, api)
+}
+
+fn deploy(world: &mut FakeAws, arn: &str) {
+    let definition = world.services[arn].deployments[0].task_definition.clone();
+    world.deploy(arn, &definition);
+}
+
+/// What is said of the only service, and how it ends.
+fn service(endpoint: &Endpoint, args: &[&str]) -> (Value, Option<i32>) {
+    let done = run(&endpoint.url, &[args, &["-o", "json"]].concat());
+    (done.json()["services"][0].clone(), done.code)
+}
+
+const REDEPLOY: [&str; 4] = ["redeploy", "--stale", "--yes", "--wait"];
+
+#[test]
+fn tasks_that_never_start_are_not_waited_for_for_ever() {
+    let (mut world, api) = stale(4);
+    let definition = world.services[&api].deployments[0].task_definition.clone();
+    world.bad_revisions.insert(definition);
+    let endpoint = Endpoint::start(world);
+    let began = Instant::now();
+    let (said, code) = service(
+        &endpoint,
+        &[&REDEPLOY as &[&str], &["--timeout", "14s"]].concat(),
+    );
+    let took = began.elapsed().as_secs();
+    assert!((14..22).contains(&took), "{took} s");
+    assert_eq!(
+        (&said["rollout"], code),
+        (&json!("timed-out"), Some(1)),
+        "{said}"
+    );
+    let why = said["error"].as_str().unwrap();
+    assert!(
+        why.starts_with("timed out after 14s: 0/2 new, 2 old, 1 failed to start"),
+        "{why}"
+    );
+}
+
+#[test]
+fn without_a_circuit_breaker_tasks_that_keep_failing_are_a_verdict() {
+    let (world, api) = stale(600);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
+        while endpoint.wire.account().redeploys.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut world = endpoint.wire.account();
+        world.services.get_mut(&api).unwrap().deployments[0].failed_tasks = 3;
+        drop(world);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], code),
+        (&json!("failed"), Some(1)),
+        "{said}"
+    );
+    let why = said["error"].as_str().unwrap();
+    assert!(why.starts_with("3 tasks in a row failed to start"), "{why}");
+}
+
+#[test]
+fn protected_tasks_keep_the_old_value_and_are_named() {
+    let (mut world, api) = stale(4);
+    world.protect_a_task(&api);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = service(&endpoint, &REDEPLOY);
+    assert_eq!(
+        (&said["rollout"], &said["value"]),
+        (&json!("completed"), &json!("old")),
+        "{said}"
+    );
+    assert_eq!(code, Some(1));
+    let tasks = said["protectedTasks"].as_array().unwrap();
+    let world = endpoint.wire.account();
+    let protected = world.services[&api]
+        .running
+        .iter()
+        .find(|task| task.protected)
+        .unwrap();
+    let id = format!("{:032x}", protected.id);
+    assert!(
+        tasks.len() == 1 && tasks[0].as_str().unwrap().ends_with(&id),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_wait_follows_what_others_begin() {
+    let (world, api) = stale(4);
+    let endpoint = Endpoint::start(world);
+    // Nobody begins anything.
+    let (said, code) = service(&endpoint, &["wait", "prod/db", "--timeout", "3s"]);
+    assert_eq!(
+        (&said["rollout"], code),
+        (&json!("timed-out"), Some(1)),
+        "{said}"
+    );
+    let why = said["error"].as_str().unwrap();
+    assert!(why.ends_with("waiting for a rollout to begin"), "{why}");
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &["wait", "prod/db"]));
+        std::thread::sleep(Duration::from_secs(2));
+        deploy(&mut endpoint.wire.account(), &api);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], &said["value"]),
+        (&json!("completed"), &json!("new")),
+        "{said}"
+    );
+    assert_eq!(code, Some(0));
+    let after = run(&endpoint.url, &["wait"]);
+    assert_eq!(
+        (after.code, after.out.as_str()),
+        (Some(0), ""),
+        "{}",
+        after.text()
+    );
+    assert_eq!(
+        after.err,
+        "nothing is under way, and nothing is known to be on an old value\n"
+    );
+}
+
+#[test]
+fn a_rollout_that_is_over_between_two_looks_was_followed_as_well() {
+    let (world, api) = stale(0);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &["wait", "prod/api"]));
+        std::thread::sleep(Duration::from_secs(2));
+        deploy(&mut endpoint.wire.account(), &api);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], &said["value"], code),
+        (&json!("completed"), &json!("new"), Some(0)),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_redeploy_follows_what_is_under_way_and_begins_nothing_beside_it() {
+    let (mut world, api) = stale(6);
+    deploy(&mut world, &api);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = service(&endpoint, &REDEPLOY);
+    assert_eq!(
+        (&said["rollout"], &said["value"]),
+        (&json!("completed"), &json!("new")),
+        "{said}"
+    );
+    assert_eq!(
+        (code, endpoint.wire.account().redeploys.len()),
+        (Some(0), 0)
+    );
+}
+
+#[test]
+fn what_is_stale_and_blocked_is_an_error() {
+    let (mut world, api) = stale(4);
+    world.services.get_mut(&api).unwrap().controller = "EXTERNAL";
+    let endpoint = Endpoint::start(world);
+    for args in [&["redeploy", "--stale", "--yes"] as &[&str], &["wait"]] {
+        let done = run(&endpoint.url, args);
+        assert_eq!(done.code, Some(1), "{}", done.text());
+    }
+    assert_eq!(
+        run(&endpoint.url, &["redeploy", "--stale", "--dry-run"]).code,
+        Some(0)
+    );
+}
+
+#[test]
+fn the_first_service_goes_first_and_the_plan_says_so() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    let [api, web] = ["api", "web"].map(|name| world.make_service(name, &db));
+    skip(&mut world, 5400);
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    for service in world.services.values_mut() {
+        service.takes = Duration::from_secs(3);
+    }
+    world.tag(&web, "first");
+    let endpoint = Endpoint::start(world);
+    let plan = run(&endpoint.url, &["redeploy", "--stale", "--dry-run"]);
+    assert!(plan.out.contains("waiting-for-first"), "{}", plan.text());
+    let after = "! what is waiting-for-first goes after prod/web";
+    assert!(plan.out.contains(after), "{}", plan.text());
+    let done = run(&endpoint.url, &REDEPLOY);
+    assert_eq!(done.code, Some(0), "{}", done.text());
+    let world = endpoint.wire.account();
+    let order: Vec<_> = world.redeploys.iter().map(|(_, arn)| arn.clone()).collect();
+    assert_eq!(order, [web, api]);
+    let apart = world.redeploys[1].0.duration_since(world.redeploys[0].0);
+    assert!(apart >= SignedDuration::from_secs(3), "{apart}");
+}
