@@ -28,7 +28,7 @@ unit:  ## Runs the tests that need nothing but Rust.
 	cargo test --locked --workspace
 
 soak:  ## Plays random stories against the simulated AWS: make soak SEEDS=1000000
-	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --workspace --test it seeds::whatever -- --nocapture
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --workspace --test it whatever -- --nocapture
 
 emulator: $(VENV)  ## Runs the real function and the command line against emulators of AWS.
 	cargo test --locked --workspace --test emulator --test cli

@@ -6,17 +6,16 @@ Exits non-zero if that is not what happened.
 """
 
 import json
-import os
-import socket
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "infra/e2e"))
+from emulator import emulator, wait_for
 
 PACKAGE = Path(sys.argv[1])
 LOG = Path("target/demo-emulator.log")
@@ -34,53 +33,6 @@ EXPECTED = {
 
 def say(text):
     print(f"demo: {text}", flush=True)
-
-
-@contextmanager
-def emulator():
-    """Starts the emulator on a free port, and stops it whatever happens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    ours = {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    LOG.parent.mkdir(exist_ok=True)
-    program = Path(sys.executable).with_name("ministack")
-    with LOG.open("w") as log:
-        process = subprocess.Popen([program], env=os.environ | ours, stdout=log, stderr=log)
-    try:
-        wait_for(lambda: answers(port), "the emulator to listen", process)
-        yield endpoint
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-def wait_for(condition, what, process=None, seconds=60):
-    """Polls until the condition holds, and gives its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process and process.poll() is not None:
-            sys.exit(f"demo: the emulator stopped; see {LOG}")
-        if value := condition():
-            return value
-        time.sleep(0.25)
-    sys.exit(f"demo: waited {seconds} s for {what}; see {LOG}")
 
 
 class Demo:
@@ -177,7 +129,8 @@ def table(before, after, report):
 
 
 def main():
-    with emulator() as endpoint:
+    credentials = {"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    with emulator(LOG, credentials) as endpoint:
         say(f"the emulator listens on {endpoint} (its log: {LOG})")
         demo = Demo(endpoint)
         secret = demo.make_services()
@@ -190,7 +143,7 @@ def main():
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         version = demo.secrets.put_secret_value(SecretId=secret, SecretString='{"password": "new"}')["VersionId"]
         say("changed the value of prod/db; waiting for the function")
-        report = wait_for(demo.report, "the function's report")
+        report = wait_for(demo.report, f"the function's report; see {LOG}")
         after = demo.deployments()
         outcome = table(before, after, report)
         renewed = {name for name in EXPECTED if before[name] != after[name]}

@@ -10,16 +10,12 @@ locals {
   mapped_services   = flatten(var.mapping[*].services)
   all_clusters      = sort(distinct(concat(local.clusters, [for service in local.mapped_services : split("/", service)[0]])))
 
-  # What it may change.
+  # What it may change, by resource.
   service_arns = sort(distinct(concat(
     local.every_cluster ? ["${local.ecs_arn}:service/*"] : [],
     [for name in local.clusters : "${local.ecs_arn}:service/${name}/*"],
     [for service in local.mapped_services : "${local.ecs_arn}:service/${service}"],
   )))
-  # What it may read: the services, service revisions and tasks of these clusters, by one pattern for the three, because a
-  # role's policies have room for each cluster's name a few times only.
-  readable_arns = (local.every_cluster ? ["${local.ecs_arn}:service/*", "${local.ecs_arn}:service-revision/*", "${local.ecs_arn}:task/*"]
-  : [for name in local.all_clusters : "${local.ecs_arn}:*/${name}/*"])
 
   # The native events say when a value changed. For everything else AWS must be asked.
   asks_for_times = var.sweep_schedule != null || length(setintersection(local.triggers, ["deployment-state-change", "rotate-secret", "rotation-succeeded", "value-changed"])) > 0
@@ -46,18 +42,19 @@ locals {
       Action   = ["ecs:UpdateService"]
       Resource = local.service_arns
     },
-    # DescribeServiceRevisions, which tells what a deployment was of, needs the service and the revision.
+    # By the condition on the cluster, which all of these actions know, and two of them know nothing else. A list of resources
+    # would have each cluster's name three times, and a role's policies have room for 10,240 characters.
     {
-      Sid      = "ReadServicesAndTasks"
-      Effect   = "Allow"
-      Action   = ["ecs:DescribeServices", "ecs:DescribeServiceRevisions", "ecs:DescribeTasks", "ecs:ListServiceDeployments"]
-      Resource = local.readable_arns
-    },
-    # AWS knows no resource for these actions, but the condition on the cluster.
-    {
-      Sid       = "ListServicesAndTasks"
-      Effect    = "Allow"
-      Action    = [for action in ["ecs:ListServices", "ecs:ListTasks"] : action if local.scans || action == "ecs:ListTasks"]
+      Sid    = "ReadServicesAndTasks"
+      Effect = "Allow"
+      Action = [for action in [
+        "ecs:DescribeServiceRevisions",
+        "ecs:DescribeServices",
+        "ecs:DescribeTasks",
+        "ecs:ListServiceDeployments",
+        "ecs:ListServices",
+        "ecs:ListTasks",
+      ] : action if local.scans || action != "ecs:ListServices"]
       Resource  = ["*"]
       Condition = { ArnLike = { "ecs:cluster" = [for name in local.every_cluster ? ["*"] : local.all_clusters : "${local.ecs_arn}:cluster/${name}"] } }
     },

@@ -70,6 +70,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_50:Tracing is a choice (function.tracing).
   #checkov:skip=CKV_AWS_115:1 by default; -1 is for accounts whose limit is too small to reserve from.
   #checkov:skip=CKV_AWS_116:Failed events go to the on-failure destination, which unlike a dead-letter queue keeps the reason with them.
   #checkov:skip=CKV_AWS_117:The function calls nothing but public AWS endpoints; function.vpc is a choice.

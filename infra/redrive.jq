@@ -5,7 +5,7 @@
 | ($message.Body | fromjson) as $record
 | ($record.requestPayload // $record) as $event
 | if ($event | type) == "object" and $event.action != null then
-    ([$record.responsePayload.errorMessage // "" | scan("\"at\":\"([^\"]+)\"")[0]] | min // $record.timestamp) as $at
+    ([$record.responsePayload.errorMessage // "" | scan("\"at\": *\"([^\"]+)\"")[0]] | min // $record.timestamp) as $at
     | {
         Records: [{
           messageId: $message.MessageId,

@@ -55,6 +55,10 @@ pub struct Facts {
     pub service: Fact<Existence>,
     /// When the look began that the workloads come from, UTC.
     pub looked_at: Fact<Timestamp>,
+    /// The changes whose followers the look was asked for.
+    pub looked_for: BTreeSet<Source>,
+    /// Whether the look shows a service that is tagged `first`.
+    pub has_first: bool,
     /// The workloads, by ARN.
     pub workloads: BTreeMap<Arc<str>, Workload>,
     /// How many services the look found besides, which have nothing to do with what changed.
@@ -246,6 +250,8 @@ impl Facts {
             replicas: BTreeMap::new(),
             service: Fact::Unasked,
             looked_at: Fact::Unasked,
+            looked_for: BTreeSet::new(),
+            has_first: false,
             workloads: BTreeMap::new(),
             unrelated: 0,
             followed: BTreeMap::new(),
@@ -304,6 +310,8 @@ impl Facts {
             unconfirmed: self.unconfirmed.clone(),
             service: self.service.clone(),
             looked_at: self.looked_at.clone(),
+            looked_for: self.looked_for.clone(),
+            has_first: self.has_first,
             unrelated: self.unrelated,
             followed: self.followed.clone(),
             full_arns: self.full_arns.clone(),

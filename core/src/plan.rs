@@ -17,7 +17,7 @@ use crate::schedule::{Judged, schedule};
 use crate::workload::{Deployment, MIN_ROLLOUT_AGE, Platform, Workload};
 
 mod observe;
-use observe::{look_for_siblings, observe, replicas_behind};
+use observe::{look_for_others, look_for_siblings, observe, replicas_behind};
 
 /// Something that must be known before it can be decided.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,9 +174,8 @@ fn judge<'a>(
     plan: &mut Plan,
 ) -> (Vec<Judged<'a>>, Option<Timestamp>) {
     ask_for_last_changes(facts, policy, now, plan);
-    if let Some(question) = look_for_siblings(facts, policy, now) {
-        plan.questions.insert(question);
-    }
+    plan.questions.extend(look_for_siblings(facts, policy, now));
+    plan.questions.extend(look_for_others(facts, policy, now));
     let mut unsettled = None;
     let mut all = Vec::new();
     for workload in facts.workloads.values() {
@@ -293,21 +292,29 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
     }
 }
 
+/// Whether an order of rollout may have been asked for.
+fn has_order(facts: &Facts, policy: &Policy) -> bool {
+    policy.order.is_some() && (policy.max_in_flight().is_some() || facts.has_first)
+}
+
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a
 /// moment ago may be in the middle of a series of changes.
 fn must_be_dated(facts: &Facts, policy: &Policy, workload: &Workload, now: Timestamp) -> bool {
     // Not by the history: a preview knows more of that than what is decided before a service's turn.
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
+    // One that is to go may have to wait for the sake of another change.
+    let may_go = || has_order(facts, policy) && !facts.is_up_to_date(workload);
     let is_in_scope = match &facts.scope {
         Scope::Followers => {
             facts.requested_at.is_none()
-                && workload.deployments.iter().any(is_young)
-                && !facts.is_up_to_date(workload)
+                && (may_go()
+                    || workload.deployments.iter().any(is_young) && !facts.is_up_to_date(workload))
         }
         Scope::Everything => true,
         // Those that follow the same are judged by what they share.
-        Scope::Around(arn) | Scope::Service(arn) => workload.is_called(arn),
+        Scope::Around(arn) => workload.is_called(arn) || may_go(),
+        Scope::Service(arn) => workload.is_called(arn),
     };
     is_in_scope && workload.may_be_redeployed(policy.default)
 }

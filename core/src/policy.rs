@@ -25,15 +25,19 @@ pub struct Policy {
     pub secrets: NamePatterns,
     /// What changed before this is left alone, UTC. Default: nothing is.
     pub since: Option<Timestamp>,
-    /// Whether services tagged `first` go before the others, and a roll-back halts the rest.
-    /// Default: true.
-    pub in_order: bool,
-    /// The largest number of rollouts for one change at a time. Default: no limit.
-    pub max_in_flight: Option<usize>,
+    /// In which order services go, for one change. Default: those tagged `first` first.
+    pub order: Option<Order>,
     /// Whether change calendars must be open. Default: there are none.
     pub has_calendars: bool,
     /// What to do where a new deployment would start another image. Default: nothing.
     pub image_guard: ImageGuard,
+}
+
+/// An order of rollout: services tagged `first` go before the others, and a roll-back halts the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The largest number of rollouts at a time. Default: no limit.
+    pub max_in_flight: Option<usize>,
 }
 
 impl Policy {
@@ -47,8 +51,9 @@ impl Policy {
             only_notifies: true,
             secrets: config.secrets.clone(),
             since: config.since,
-            in_order: true,
-            max_in_flight: config.max_in_flight,
+            order: Some(Order {
+                max_in_flight: config.max_in_flight,
+            }),
             has_calendars: !config.calendars.is_empty(),
             image_guard: config.image_guard,
         }
@@ -71,10 +76,15 @@ impl Policy {
     #[must_use]
     pub fn without_order(self) -> Self {
         Self {
-            in_order: false,
-            max_in_flight: None,
+            order: None,
             ..self
         }
+    }
+
+    /// The largest number of rollouts for one change at a time, where there is one.
+    #[must_use]
+    pub fn max_in_flight(&self) -> Option<usize> {
+        self.order.and_then(|order| order.max_in_flight)
     }
 
     /// The first moment at which something may be done about a change.

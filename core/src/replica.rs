@@ -106,7 +106,7 @@ impl Change {
         let behind = was_behind.then_some(now);
         let moved = Bounds {
             not_before: self.reported.not_before,
-            not_after: changed_since.or(behind).unwrap_or(at),
+            not_after: changed_since.or(behind).unwrap_or(at).max(at),
         };
         Confirmation::Changes(vec![Change::new(source, Some(version.clone()), moved)])
     }

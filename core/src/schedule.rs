@@ -56,6 +56,14 @@ impl Judged<'_> {
         self.reason() == Reason::Stale
     }
 
+    /// Whether it is a candidate, or would be if the deployment that failed was of another revision.
+    fn may_be_candidate(&self) -> bool {
+        let mut questions = self.verdict.questions.iter();
+        self.is_candidate()
+            || self.reason() == Reason::RolledBack
+                && questions.any(|question| matches!(question, Question::TaskDefinitions(_)))
+    }
+
     /// The changes that its tasks follow, but for those of ignored secrets.
     fn followed(&self) -> impl Iterator<Item = &Related<'_>> {
         let follows = |related: &&Related| {
@@ -127,7 +135,7 @@ pub(crate) fn schedule(
         questions: open_tags(judged),
         ..Schedule::default()
     };
-    if !schedule.questions.is_empty() || !judged.iter().any(Judged::is_candidate) {
+    if !schedule.questions.is_empty() || !judged.iter().any(Judged::may_be_candidate) {
         return schedule;
     }
     let orders = orders(judged, policy);
@@ -167,7 +175,7 @@ pub(crate) fn schedule(
             .collect();
         let is_full = |source: &Source| {
             let under_way = rolling.get(source).copied().unwrap_or_default();
-            policy.max_in_flight.is_some_and(|most| under_way >= most)
+            policy.max_in_flight().is_some_and(|most| under_way >= most)
         };
         if missing.iter().any(is_full) {
             candidate.settle(Reason::MaxInFlight, None, None);
@@ -199,7 +207,7 @@ type Orders<'a> = BTreeMap<&'a Source, Vec<(usize, Related<'a>)>>;
 
 fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
     let mut orders = Orders::new();
-    if !policy.in_order {
+    if policy.order.is_none() {
         return orders;
     }
     for (index, follower) in judged.iter().enumerate() {
@@ -214,7 +222,8 @@ fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
     orders.retain(|_, followers| {
         let mut of = followers.iter().map(|(index, _)| &judged[*index]);
         let mut firsts = of.clone().filter(|follower| follower.workload.is_first());
-        of.any(Judged::is_candidate) && (policy.max_in_flight.is_some() || firsts.next().is_some())
+        of.any(Judged::may_be_candidate)
+            && (policy.max_in_flight().is_some() || firsts.next().is_some())
     });
     orders
 }

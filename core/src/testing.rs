@@ -11,7 +11,7 @@ use crate::emf::LogContext;
 use crate::event::TriggerKind;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::name_pattern::NamePatterns;
-use crate::policy::Policy;
+use crate::policy::{Order, Policy};
 use crate::reason::Reason;
 use crate::reference::Reference;
 use crate::report::{Report, ServiceAction, ServiceReport};
@@ -41,8 +41,9 @@ const fn policy(acts: bool) -> Policy {
         only_notifies: true,
         secrets: NamePatterns::ALL,
         since: None,
-        in_order: true,
-        max_in_flight: None,
+        order: Some(Order {
+            max_in_flight: None,
+        }),
         has_calendars: false,
         image_guard: ImageGuard::Off,
     }

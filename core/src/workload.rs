@@ -10,6 +10,8 @@ use crate::image::RevisionImages;
 use crate::reference::Reference;
 use crate::tag::{Participation, ServiceTag};
 
+mod history;
+
 /// An ECS service, or a task that belongs to none
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>).
 #[derive(Clone, Debug, PartialEq)]

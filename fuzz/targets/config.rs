@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use redeploy_core::arn::Arn;
-use redeploy_core::config::{Config, InvalidConfig, OnPending, VARIABLES, cluster_name};
+use redeploy_core::config::{
+    Config, ImageGuard, InvalidConfig, OnPending, VARIABLES, cluster_name,
+};
+use redeploy_core::tag::Participation;
 use serde_json::json;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -28,7 +31,10 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         "order does not matter"
     );
     match read {
-        Ok(config) => accepted(&config),
+        Ok(config) => {
+            accepted(&config, &vars);
+            check_patterns(&config, &vars);
+        }
         Err(error) => refused(&error, &vars),
     }
     Corpus::Keep
@@ -55,7 +61,7 @@ fn refused(error: &InvalidConfig, vars: &BTreeMap<&str, &str>) {
     }
 }
 
-fn accepted(config: &Config) {
+fn accepted(config: &Config, vars: &BTreeMap<&str, &str>) {
     assert!(config.scan || config.tags || !config.mapping.is_empty());
     assert!((1..=900).contains(&config.settle.as_secs()) && config.settle.subsec_nanos() == 0);
     assert!((0.01..=1.0).contains(&config.rate_share));
@@ -75,7 +81,61 @@ fn accepted(config: &Config) {
     for service in config.mapping.iter().flat_map(|line| &line.services) {
         assert!(is_name(&service.cluster) && is_name(&service.service));
     }
-    assert_eq!(Config::from_vars(written(config)).as_ref(), Ok(config));
+    assert!(
+        config
+            .max_in_flight
+            .is_none_or(|limit| (1..=1000).contains(&limit))
+    );
+    assert!(config.calendars.iter().all(|calendar| !calendar.is_empty()));
+    let mut again = written(config);
+    // Patterns are kept in a form of their own.
+    let patterns = vars.get("REDEPLOY_SECRETS").copied();
+    again.extend(patterns.map(|text| ("REDEPLOY_SECRETS".to_owned(), text.to_owned())));
+    assert_eq!(Config::from_vars(again).as_ref(), Ok(config));
+}
+
+/// The rules of `REDEPLOY_SECRETS` once more, letter by letter.
+fn check_patterns(config: &Config, vars: &BTreeMap<&str, &str>) {
+    let Some(text) = vars
+        .get("REDEPLOY_SECRETS")
+        .filter(|text| !text.trim().is_empty())
+    else {
+        return;
+    };
+    let patterns: Vec<_> = text.split(',').map(str::trim).collect();
+    let (excluded, included): (Vec<&str>, Vec<&str>) = patterns
+        .iter()
+        .copied()
+        .partition(|pattern| pattern.starts_with('!'));
+    let bare = |pattern: &&str| pattern.trim_start_matches('!').replace('*', "");
+    let names = patterns.iter().map(bare);
+    for name in names.chain(["prod/db".to_owned()]) {
+        let name = name.as_bytes();
+        let is_in = included.is_empty() || included.iter().any(|p| matches(p.as_bytes(), name));
+        let is_out = excluded.iter().any(|p| matches(&p.as_bytes()[1..], name));
+        let name = str::from_utf8(name).unwrap();
+        assert_eq!(config.secrets.include(name), is_in && !is_out, "{name}");
+    }
+}
+
+/// Whether a name is meant by a pattern in which `*` stands for anything.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // For each beginning of the name, whether the pattern so far means it.
+    let mut reached = vec![false; name.len() + 1];
+    reached[0] = true;
+    for letter in pattern {
+        if *letter == b'*' {
+            for end in 1..=name.len() {
+                reached[end] |= reached[end - 1];
+            }
+        } else {
+            for end in (1..=name.len()).rev() {
+                reached[end] = reached[end - 1] && name[end - 1] == *letter;
+            }
+            reached[0] = false;
+        }
+    }
+    reached[name.len()]
 }
 
 fn is_name(name: &str) -> bool {
@@ -117,6 +177,26 @@ fn written(config: &Config) -> Vec<(String, String)> {
             .to_owned(),
         ),
     ];
+    let word = Participation::WORDS
+        .iter()
+        .find(|(_, of)| *of == config.default);
+    vars.push(("REDEPLOY_DEFAULT", word.unwrap().0.to_owned()));
+    let guard = match config.image_guard {
+        ImageGuard::Off => "off",
+        ImageGuard::Warn => "warn",
+        ImageGuard::Block => "block",
+    };
+    vars.push(("REDEPLOY_IMAGE_GUARD", guard.to_owned()));
+    vars.extend(
+        config
+            .since
+            .map(|since| ("REDEPLOY_SINCE", since.to_string())),
+    );
+    let limit = config.max_in_flight.map(|limit| limit.to_string());
+    vars.push(("REDEPLOY_MAX_IN_FLIGHT", limit.unwrap_or("all".to_owned())));
+    if !config.calendars.is_empty() {
+        vars.push(("REDEPLOY_CALENDARS", config.calendars.join(",")));
+    }
     vars.extend(
         config
             .clusters

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use redeploy_core::arn::Arn;
 use redeploy_core::arn::SecretArn;
-use redeploy_core::change::{AWSCURRENT, AWSPENDING, Source};
+use redeploy_core::change::{AWSCURRENT, AWSPENDING, Change, Source};
 use redeploy_core::confirm::{Claim, Confirmation, SecretFacts, UnconfirmedChange};
 use redeploy_core::emf::LogContext;
 use redeploy_core::event::{Intent, InvalidEvent, Target, parse, sqs_batch};
@@ -18,7 +18,7 @@ use serde_json::Value;
 const MARK: &str = "\u{1f512}";
 
 /// The fields that say what kind of event it is. Their values are compared with constants.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "action",
     "detail-type",
     "source",
@@ -28,10 +28,11 @@ const KINDS: [&str; 9] = [
     "labelUpdated",
     "rotateImmediately",
     "messageId",
+    "state",
 ];
 
 /// What an error may name.
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 36] = [
     "action",
     "additionalEventData",
     "arn",
@@ -64,6 +65,7 @@ const FIELDS: [&str; 35] = [
     "SecretId",
     "service",
     "serviceEventDetails",
+    "state",
     "time",
     "versionId",
     "VersionId",
@@ -153,6 +155,7 @@ fn accepted(intent: &Intent) {
             assert!(change.reported.is_exact());
             match &change.source {
                 Source::Secret { arn, label } => {
+                    replicated(change);
                     assert!(!label.is_empty() && label != AWSPENDING);
                     assert_eq!(SecretArn::parse(&arn.to_string()).as_ref(), Some(arn));
                     assert!(!arn.name().is_empty());
@@ -171,6 +174,50 @@ fn accepted(intent: &Intent) {
         Intent::Deployment { service, completed } => {
             assert!(arn_is_of(service, "ecs"));
             assert!(completed.as_ref().is_none_or(|id| !id.is_empty()));
+        }
+    }
+}
+
+/// Holds a change against replicas in several states: none changed before its primary.
+fn replicated(change: &Change) {
+    let Source::Secret { arn, label } = &change.source else {
+        return;
+    };
+    let at = change.reported.not_after;
+    let versions = [change.version.clone(), Some("another".to_owned())];
+    for version in versions.into_iter().flatten() {
+        for last_changed in [
+            None,
+            Some(at),
+            Some(Timestamp::UNIX_EPOCH),
+            Some(Timestamp::MAX),
+        ] {
+            for (was_behind, now) in [
+                (false, at),
+                (true, Timestamp::UNIX_EPOCH),
+                (true, Timestamp::MAX),
+            ] {
+                let replica = SecretFacts {
+                    arn: arn.clone(),
+                    labels: [(label.clone(), version.clone())].into(),
+                    last_changed,
+                    last_rotated: None,
+                    tag: None,
+                };
+                match change.in_replica(&replica, was_behind, now) {
+                    Confirmation::Changes(changes) => {
+                        assert_eq!(changes.len(), 1);
+                        assert_eq!(changes[0].version.as_ref(), Some(&version));
+                        let bounds = changes[0].reported;
+                        assert!(at <= bounds.not_before && bounds.not_before <= bounds.not_after);
+                    }
+                    Confirmation::Outdated(reason) => {
+                        assert!(!reason.is_empty());
+                        assert_ne!(change.version.as_ref(), Some(&version));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
         }
     }
 }
@@ -223,6 +270,7 @@ fn confirmed(claimed: &UnconfirmedChange) {
                     labels: labels.collect(),
                     last_changed,
                     last_rotated,
+                    tag: None,
                 };
                 verdict(claimed, &secret, now);
             }

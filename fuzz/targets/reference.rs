@@ -10,6 +10,7 @@ use redeploy_core::arn::{ParameterArn, SecretArn};
 use redeploy_core::change::{AWSCURRENT, AWSPREVIOUS, Source};
 use redeploy_core::facts::Followed;
 use redeploy_core::reference::{Follows, Reference};
+use redeploy_core::tag::{Participation, SecretTag, ServiceTag};
 
 const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 const PARAMETERS: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter";
@@ -33,6 +34,12 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     if let Some(arn) = Arn::parse(text) {
         assert_eq!(arn.to_string(), text);
     }
+    if let Some(arn) = Reference::in_credential_spec(text) {
+        let of = |kind: &str| text == format!("{kind}:{arn}");
+        assert!(of("credentialspec") || of("credentialspecdomainless"));
+        assert!(["ssm", "secretsmanager"].contains(&arn.split(':').nth(2).unwrap()));
+    }
+    check_tag(text);
     let parsed = Reference::parse(text);
     if let Ok(reference) = &parsed {
         for (name, suffix) in &secrets {
@@ -64,6 +71,31 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
+
+/// The words of a tag: each counts once, in any case, and what means nothing is a warning.
+fn check_tag(text: &str) {
+    let tag = ServiceTag::parse(text);
+    let words: Vec<_> = text.split_whitespace().collect();
+    let is = |known: &[&str], word: &&&str| known.iter().any(|one| word.eq_ignore_ascii_case(one));
+    let known = ["auto", "notify", "ignore", "first"];
+    let others = words.iter().filter(|word| !is(&known, word)).count();
+    assert_eq!(tag.names.len() + tag.switches.len(), others);
+    assert_eq!(tag.is_first, words.iter().any(|word| is(&["first"], &word)));
+    let is_ignored = tag.participation == Some(Participation::Ignore);
+    assert_eq!(is_ignored, words.iter().any(|word| is(&["ignore"], &word)));
+    let upper = text.to_ascii_uppercase();
+    let in_capitals = ServiceTag::parse(&upper);
+    assert_eq!(in_capitals.participation, tag.participation);
+    for are_looked_up in [false, true] {
+        let (named, warnings) = tag.references("prod/api", are_looked_up);
+        assert_eq!(named.len() + warnings.len(), others);
+        assert!(warnings.iter().all(|warning| warning.contains("prod/api")));
+    }
+    let (secret, wrong) = SecretTag::parse(text);
+    assert_eq!(secret.is_ignored, is_ignored);
+    let known = words.iter().filter(|word| is(&["ignore", "urgent"], word));
+    assert_eq!(wrong.len(), words.len() - known.count());
+}
 
 fn home() -> Location {
     Location {
@@ -144,6 +176,10 @@ fn expected(text: &str, name: &str, suffix: &str, label: &str) -> Follows {
 
 fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &str) {
     assert_eq!(reference.to_string(), text);
+    if let (Some(_), Ok(_)) = (reference.arn(), Reference::parse(text)) {
+        let spec = format!("credentialspec:{text}");
+        assert_eq!(Reference::in_credential_spec(&spec), Some(text));
+    }
     let follows = |reference: &Reference, subject: &Source| {
         reference.follows(subject, &home()) != Follows::No
     };
@@ -178,6 +214,9 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
                 "whoever follows is found by name"
             );
         }
+    }
+    for subject in &subjects {
+        check_replica(reference, subject);
     }
     let shorter = reference.clone().without_json_key();
     for subject in &subjects {
@@ -239,6 +278,24 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
             "a sweep asks about what is followed"
         );
     }
+}
+
+/// A reference means the replica of a secret where it follows the secret that has the replica's ARN.
+fn check_replica(reference: &Reference, replica: &Source) {
+    let primary = replica.to_string().replace("eu-west-1", "us-east-1");
+    let Some(arn) = SecretArn::parse(&primary) else {
+        return;
+    };
+    let label = replica.label().unwrap().to_owned();
+    let primary = Source::Secret { arn, label };
+    let follows = reference.follows(replica, &home()) == Follows::Yes;
+    let meant = reference.replica_of(&primary, Some(&home()));
+    assert_eq!(meant, follows.then(|| replica.clone()));
+    // Nobody knows yet where the service lives.
+    let by_arn = reference.replica_of(&primary, None);
+    let is_named = reference.region() == Some("eu-west-1") && follows;
+    assert_eq!(by_arn.as_ref() == Some(replica), is_named);
+    assert_eq!(reference.replica_of(replica, Some(&home())), None);
 }
 
 /// What a sweep asks about a parameter is followed.

@@ -1,17 +1,18 @@
 """A rotation through what Terraform deployed, on an emulator on loopback.
 
 Applies examples/complete with the real AWS provider, changes a secret through Secrets Manager, and waits for the one
-new deployment; sweeps, and sends an event that cannot be handled, and finds it in the queue with its reason; sees that
-Terraform finds nothing to change, and leaves nothing behind. Before that, holds every sample event against every pattern.
-Exits non-zero if anything is not so. Usage: e2e.py <bootstrap.zip>
+new deployment; sweeps, and sends an event that cannot be handled, and finds it in the queue with its reason; redrives a
+request that failed; holds the alarms to what is reported; sees that Terraform finds nothing to change; takes the package
+from a bucket; and destroys everything without the package. Before that, holds every sample event against every pattern,
+and applies modules/forward between two Regions. Exits non-zero if anything is not so. Usage: e2e.py <bootstrap.zip>
 """
 
+import hashlib
 import json
 import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from emulator import emulator, wait_for
 from mirror import mirror
 
 INFRA = Path(__file__).resolve().parents[1]
@@ -35,8 +37,8 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 KNOWN_GAPS = {
     # Its answer in the provider's protocol leaves these out. What boto3 reads is held against the plan below.
     "aws_cloudwatch_metric_alarm": {
-        "actions_enabled", "alarm_actions", "alarm_description", "dimensions", "ok_actions", "period", "statistic",
-        "treat_missing_data",
+        "actions_enabled", "alarm_actions", "alarm_description", "dimensions", "metric_query", "ok_actions", "period",
+        "statistic", "treat_missing_data",
     },
     # It does not answer with this setting of a service.
     "aws_ecs_service": {"availability_zone_rebalancing"},
@@ -52,59 +54,11 @@ def fail(text):
     sys.exit(f"e2e: {text}")
 
 
-@contextmanager
-def emulator(log):
-    """Starts the emulator on a free port, and stops it whatever happens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    ours = CREDENTIALS | {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        # The function may do what its role allows, and nothing else.
-        "AUTH": "true",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": REGION,
-    }
-    program = Path(sys.executable).with_name("ministack")
-    with log.open("w") as file:
-        process = subprocess.Popen([program], env=os.environ | ours, stdout=file, stderr=file)
-    try:
-        wait_for(lambda: answers(port), "the emulator to listen", process=process)
-        yield endpoint
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-def wait_for(condition, what, seconds=60, process=None):
-    """Polls until the condition holds, and gives its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process and process.poll() is not None:
-            fail("the emulator stopped")
-        if value := condition():
-            return value
-        time.sleep(0.25)
-    fail(f"waited {seconds} s for {what}")
-
-
 class Terraform:
     """Terraform in a copy of the module, so that neither state nor lock file gets into the tree."""
 
     def __init__(self, directory, endpoint, package):
-        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
-        shutil.copytree(INFRA, directory / "infra", ignore=ignored)
-        self.directory = directory / "infra/examples/complete"
+        self.directory = directory
         architecture = {"x86_64": "x86_64", "AMD64": "x86_64"}.get(platform.machine(), "arm64")
         self.environment = os.environ | CREDENTIALS | {
             "AWS_ENDPOINT_URL": endpoint,
@@ -131,6 +85,11 @@ class Terraform:
         found = mirror()
         self.run("init", *([f"-plugin-dir={found}"] if found else []))
 
+    def destroy(self):
+        self.run("destroy", "-auto-approve")
+        if state := self.run("state", "list").stdout:
+            fail(f"the state still has {state}")
+
     def output(self):
         return {name: output["value"] for name, output in json.loads(self.run("output", "-json").stdout).items()}
 
@@ -144,14 +103,20 @@ class Terraform:
         return [(c["type"], c["address"], c["change"]) for c in changes]
 
 
+    def planned(self, kind):
+        """What the last plan has of a type of resource, changed or not."""
+        plan = json.loads(self.run("show", "-json", "plan").stdout)
+        return [c["change"]["after"] for c in plan["resource_changes"] if c["type"] == kind]
+
+
 class Aws:
-    def __init__(self, endpoint):
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    def __init__(self, endpoint, region=REGION):
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
         config = Config(retries={"max_attempts": 3}, read_timeout=120)
         client = lambda name: session.client(name, endpoint_url=endpoint, config=config)
         self.ecs, self.secrets, self.events = client("ecs"), client("secretsmanager"), client("events")
         self.lambda_, self.logs, self.sqs, self.sns = client("lambda"), client("logs"), client("sqs"), client("sns")
-        self.cloudwatch, self.iam, self.ssm, self.kms = client("cloudwatch"), client("iam"), client("ssm"), client("kms")
+        self.cloudwatch, self.iam, self.ssm, self.s3 = client("cloudwatch"), client("iam"), client("ssm"), client("s3")
 
     def primary(self, cluster, service):
         """The id of the service's PRIMARY deployment."""
@@ -205,7 +170,8 @@ def actions_without_scope(aws, function):
     """Gives the role the ECS actions that its policy allows, on everything.
 
     The emulator holds the function to its role, but a call of ECS to the cluster's ARN in place of the service's, and it
-    knows no condition on the cluster. So what it shows is that no action is missing; the scope is for infra/tests.
+    knows no condition on the cluster or on a tag. So what it shows is that no action is missing; the scope, and the denial of
+    what is tagged ignore, are for infra/tests.
     """
     role = aws.lambda_.get_function(FunctionName=function)["Configuration"]["Role"].split("/")[-1]
     name = aws.iam.list_role_policies(RoleName=role)["PolicyNames"][0]
@@ -279,8 +245,7 @@ def check_poison(aws, output):
 def check_notification(aws, report):
     """The record of a success, as Lambda sends it to the default bus, becomes a message for the chat.
 
-    The emulator knows no destinations for successes, so that the record is put on the bus here; and no indices in input
-    paths, so that the first rotation's secret and time stay empty in the message.
+    The emulator knows no destinations for successes, so that the record is put on the bus here.
     """
     queue = aws.sqs.create_queue(QueueName="chat")["QueueUrl"]
     arn = aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -292,12 +257,14 @@ def check_notification(aws, report):
     subscription = aws.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes)
     function = aws.lambda_.get_function(FunctionName=f"{NAME}-redeploy")["Configuration"]["FunctionArn"]
     payload = {key: report[key] for key in ("trigger", "outcome", "reason", "rotations", "services")}
-    for outcome in ("nothing-to-do", "redeployed"):
+    text = 'prod/db changed.\n"app": redeployed, stale'
+    # The first has nothing to tell.
+    for notification in ({}, {"notification": text}):
         detail = {
             "version": "1.0", "timestamp": "2026-11-23T01:02:03.456Z", "requestPayload": {},
             "requestContext": {"functionArn": f"{function}:$LATEST", "condition": "Success", "approximateInvokeCount": 1},
             "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
-            "responsePayload": payload | {"outcome": outcome},
+            "responsePayload": payload | notification,
         }
         kind = "Lambda Function Invocation Result - Success"
         aws.events.put_events(Entries=[{"Source": "lambda", "DetailType": kind, "Detail": json.dumps(detail)}])
@@ -305,7 +272,7 @@ def check_notification(aws, report):
     aws.sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     aws.sqs.delete_queue(QueueUrl=queue)
     content = message["content"]
-    said = content["title"].endswith(": redeployed") and f"After {report['trigger']}: {report['reason']}." in content["description"]
+    said = content["title"].endswith(": redeployed") and content["description"] == text
     if (message["version"], message["source"], content["textType"]) != ("1.0", "custom", "client-markdown") or not said:
         fail(f"expected a custom notification of the redeploy, and got {message}")
     say(f"the chat would show: {content['title']}: {content['description']}")
@@ -331,21 +298,154 @@ def check_alarm(aws, planned):
         "actions_enabled": alarm["ActionsEnabled"],
         "alarm_actions": alarm["AlarmActions"],
         "alarm_description": alarm["AlarmDescription"],
-        "dimensions": {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]},
         "ok_actions": alarm["OKActions"],
-        "period": alarm["Period"],
-        "statistic": alarm["Statistic"],
         "treat_missing_data": alarm["TreatMissingData"],
     }
+    if not planned["metric_query"]:
+        kept |= {
+            "dimensions": {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]},
+            "period": alarm["Period"],
+            "statistic": alarm["Statistic"],
+        }
     differing = {key: value for key, value in kept.items() if value != planned[key]}
     if differing:
         fail(f"the alarm {planned['alarm_name']} has {differing}")
 
 
-def check_destroyed(terraform, aws):
-    """Nothing is left, in the state or in the account."""
-    if state := terraform.run("state", "list").stdout:
-        fail(f"the state still has {state}")
+def check_metrics(terraform, aws, output, report):
+    """Each alarm watches a metric that there is, of something that there is."""
+    alarms = terraform.planned("aws_cloudwatch_metric_alarm")
+    reported = {metric["Name"] for metric in report["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    documented = {
+        "RedeployOnRotation": reported,
+        "AWS/Lambda": {"Errors", "AsyncEventAge", "AsyncEventsDropped", "DestinationDeliveryFailures"},
+        "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
+        "AWS/Events": {"FailedInvocations", "TriggeredRules"},
+    }
+    there = {
+        "FunctionName": {output["function_name"]},
+        "RuleName": {rule["Name"] for rule in aws.events.list_rules()["Rules"]},
+        "QueueName": {url.split("/")[-1] for url in aws.sqs.list_queues()["QueueUrls"]},
+    }
+    watched = []
+    for alarm in alarms:
+        for metric in [metric for query in alarm["metric_query"] for metric in query["metric"]] or [alarm]:
+            [(dimension, value)] = metric["dimensions"].items()
+            if metric["metric_name"] not in documented[metric["namespace"]] or value not in there[dimension]:
+                fail(f"{alarm['alarm_name']} watches {metric['namespace']} {metric['metric_name']} of {value}")
+            watched.append(metric["metric_name"])
+    say(f"{len(alarms)} alarms watch {len(watched)} metrics, {len(reported & set(watched))} of them of the report")
+
+
+def check_redrive(aws, output, endpoint):
+    """A request that failed and is sent again asks for what it asked for at first: what was redeployed since is left alone."""
+    if not shutil.which("aws") or not shutil.which("jq"):
+        say("SKIPPED: the AWS CLI or jq is not installed, so that nothing is redriven")
+        return
+    before = aws.primary(output["cluster_name"], output["service_name"])
+    first = "2026-11-23T01:02:03.456Z"
+    message = json.dumps({"trigger": "request", "outcome": "failed", "rotations": [{"secret": output["secret_arn"], "at": first}]})
+    record = {
+        "version": "1.0", "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+        "requestContext": {"requestId": "redriven", "condition": "RetriesExhausted", "approximateInvokeCount": 3},
+        "requestPayload": {"action": "redeploy", "secret": output["secret_arn"]},
+        "responsePayload": {"errorType": "PartialFailure", "errorMessage": message},
+    }
+    aws.sqs.send_message(QueueUrl=output["dead_letter_queue_url"], MessageBody=json.dumps(record))
+    command = [INFRA / "redrive.sh", output["dead_letter_queue_url"], output["function_name"]]
+    with tempfile.TemporaryDirectory() as directory:
+        # Not every version of the AWS CLI looks for the endpoint in the environment.
+        here = Path(directory, "aws")
+        here.write_text(f'#!/bin/sh\nexec {shutil.which("aws")} --endpoint-url {endpoint} "$@"\n')
+        here.chmod(0o755)
+        path = {"PATH": f"{directory}:{os.environ['PATH']}", "AWS_DEFAULT_REGION": REGION}
+        done = subprocess.run(command, env=os.environ | CREDENTIALS | path, capture_output=True, text=True, timeout=60)
+    if done.returncode or done.stdout.strip() != "1 sent again":
+        fail(f"redrive.sh ended with {done.returncode}: {done.stdout}{done.stderr}")
+    requests = lambda: [report for report in aws.reports(output["function_name"]) if report["trigger"] == "request"]
+    report = wait_for(requests, "the report of the request")[0]
+    reasons = {(service["action"], service["reason"]) for service in report["services"]}
+    if reasons != {("skipped", "already-fresh")} or aws.primary(output["cluster_name"], output["service_name"]) != before:
+        fail(f"expected that the request finds the service fresh, and got {report}")
+    say("a request that was sent again found the service fresh")
+
+
+def check_bucket(terraform, aws, output, package):
+    """The package as an object, and the refusal of another one of that name."""
+    aws.s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
+    key = f"bootstrap-{terraform.environment['TF_VAR_architecture']}.zip"
+    aws.s3.put_object(Bucket="artifacts", Key=key, Body=package.read_bytes())
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    terraform.environment |= {
+        "TF_VAR_package_s3": json.dumps({"bucket": "artifacts", "key": key}), "TF_VAR_package_sha256": digest,
+    }
+    terraform.run("apply", "-auto-approve")
+    report = json.loads(aws.lambda_.invoke(FunctionName=output["function_name"], Payload='{"action":"plan","secret":"none"}')["Payload"].read())
+    if report.get("errorType") == "Runtime.ExitError":
+        fail(f"the function from the bucket does not start: {report}")
+    terraform.environment["TF_VAR_package_sha256"] = "0" * 64
+    refused = terraform.run("apply", "-auto-approve", accepted=(1,)).stderr
+    if "package_sha256 names" not in refused:
+        fail(f"expected that the object is refused for its hash, and got {refused}")
+    aws.s3.delete_object(Bucket="artifacts", Key=key)
+    aws.s3.delete_bucket(Bucket="artifacts")
+    say("took the package from a bucket, and refused an object of another hash")
+
+
+FORWARD = """
+provider "aws" {
+  region = "us-east-1"
+}
+
+provider "aws" {
+  alias  = "services"
+  region = "%s"
+}
+
+module "forward" {
+  source           = "../../modules/forward"
+  providers        = { aws = aws, aws.services = aws.services }
+  secrets          = ["forwarded/*"]
+  alarm_topic_arns = []
+}
+""" % REGION
+
+
+def check_forward(directory, endpoint):
+    """The rule in the secrets' Region takes the events that are meant and no others, and sends them to the other bus.
+
+    The emulator carries no event from one Region to another, so a queue next to the bus shows what the rule takes.
+    """
+    directory.mkdir()
+    (directory / "main.tf").write_text(FORWARD)
+    terraform = Terraform(directory, endpoint, None)
+    terraform.init()
+    terraform.run("apply", "-auto-approve")
+    there = Aws(endpoint, "us-east-1")
+    rule = "redeploy-on-rotation-forward-secret-label-updated"
+    [target] = there.events.list_targets_by_rule(Rule=rule)["Targets"]
+    wanted = f":events:{REGION}:000000000000:event-bus/default"
+    if not target["Arn"].endswith(wanted) or "forward" not in target["RoleArn"] or "DeadLetterConfig" not in target:
+        fail(f"expected the other bus, with a role and a queue, and got {target}")
+    queue = there.sqs.create_queue(QueueName="taken")["QueueUrl"]
+    arn = there.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    there.events.put_targets(Rule=rule, Targets=[{"Id": "taken", "Arn": arn}])
+    for name in ("other/db", "forwarded/db"):
+        there.secrets.create_secret(Name=name, SecretString="one")
+        there.secrets.put_secret_value(SecretId=name, SecretString="two")
+    event = there.message(queue)
+    if event["detail"]["name"] != "forwarded/db" or event["region"] != "us-east-1":
+        fail(f"expected the event of forwarded/db in us-east-1, and got {event}")
+    for name in ("other/db", "forwarded/db"):
+        there.secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    there.events.remove_targets(Rule=rule, Ids=["taken"])
+    there.sqs.delete_queue(QueueUrl=queue)
+    terraform.destroy()
+    say("the forwarder takes the event of a secret that is meant, for the bus of the other Region, and no other event")
+
+
+def check_destroyed(aws):
+    """Nothing is left in the account."""
     left = {
         "functions": [f["FunctionName"] for f in aws.lambda_.list_functions()["Functions"]],
         "rules": [r["Name"] for r in aws.events.list_rules()["Rules"]],
@@ -373,11 +473,16 @@ def main():
     # The provider puts its sockets here, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
         directory = Path(directory)
-        with emulator(directory / "emulator.log") as endpoint:
+        # The function may do what its role allows, and nothing else.
+        environment = CREDENTIALS | {"AUTH": "true", "AWS_DEFAULT_REGION": REGION}
+        with emulator(directory / "emulator.log", environment) as endpoint:
             say(f"the emulator listens on {endpoint}")
             aws = Aws(endpoint)
             check_patterns(aws)
-            terraform = Terraform(directory, endpoint, package)
+            ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
+            shutil.copytree(INFRA, directory / "infra", ignore=ignored)
+            check_forward(directory / "infra/examples/forward", endpoint)
+            terraform = Terraform(directory / "infra/examples/complete", endpoint, package)
             terraform.init()
             say("terraform apply of examples/complete")
             terraform.run("apply", "-auto-approve")
@@ -385,12 +490,17 @@ def main():
             with actions_without_scope(aws, output["function_name"]):
                 report = check_rotation(aws, output)
                 check_sweep(aws, output)
+                check_redrive(aws, output, endpoint)
             check_poison(aws, output)
             check_notification(aws, report)
             check_drift(terraform, aws)
-            say("terraform destroy")
-            terraform.run("destroy", "-auto-approve")
-            check_destroyed(terraform, aws)
+            check_metrics(terraform, aws, output, report)
+            check_bucket(terraform, aws, output, package)
+            say("terraform destroy, without the package")
+            terraform.environment |= {"TF_VAR_package": str(directory / "gone.zip")}
+            del terraform.environment["TF_VAR_package_s3"], terraform.environment["TF_VAR_package_sha256"]
+            terraform.destroy()
+            check_destroyed(aws)
             say(f"nothing is left; done in {time.monotonic() - began:.0f} s")
 
 

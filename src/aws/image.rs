@@ -32,7 +32,7 @@ impl Aws {
                         .find(|found| found.service_revision_arn() == Some(&arn))
                         .cloned()
                 });
-                described.insert(arn, found.map_err(|error| error.gap()));
+                described.insert(arn, found.map_err(AwsError::gap));
             }
         }
         let images = workloads.iter().map(|workload| {

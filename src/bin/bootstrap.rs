@@ -166,3 +166,54 @@ fn log_as_json() {
         .with(lines)
         .init();
 }
+
+#[cfg(test)]
+mod tests {
+    use lambda_runtime::Context;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    /// A function that has no way to AWS.
+    fn function() -> Function {
+        Function {
+            config: Config::from_vars([]).unwrap(),
+            aws: Aws::new(&aws_config::SdkConfig::builder().build(), 0.5),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// An SQS batch with these bodies.
+    async fn batch(bodies: &[&str]) -> Result<Value, Diagnostic> {
+        let record = |(id, body): (usize, &&str)| json!({"messageId": id.to_string(), "eventSource": "aws:sqs", "body": body});
+        let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
+        let payload = to_raw_value(&json!({ "Records": records })).unwrap();
+        let event = LambdaEvent::new(payload, Context::default());
+        function().invoke(event).await
+    }
+
+    const BROKEN: &str =
+        r#"{"detail-type": "Secret Label Updated", "source": "aws.secretsmanager"}"#;
+
+    #[tokio::test]
+    async fn a_batch_of_which_every_record_failed_fails() {
+        let error = batch(&[BROKEN, BROKEN]).await.unwrap_err();
+        assert_eq!(error.error_type, "PartialFailure");
+        let some = batch(&[BROKEN, "{}"]).await.unwrap();
+        let expected = json!({"batchItemFailures": [{"itemIdentifier": "0"}]});
+        assert_eq!(some, expected);
+        let none = batch(&[]).await.unwrap();
+        assert_eq!(none, json!({"batchItemFailures": []}));
+    }
+
+    #[test]
+    fn a_request_that_is_delivered_twice_is_of_its_first_attempt() {
+        let function = function();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(function.first_attempt("a", at(1_000)), at(1_000));
+        assert_eq!(function.first_attempt("a", at(1_060)), at(1_000));
+        assert_eq!(function.first_attempt("b", at(1_060)), at(1_060));
+        let later = at(1_000 + 6 * 3600);
+        assert_eq!(function.first_attempt("a", later), later);
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) enum Program {
 /// Ends with its value.
 pub(crate) struct Emulator {
     pub(crate) endpoint: String,
-    _process: Child,
+    process: Child,
 }
 
 /// The parts of an account that the tests change.
@@ -57,7 +57,10 @@ impl Emulator {
                 let mut command = Command::new(bin.join("ministack"));
                 command
                     .env("GATEWAY_PORT", port.to_string())
-                    .env("BIND_HOST", "127.0.0.1");
+                    .env("BIND_HOST", "127.0.0.1")
+                    // Or it serves MQTT and SFTP on every address.
+                    .env("IOT_MTLS_ENABLED", "0")
+                    .env("SFTP_ENABLED", "0");
                 command
             }
             Program::Moto => {
@@ -77,12 +80,34 @@ impl Emulator {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return Self {
                     endpoint: format!("http://127.0.0.1:{port}"),
-                    _process: process,
+                    process,
                 };
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("{program:?} does not listen on {port}");
+    }
+
+    /// The addresses on which the process listens, as `/proc/net/tcp` writes them.
+    pub(crate) fn listens_on(&self) -> Vec<String> {
+        let process = PathBuf::from(format!("/proc/{}", self.process.id().unwrap()));
+        let open = std::fs::read_dir(process.join("fd")).unwrap();
+        let open: Vec<_> = open
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .collect();
+        let is_its = |inode: &str| {
+            open.iter()
+                .any(|target| target.as_os_str() == format!("socket:[{inode}]").as_str())
+        };
+        let read = |table| std::fs::read_to_string(process.join(table)).unwrap();
+        let tables = [read("net/tcp"), read("net/tcp6")].concat();
+        let rows = tables
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // The second column is the own address, the fourth the state, 0A for listening.
+        rows.filter(|row| row[3] == "0A" && is_its(row[9]))
+            .map(|row| row[1].to_owned())
+            .collect()
     }
 
     pub(crate) async fn account(&self) -> Account {

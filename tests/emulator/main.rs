@@ -515,6 +515,19 @@ async fn a_wrong_setting_stops_the_function_with_a_message_that_names_it() {
 }
 
 /// The name of the tag that these tests set.
+#[tokio::test]
+async fn the_emulators_listen_on_loopback_only() {
+    for program in [Program::Ministack, Program::Moto] {
+        let emulator = Emulator::start(program).await;
+        let addresses = emulator.listens_on();
+        assert!(!addresses.is_empty(), "{program:?}");
+        assert!(
+            addresses.iter().all(|on| on.starts_with("0100007F:")),
+            "{program:?} listens on {addresses:?}"
+        );
+    }
+}
+
 fn tag(value: &str) -> Tag {
     Tag::builder()
         .key("redeploy-on-rotation")

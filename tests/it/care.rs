@@ -51,26 +51,23 @@ fn reasons(report: &Report, arns: &[String]) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn s19_the_first_is_done_before_the_others_begin() {
-    for always_cold in [false, true] {
+    for cold in [0.0, 1.0] {
         let (wire, arns) = account(10).await;
         wire.account().tag(&arns[4], "First");
         let mut lambda = Lambda::new(wire.clone(), config(&[]));
-        lambda.always_cold = always_cold;
+        lambda.cold = cold;
         wire.account().put_value("prod/db");
         play(&mut lambda).await;
         let account = wire.account();
         assert_eq!(account.redeploys.len(), 10, "{:?}", account.redeploys);
         let (began, first) = &account.redeploys[0];
         assert_eq!(*first, arns[4]);
-        for ((at, arn), rolling) in account.redeploys[1..]
-            .iter()
-            .zip(&account.rolling_then[1..])
-        {
+        for ((at, arn), others) in account.redeploys[1..].iter().zip(&account.others_then[1..]) {
             assert!(
                 at.duration_since(*began).unsigned_abs() >= ROLLOUT,
                 "{arn} at {at}"
             );
-            assert!(rolling.iter().all(|(arn, _)| *arn != arns[4]));
+            assert!(!others.rolling.contains_key(&arns[4]));
         }
         drop(account);
         assert_eq!(stale(&wire, &arns), 0);
@@ -128,10 +125,10 @@ async fn a_person_goes_on_by_a_request_which_the_order_does_not_hold_back() {
 
 #[tokio::test(start_paused = true)]
 async fn s20_never_more_than_five_at_once_each_once_by_deployment_events_alone() {
-    for always_cold in [false, true] {
+    for cold in [0.0, 1.0] {
         let (wire, arns) = account(30).await;
         let mut lambda = Lambda::new(wire.clone(), config(&[("REDEPLOY_MAX_IN_FLIGHT", "5")]));
-        lambda.always_cold = always_cold;
+        lambda.cold = cold;
         wire.account().put_value("prod/db");
         play(&mut lambda).await;
         for arn in &arns {
@@ -139,9 +136,9 @@ async fn s20_never_more_than_five_at_once_each_once_by_deployment_events_alone()
         }
         let account = wire.account();
         let most = account
-            .rolling_then
+            .others_then
             .iter()
-            .map(|rolling| rolling.len() + 1)
+            .map(|others| others.rolling.len() + 1)
             .max();
         assert_eq!(most, Some(5));
         drop(account);
@@ -163,7 +160,12 @@ async fn s20_what_others_began_since_the_change_counts() {
     assert_eq!(redeploys(&wire, &arns[5]), 0);
     assert_eq!(wire.account().redeploys.len(), 5);
     let account = wire.account();
-    assert!(account.rolling_then.iter().all(|rolling| rolling.len() < 2));
+    assert!(
+        account
+            .others_then
+            .iter()
+            .all(|others| others.rolling.len() < 2)
+    );
     drop(account);
     assert_eq!(stale(&wire, &arns), 0);
 }

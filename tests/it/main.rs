@@ -16,9 +16,11 @@ mod scene;
 mod story;
 
 mod care;
+mod careful;
 mod conformance;
 mod engine;
 mod events;
+mod field;
 mod others;
 mod places;
 mod replicas;

@@ -368,7 +368,7 @@ async fn s29_what_is_foreign_is_ignored_and_what_plainly_carries_an_event_fails(
 }
 
 /// S30: two secrets of forty services, each changed twice, while CI deploys.
-async fn busy_hour(always_cold: bool) -> Vec<String> {
+async fn busy_hour(cold: f64) -> Vec<String> {
     let mut account = FakeAws::new();
     let secrets = ["prod/db", "prod/mail"].map(|name| account.make_secret(name));
     for number in 0..40 {
@@ -378,7 +378,7 @@ async fn busy_hour(always_cold: bool) -> Vec<String> {
     sleep(Duration::from_mins(10)).await;
     let wire = Wire::new(account);
     let mut lambda = Lambda::new(wire.clone(), config(&[]));
-    lambda.always_cold = always_cold;
+    lambda.cold = cold;
     while_it_happens(&mut lambda, async {
         for name in ["prod/db", "prod/mail", "prod/db", "prod/mail"] {
             wire.account().put_value(name);
@@ -404,7 +404,7 @@ async fn busy_hour(always_cold: bool) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn s30_a_process_that_remembers_nothing_does_the_same() {
     let began = Instant::now();
-    let (warm, cold) = (busy_hour(false).await, busy_hour(true).await);
+    let (warm, cold) = (busy_hour(0.0).await, busy_hour(1.0).await);
     assert_eq!(warm, cold);
     assert_eq!(warm.len(), 20 * (3 + 2), "{:?}", began.elapsed());
 }

@@ -86,8 +86,10 @@ pub(crate) struct Lambda {
     pub(crate) config: Config,
     pub(crate) queue: Queue,
     pub(crate) reports: Vec<Report>,
-    /// Whether every event finds a new process.
-    pub(crate) always_cold: bool,
+    /// How many events find a new process, and are lost: 0 to 1.
+    pub(crate) cold: f64,
+    pub(crate) lost: f64,
+    dice: fastrand::Rng,
     aws: Aws,
 }
 
@@ -99,7 +101,9 @@ impl Lambda {
             config,
             queue: Queue::default(),
             reports: Vec::new(),
-            always_cold: false,
+            cold: 0.0,
+            lost: 0.0,
+            dice: fastrand::Rng::with_seed(0),
             aws,
         }
     }
@@ -121,11 +125,14 @@ impl Lambda {
                     patterns::matching(&event)
                 };
                 for _ in 0..rules {
+                    if self.dice.f64() < self.lost {
+                        continue;
+                    }
                     self.queue.send(event.clone(), Duration::from_secs(1));
                 }
             }
             if let Some(message) = self.queue.take() {
-                if self.always_cold {
+                if self.dice.f64() < self.cold {
                     self.aws = self.wire.clients();
                 }
                 let report = self.invoke(&message.payload).await;
@@ -149,6 +156,7 @@ impl Lambda {
     }
 
     async fn invoke(&self, payload: &Value) -> Report {
+        self.wire.begin(payload);
         let now = self.wire.account().now();
         let deadline = now.saturating_add(Duration::from_mins(15)).unwrap();
         handle(

@@ -14,7 +14,7 @@ use crate::story::Story;
 /// Within this many stories each known mistake must have broken a promise.
 const CAUGHT_WITHIN: u64 = 1000;
 
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable)
         .ok()
         .map(|text| text.parse().unwrap())
@@ -28,7 +28,10 @@ fn say(text: &str) {
 }
 
 /// Runs `play` for every seed, on all cores, until one gives something.
-fn first<T: Send>(seeds: Range<u64>, play: impl Fn(u64) -> Option<T> + Sync) -> Option<(u64, T)> {
+pub(crate) fn find<T: Send>(
+    seeds: Range<u64>,
+    play: impl Fn(u64) -> Option<T> + Sync,
+) -> Option<(u64, T)> {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(None::<(u64, T)>);
     std::thread::scope(|scope| {
@@ -60,18 +63,25 @@ fn whatever_happens_the_promises_hold() {
         None => 0..number("SEEDS").unwrap_or(10_000),
     };
     let count = seeds.end - seeds.start;
-    if let Some((seed, how)) = first(seeds, |seed| Story::of(seed, None).check().err()) {
+    if let Some((seed, how)) = find(seeds, |seed| Story::of(seed, None).check().err()) {
         let (_, how) = Story::of(seed, None).shortest(how);
         panic!("seed {seed}: {how}replay it with: SEED={seed} cargo test --test it seeds");
     }
     say(&format!("{count} seeds"));
 }
 
-/// A mistake is caught by a story that breaks a promise with it, and none without it.
 fn is_caught(mistake: Mistake) {
-    let caught = first(0..CAUGHT_WITHIN, |seed| {
-        let how = Story::of(seed, Some(mistake)).check().err()?;
-        Story::of(seed, None).check().is_ok().then_some(how)
+    is_caught_within(mistake, |seed, mistake| Story::of(seed, mistake).check());
+}
+
+/// A mistake is caught by a story that breaks a promise with it, and none without it.
+pub(crate) fn is_caught_within(
+    mistake: Mistake,
+    play: impl Fn(u64, Option<Mistake>) -> Result<(), String> + Sync,
+) {
+    let caught = find(0..CAUGHT_WITHIN, |seed| {
+        let how = play(seed, Some(mistake)).err()?;
+        play(seed, None).is_ok().then_some(how)
     });
     let Some((seed, how)) = caught else {
         panic!("{mistake:?} was not caught within {CAUGHT_WITHIN} seeds");

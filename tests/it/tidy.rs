@@ -163,23 +163,21 @@ const CLIENTS: [(&str, &str); 6] = [
     ("ecr", "ecr"),
 ];
 
-/// What a role needs without any call of `src/aws`: for the log, the destinations, the traces, the
-/// key and the VPC, and for the calendars and the image guard.
-const PLUMBING: [&str; 16] = [
+/// What a role needs without any call of ours: for the log, the destinations, the traces, the key
+/// and the VPC.
+const PLUMBING: [&str; 14] = [
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
-    "ecr:DescribeImages",
     "events:PutEvents",
     "kms:Decrypt",
     "kms:GenerateDataKey",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
     "sqs:SendMessage",
-    "ssm:GetCalendarState",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 ];

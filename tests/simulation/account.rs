@@ -108,11 +108,22 @@ pub(crate) struct FakeAws {
     /// The digests in the registry, by image with its tag, and whether they may be read.
     pub(crate) images: BTreeMap<String, String>,
     pub(crate) readable_images: bool,
-    /// How many others were rolling at each deployment that `UpdateService` started.
-    pub(crate) rolling_then: Vec<Vec<(String, Timestamp)>>,
+    /// What the others were like at each deployment that `UpdateService` started.
+    pub(crate) others_then: Vec<Others>,
     /// The events that the changes caused, with the trigger family of each.
     pub(crate) events: Vec<(Family, Value)>,
     pub(super) next_id: u64,
+}
+
+/// What the services were like at a moment, by ARN: in what is said of deployments, the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Others {
+    /// In the middle of a deployment of this time.
+    pub(crate) rolling: BTreeMap<String, Timestamp>,
+    /// With a task that had read an older value of these, by their places in its container.
+    pub(crate) stale: BTreeMap<String, BTreeSet<usize>>,
+    /// Back from a deployment of this time that failed later, of the revision that it runs.
+    pub(crate) failed: BTreeMap<String, (Timestamp, Timestamp)>,
 }
 
 /// An event that CloudTrail keeps.
@@ -213,7 +224,7 @@ impl FakeAws {
             calendars: BTreeMap::new(),
             images: BTreeMap::new(),
             readable_images: true,
-            rolling_then: Vec::new(),
+            others_then: Vec::new(),
             events: Vec::new(),
             next_id: 0,
         }

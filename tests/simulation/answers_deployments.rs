@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::account::{ACCOUNT, FakeAws, REGION};
+use super::account::{ACCOUNT, FakeAws, Others, REGION};
 use super::care::container_images;
 use super::deployments::revision_arn;
 use super::wire::{Answer, refused, seconds};
@@ -65,13 +65,8 @@ impl FakeAws {
         let created = || service.running.iter().map(|task| task.created_at);
         let tasks_then = created().min().zip(created().max());
         self.tasks_then.push(tasks_then);
-        let rolling = self.services.iter().filter_map(|(other, service)| {
-            let newest = service.deployments.first()?;
-            let is_rolling = *other != arn && newest.rollout == "IN_PROGRESS";
-            is_rolling.then(|| (other.clone(), newest.created_at))
-        });
-        let rolling = rolling.collect();
-        self.rolling_then.push(rolling);
+        let others = self.others(&arn);
+        self.others_then.push(others);
         self.note_cut_off(&arn);
         self.start_deployment(&arn, &task_definition, true);
         self.redeploys.push((self.now(), arn.clone()));
@@ -79,6 +74,35 @@ impl FakeAws {
         let answer = json!({"service": self.service(&arn, &self.services[&arn], false)});
         self.read_lag = lag;
         Ok(answer)
+    }
+
+    /// What the services are like now that this one gets a deployment.
+    fn others(&self, arn: &str) -> Others {
+        let mut others = Others::default();
+        for (other, service) in &self.services {
+            let tasks = self.stale_tasks(other);
+            let old = tasks.iter().flat_map(|task| self.stale_sources(task));
+            others.stale.insert(other.clone(), old.collect());
+            let Some(newest) = service.deployments.first().filter(|_| other != arn) else {
+                continue;
+            };
+            if newest.rollout == "IN_PROGRESS" {
+                others.rolling.insert(other.clone(), newest.created_at);
+            }
+            let runs = service
+                .deployments
+                .iter()
+                .find(|deployment| deployment.primary);
+            let last = service.history.first().filter(|last| {
+                runs.is_some_and(|runs| runs.task_definition == last.task_definition)
+            });
+            if let Some((last, failed_at)) = last.and_then(|last| Some((last, last.failed_at?))) {
+                others
+                    .failed
+                    .insert(other.clone(), (last.created_at, failed_at));
+            }
+        }
+        others
     }
 
     pub(super) fn list_service_deployments(&self, body: &Value) -> Answer {

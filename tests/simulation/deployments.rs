@@ -85,6 +85,8 @@ pub(crate) struct ServiceDeployment {
     pub(crate) task_definition: String,
     pub(crate) created_at: Timestamp,
     pub(crate) status: &'static str,
+    /// When it failed.
+    pub(crate) failed_at: Option<Timestamp>,
     /// The images that its tasks start from.
     pub(crate) images: Vec<Recorded>,
 }
@@ -142,6 +144,15 @@ impl Service {
             .iter_mut()
             .filter(|entry| entry.id == deployment)
             .for_each(|entry| entry.status = status);
+    }
+
+    /// The same for one that fails.
+    pub(super) fn fail_history(&mut self, deployment: &str, status: &'static str, now: Timestamp) {
+        self.set_history(deployment, status);
+        let entries = self.history.iter_mut();
+        entries
+            .filter(|entry| entry.id == deployment)
+            .for_each(|entry| entry.failed_at = Some(now));
     }
 
     /// A deployment that has no tasks any more is INACTIVE, and not listed.
@@ -232,6 +243,7 @@ impl FakeAws {
             task_definition: task_definition.to_owned(),
             created_at: now,
             status: "IN_PROGRESS",
+            failed_at: None,
             images,
         };
         service.deployments.insert(0, deployment);

@@ -43,7 +43,12 @@ impl FakeAws {
         mut request: Value,
         mut response: Value,
     ) {
-        request["secretId"] = json!(name_of(name));
+        let field = if call == "CreateSecret" {
+            "name"
+        } else {
+            "secretId"
+        };
+        request[field] = json!(name_of(name));
         let arn = self.secrets[name].arn.clone();
         response["arn"] = json!(arn);
         let detail = json!({

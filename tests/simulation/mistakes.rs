@@ -38,6 +38,14 @@ pub(crate) enum Mistake {
     DeniedBatch,
     /// The whole account is looked at for every event. (Done by whoever starts the processes.)
     LookPerEvent,
+    /// What an earlier process began looks as if it were done.
+    OrderFromMemory,
+    /// What has begun looks as if it were done.
+    FirstDoneWhenStarted,
+    /// A sweep does not see what was rolled back.
+    HaltForgottenBySweep,
+    /// A process believes what it was first told about the calendars.
+    FreezeReadOnce,
 }
 
 impl Mistake {
@@ -61,6 +69,13 @@ impl Mistake {
         Self::NoDamping,
         Self::DeniedBatch,
         Self::LookPerEvent,
+    ];
+    /// Those about care: an order of rollout and freezes.
+    pub(crate) const OF_CARE: [Self; 4] = [
+        Self::OrderFromMemory,
+        Self::FirstDoneWhenStarted,
+        Self::HaltForgottenBySweep,
+        Self::FreezeReadOnce,
     ];
 }
 
@@ -139,7 +154,25 @@ impl Wire {
             Some(Mistake::SuffixCutOnBothSides) => self.cut_suffixes(&mut answer),
             Some(Mistake::FailureOfOthers) => self.show_one_revision(&mut answer),
             Some(Mistake::ForcedDuringRollBack) => hide_roll_backs(&mut answer),
-            Some(Mistake::NoDamping) => hide_rollouts(&mut answer),
+            Some(Mistake::NoDamping | Mistake::FirstDoneWhenStarted) => {
+                hide_rollouts(&mut answer, f64::MAX);
+            }
+            Some(Mistake::OrderFromMemory) => {
+                let began = self.seen.lock().unwrap().process_began;
+                hide_rollouts(&mut answer, began.map_or(0.0, super::wire::seconds));
+            }
+            Some(Mistake::HaltForgottenBySweep) if self.seen.lock().unwrap().is_sweep => {
+                hide_roll_backs(&mut answer);
+                if let Some(deployments) = answer["serviceDeployments"].as_array_mut() {
+                    let failed = ["ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED", "STOPPED"];
+                    deployments
+                        .retain(|past| failed.iter().all(|status| past["status"] != *status));
+                }
+            }
+            Some(Mistake::FreezeReadOnce) if answer.get("AtTime").is_some() => {
+                let mut seen = self.seen.lock().unwrap();
+                answer = seen.calendar.get_or_insert(answer).clone();
+            }
             Some(Mistake::AgeOfTheDeployment) => self.age_tasks(&mut answer),
             _ => {}
         }
@@ -240,8 +273,9 @@ fn hide_roll_backs(answer: &mut Value) {
     }
 }
 
-/// What is under way is over, but for a roll-back and for what is in stages.
-fn hide_rollouts(answer: &mut Value) {
+/// What is under way since before then is over, but for a roll-back and for what is in stages.
+fn hide_rollouts(answer: &mut Value, before: f64) {
+    let is_older = |of: &Value| of["createdAt"].as_f64().is_some_and(|at| at < before);
     for service in each(answer, "services") {
         if service["deploymentConfiguration"]["strategy"] != "ROLLING" {
             continue;
@@ -250,13 +284,14 @@ fn hide_rollouts(answer: &mut Value) {
             let reason = deployment["rolloutStateReason"]
                 .as_str()
                 .unwrap_or_default();
-            if deployment["rolloutState"] == "IN_PROGRESS" && !reason.contains("rolling back to") {
+            let is_rolling = deployment["rolloutState"] == "IN_PROGRESS";
+            if is_rolling && is_older(deployment) && !reason.contains("rolling back to") {
                 deployment["rolloutState"] = json!("COMPLETED");
             }
         }
     }
     for deployment in each(answer, "serviceDeployments") {
-        if deployment["status"] == "IN_PROGRESS" {
+        if deployment["status"] == "IN_PROGRESS" && is_older(deployment) {
             deployment["status"] = json!("SUCCESSFUL");
         }
     }

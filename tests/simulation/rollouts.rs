@@ -163,7 +163,7 @@ impl FakeAws {
         let Some(mut back) = back else {
             failed.reason = "ECS deployment circuit breaker: tasks failed to start.".to_owned();
             let reason = failed.reason.clone();
-            service.set_history(&id, "STOPPED");
+            service.fail_history(&id, "STOPPED", now);
             self.deployment_event("SERVICE_DEPLOYMENT_FAILED", arn, &id, &reason);
             return;
         };
@@ -172,7 +172,7 @@ impl FakeAws {
             back.id
         );
         (failed.reason, failed.primary) = (reason.clone(), false);
-        service.set_history(&id, "ROLLBACK_IN_PROGRESS");
+        service.fail_history(&id, "ROLLBACK_IN_PROGRESS", now);
         service
             .deployments
             .retain(|deployment| deployment.id != back.id);

@@ -86,6 +86,17 @@ impl FakeAws {
         replica.versions = primary.versions;
     }
 
+    /// Deletes a secret and makes it again under its name, with another suffix.
+    pub(crate) fn create_again(&mut self, name: &str) {
+        self.advance();
+        let arn = self.make_secret(name).replace("Ab12Cd", "Zz99Zz");
+        self.secrets.get_mut(name).unwrap().arn = arn;
+        let version = self.version(name, "AWSCURRENT");
+        let request = json!({"clientRequestToken": version});
+        let answer = json!({"name": name, "versionId": version});
+        self.api_event("CreateSecret", name, request, answer);
+    }
+
     pub(crate) fn version(&self, name: &str, label: &str) -> String {
         self.secrets[name].labels[label].clone()
     }
@@ -166,6 +177,11 @@ impl FakeAws {
     /// The rotation function's `finishSecret` step, and what Secrets Manager says when it is done.
     pub(crate) fn finish_rotation(&mut self, name: &str, version: &str) {
         self.move_label(name, "AWSCURRENT", version);
+        self.end_rotation(name);
+    }
+
+    /// A rotation succeeds whose label moved before, perhaps in an earlier attempt.
+    pub(crate) fn end_rotation(&mut self, name: &str) {
         let now = self.now();
         let secret = self.touch(name);
         secret.labels.remove("AWSPENDING");

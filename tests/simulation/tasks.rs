@@ -214,10 +214,14 @@ impl FakeAws {
 
     /// Whether a task has read what is not the value any more.
     pub(crate) fn is_stale_task(&self, task: &Task) -> bool {
-        task.sources
-            .iter()
-            .zip(&task.read)
-            .any(|(source, read)| self.value(source) != *read)
+        self.stale_sources(task).next().is_some()
+    }
+
+    /// The places of what a task has read and what is not the value any more.
+    pub(crate) fn stale_sources(&self, task: &Task) -> impl Iterator<Item = usize> {
+        let read = task.sources.iter().zip(&task.read).enumerate();
+        read.filter(|(_, (source, read))| self.value(source) != **read)
+            .map(|(place, _)| place)
     }
 
     /// The running tasks of a service that have read what is not the value any more.

@@ -37,6 +37,12 @@ pub(super) struct Seen {
     pub(super) failed: bool,
     /// The services that were in a batch that was refused.
     pub(super) in_refused_batches: BTreeSet<String>,
+    /// Whether the current invocation is a sweep.
+    pub(super) is_sweep: bool,
+    /// When the current process began.
+    pub(super) process_began: Option<Timestamp>,
+    /// The first state of the change calendars that the process was shown.
+    pub(super) calendar: Option<Value>,
 }
 
 impl Wire {
@@ -63,8 +69,13 @@ impl Wire {
     }
 
     /// An invocation begins.
-    pub(crate) fn begin(&self) {
-        self.seen.lock().unwrap().failed = false;
+    pub(crate) fn begin(&self, payload: &Value) {
+        {
+            let mut seen = self.seen.lock().unwrap();
+            seen.failed = false;
+            seen.is_sweep =
+                payload["action"] == "sweep" || payload["detail-type"] == "Scheduled Event";
+        }
         self.account().denied.clear();
     }
 
@@ -75,6 +86,11 @@ impl Wire {
 
     /// The same, with another share of the account's quotas.
     pub(crate) fn clients_with(&self, rate_share: f64) -> Aws {
+        let now = self.account().now();
+        {
+            let mut seen = self.seen.lock().unwrap();
+            (seen.process_began, seen.calendar) = (Some(now), None);
+        }
         Aws::new(&self.sdk_config(), rate_share)
     }
 

@@ -12,7 +12,7 @@ use crate::fact::{Fact, Gap, GapKind};
 use crate::relation::Relations;
 use crate::replica::Replica;
 use crate::tag::{Participation, SecretTag};
-use crate::workload::{Deployment, Platform, RolloutState, Use, Workload};
+use crate::workload::{Deployment, Platform, Use, Workload};
 
 impl Facts {
     /// Takes an answer in.
@@ -143,6 +143,8 @@ impl Facts {
     /// Keeps the workloads that the invocation may be about.
     fn learn_look(&mut self, look: &Look, forced: &BTreeMap<Arc<str>, Deployment>) {
         self.looked_at = Fact::Known(look.began_at);
+        self.looked_for.extend(self.changes.keys().cloned());
+        self.has_first |= look.workloads.iter().any(Workload::is_first);
         self.warnings.extend(look.warnings.iter().cloned());
         let relations = Relations::new(self.changes.values());
         for workload in &look.workloads {
@@ -397,41 +399,5 @@ impl Facts {
             }
         }
         self.followed.insert(followed, last_change);
-    }
-}
-
-impl Workload {
-    /// Takes from the history how a live deployment ended, where the history already says so.
-    fn learn_ends(&mut self) {
-        let Fact::Known(history) = &self.history else {
-            return;
-        };
-        for live in &mut self.deployments {
-            let twins = history.iter().filter(|past| live.is_twin(past));
-            let apart = |past: &&Deployment| past.created_at.duration_since(live.created_at).abs();
-            match twins.min_by_key(apart).map(|past| past.rollout) {
-                Some(RolloutState::Failed | RolloutState::RollingBack)
-                    if live.rollout != RolloutState::Completed =>
-                {
-                    live.rollout = RolloutState::Failed;
-                }
-                Some(ended) if live.rollout == RolloutState::Unknown => live.rollout = ended,
-                _ => {}
-            }
-        }
-    }
-
-    fn learn_task_definitions(&mut self, found: &BTreeMap<String, Fact<Arc<str>>>) {
-        if let Fact::Known(history) = &mut self.history {
-            for past in history {
-                let fact = past
-                    .service_revision
-                    .as_ref()
-                    .and_then(|arn| found.get(arn));
-                if let Some(fact) = fact {
-                    past.task_definition = fact.clone();
-                }
-            }
-        }
     }
 }

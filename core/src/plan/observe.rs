@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{End, MAX_PATIENCE, Plan, Question};
-use crate::change::Source;
+use crate::change::{Change, Source};
 use crate::confirm::Confirmation;
+use crate::decide::started_at;
 use crate::fact::{Fact, Gap, GapKind};
 use crate::facts::{Existence, Facts, Scope};
 use crate::policy::Policy;
@@ -165,7 +166,7 @@ fn look_at_replicas(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Pl
     for changed in primaries(facts) {
         let workloads = facts.workloads.values();
         let replicas = workloads.flat_map(|workload| workload.replicas_of(changed));
-        for replica in BTreeSet::from_iter(replicas) {
+        for replica in replicas.collect::<BTreeSet<_>>() {
             let known = facts.replicas.get(&replica);
             let question = Question::Replica {
                 of: changed.clone(),
@@ -255,6 +256,25 @@ fn look_for_followers(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<
     Some(Plan {
         questions: BTreeSet::from([Question::Look { not_before }]),
         ..Plan::default()
+    })
+}
+
+/// The look that shows who else follows what has become known to have changed, where they may have
+/// to go first.
+pub(super) fn look_for_others(facts: &Facts, policy: &Policy, now: Timestamp) -> Option<Question> {
+    let is_partial = matches!(facts.scope, Scope::Followers | Scope::Around(_));
+    if !is_partial || facts.looked_at.is_unasked() || !super::has_order(facts, policy) {
+        return None;
+    }
+    let is_new = |change: &&Change| {
+        let fresh_from = change.moved().fresh_from();
+        let is_older = |workload: &Workload| started_at(workload) < Some(fresh_from);
+        !facts.looked_for.contains(&change.source) && facts.workloads.values().any(is_older)
+    };
+    let new = facts.changes.values().filter(is_new);
+    let latest = new.map(|change| change.moved().not_after).max()?;
+    Some(Question::Look {
+        not_before: policy.visible_from(latest).min(now),
     })
 }
 

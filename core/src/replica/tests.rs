@@ -24,7 +24,7 @@ fn replica(labels: &[(&str, &str)], last_changed: i64) -> SecretFacts {
     let labels = labels.map(|(label, version)| ((*label).to_owned(), (*version).to_owned()));
     SecretFacts {
         arn: SecretArn::parse(REPLICA).unwrap(),
-        labels: BTreeMap::from_iter(labels),
+        labels: labels.collect::<BTreeMap<_, _>>(),
         last_changed: Some(second(last_changed)),
         last_rotated: None,
         tag: None,
@@ -129,6 +129,10 @@ fn the_time_of_the_change_is_that_of_the_replica() {
         (1_000, 1_010),
         "it has the primary's date"
     );
+    // The event's clock may be ahead.
+    let behind = replica(&labels, 990);
+    let shown = change().in_replica(&behind, true, second(995));
+    assert_eq!(bounds(&shown), (1_000, 1_000));
 }
 
 #[test]

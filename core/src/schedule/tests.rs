@@ -1,15 +1,18 @@
 use super::*;
 use crate::fact::GapKind;
-use crate::facts::Scope;
+use crate::facts::{LastChange, Scope};
 use crate::image::{ContainerImage, EcrImage, RevisionImages};
 use crate::plan::{Plan, plan};
+use crate::policy::Order;
 use crate::tag::SecretTag;
 use crate::testing::{
     ACT, DB, MAIL, REVISION, at_start, change, deployment, gap, past, platform, second, service,
-    service_arn, tasks,
+    service_arn, source, tasks,
 };
 use crate::workload::RolloutState::{Completed, Failed, InProgress, Stopped};
 use crate::workload::{Controller, Deployment, ServiceRevision, Strategy};
+
+const MANAGED: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-Ab12Cd";
 
 /// A service that follows `prod/db` and `prod/mail`, with this tag and deployment.
 fn follower(name: &str, tag: &str, at: i64, rollout: RolloutState) -> Workload {
@@ -52,6 +55,16 @@ fn event(workloads: Vec<Workload>) -> Facts {
     let mut facts = Facts::new(Scope::Followers, second(1990));
     facts.announce(change(DB, 1000));
     facts.looked_at = Fact::Known(second(1990));
+    facts.looked_for = [DB, MAIL, MANAGED].map(source).into();
+    for (followed, labels) in workloads.iter().flat_map(Workload::followed) {
+        // Nothing is known of it but what the event says.
+        let last_change = LastChange {
+            labels,
+            asked_at: None,
+            found: Fact::Known(None),
+        };
+        facts.followed.insert(followed, last_change);
+    }
     let by_arn = workloads
         .into_iter()
         .map(|workload| (workload.arn.clone(), workload));
@@ -85,7 +98,9 @@ fn rows(rows: &[(&str, Reason)]) -> Vec<(String, Reason)> {
 
 fn at_most(max_in_flight: usize) -> Policy {
     Policy {
-        max_in_flight: Some(max_in_flight),
+        order: Some(Order {
+            max_in_flight: Some(max_in_flight),
+        }),
         ..ACT
     }
 }
@@ -385,6 +400,20 @@ fn past_failures_are_asked_about_before_anybody_goes_where_there_is_an_order() {
 }
 
 #[test]
+fn whose_revision_failed_is_asked_before_anybody_is_halted_or_goes() {
+    let open = Workload {
+        history: Fact::Known(vec![past(1100, Failed)]),
+        ..first(10, Completed)
+    };
+    let revision = Question::TaskDefinitions("revision/1100".to_owned());
+    for others in [vec![stale("a")], vec![follower("a", "", 1100, Completed)]] {
+        let plan = plan_of(&event([others, vec![open.clone()]].concat()), &ACT);
+        assert!(plan.ahead);
+        assert_eq!(plan.questions, [revision.clone()].into());
+    }
+}
+
+#[test]
 fn a_deployment_without_a_state_is_done_when_the_history_says_so() {
     let stateless = Workload {
         history: Fact::Unasked,
@@ -412,7 +441,7 @@ fn a_deployment_without_a_state_is_done_when_the_history_says_so() {
 }
 
 /// The same facts with a tag on `prod/db`.
-fn tagged(mut facts: Facts, tag: Fact<SecretTag>) -> Facts {
+fn tagged(mut facts: Facts, tag: &Fact<SecretTag>) -> Facts {
     facts
         .changes
         .values_mut()
@@ -422,10 +451,10 @@ fn tagged(mut facts: Facts, tag: Fact<SecretTag>) -> Facts {
 
 #[test]
 fn the_tag_of_the_secret_is_asked_for_only_where_somebody_is_not_fresh() {
-    let open = |workload| tagged(event(vec![workload]), Fact::Unasked);
-    let source = crate::testing::source(DB);
+    let open = |workload| tagged(event(vec![workload]), &Fact::Unasked);
+    let db = source(DB);
     let asked = plan_of(&open(stale("a")), &ACT).questions;
-    assert_eq!(Vec::from_iter(asked), [Question::Tag(source)]);
+    assert_eq!(Vec::from_iter(asked), [Question::Tag(db)]);
     let fresh = open(follower("a", "", 1100, Completed));
     assert_eq!(plan_of(&fresh, &ACT).questions, BTreeSet::new());
     let ignored = open(follower("a", "ignore", 10, Completed));
@@ -438,7 +467,7 @@ fn a_secret_that_is_ignored_leaves_its_followers_alone() {
         is_ignored: true,
         is_urgent: false,
     });
-    let mut facts = tagged(event(vec![stale("a")]), ignored);
+    let mut facts = tagged(event(vec![stale("a")]), &ignored);
     for policy in [ACT, ACT.requested(true)] {
         assert_eq!(
             reasons_of(&facts, &policy),
@@ -465,7 +494,7 @@ fn the_calendar_is_asked_only_when_something_would_go() {
     assert_eq!(asked(follower("a", "", 1100, Completed)), BTreeSet::new());
     let facts = event(vec![stale("a"), follower("z", "", 1100, InProgress)]);
     let full = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..frozen()
     };
     assert_eq!(plan_of(&facts, &full).questions, BTreeSet::new());
@@ -494,18 +523,13 @@ fn a_closed_calendar_holds_everything_but_what_is_urgent_or_managed() {
         is_ignored: false,
         is_urgent: true,
     });
-    goes(&tagged(facts.clone(), urgent), &frozen());
+    goes(&tagged(facts.clone(), &urgent), &frozen());
     let mut managed = event(vec![Workload {
-        uses: vec![at_start(
-            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-Ab12Cd",
-        )],
+        uses: vec![at_start(MANAGED)],
         ..stale("a")
     }]);
     managed.changes.clear();
-    managed.announce(change(
-        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-Ab12Cd",
-        1000,
-    ));
+    managed.announce(change(MANAGED, 1000));
     goes(&managed, &frozen());
     facts.calendar = Fact::Known(Calendar::Open);
     goes(&facts, &frozen());
@@ -525,7 +549,7 @@ fn what_a_freeze_holds_takes_no_slot() {
     let mut facts = event(vec![stale("a"), stale("b")]);
     facts.calendar = Fact::Known(Calendar::Closed { until: None });
     let policy = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..frozen()
     };
     assert_eq!(
@@ -618,7 +642,7 @@ fn what_the_image_guard_blocks_takes_no_slot() {
     let mut facts = event(vec![pictured("a", runs("sha256:a")), stale("b")]);
     facts.image_tags = [(EcrImage::parse(IMAGE).unwrap(), Fact::Known(None))].into();
     let policy = Policy {
-        max_in_flight: Some(1),
+        order: at_most(1).order,
         ..guard(ImageGuard::Block)
     };
     assert_eq!(
@@ -712,6 +736,7 @@ fn what_the_policy_leaves_out_is_ignored() {
     let mut sweep = event(vec![stale("a")]);
     sweep.scope = Scope::Everything;
     sweep.announced.clear();
+    sweep.followed.clear();
     let asked = Vec::from_iter(plan_of(&sweep, &policy).questions);
     let [Question::LastChanges(followed)] = asked.as_slice() else {
         panic!("{asked:?}");

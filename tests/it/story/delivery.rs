@@ -197,7 +197,7 @@ impl Delivery {
 
     /// One invocation; `None` when it was killed in the middle, by which the process ends.
     pub(super) async fn invoke(&mut self, payload: &Value) -> Option<Report> {
-        self.wire.begin();
+        self.wire.begin(payload);
         if self.mistake == Some(Mistake::LookPerEvent) {
             self.aws = self.wire.clients();
         }
