@@ -144,6 +144,25 @@ pub(crate) fn is_fresh(workload: &Workload, related: &Related) -> bool {
     age(workload, related) == Age::Fresh
 }
 
+/// Those of the changes that decide: what is followed, but for ignored secrets and for what changed
+/// too long ago.
+pub(crate) fn counted<'a>(related: &[Related<'a>], policy: &Policy) -> Vec<Related<'a>> {
+    let follows = |related: &&Related| {
+        let tag = related.known.change.tag.known();
+        related.relation == Relation::Follows && !tag.is_some_and(|tag| tag.is_ignored)
+    };
+    let mut counted: Vec<_> = related.iter().filter(follows).copied().collect();
+    if counted.iter().any(|related| !is_too_old(related, policy)) {
+        counted.retain(|related| !is_too_old(related, policy));
+    }
+    counted
+}
+
+/// Whether a stale service is only reported.
+pub(crate) fn is_only_notified(workload: &Workload, policy: &Policy) -> bool {
+    policy.only_notifies && workload.participation(policy.default) == Participation::Notify
+}
+
 /// Whether a change is from before `REDEPLOY_SINCE`.
 fn is_too_old(related: &Related, policy: &Policy) -> bool {
     let changed = related.known.moved.not_after;
@@ -258,12 +277,9 @@ fn stale(
     if about.iter().all(|related| is_too_old(related, policy)) {
         return Reason::TooOld;
     }
-    let is_notify = workload.participation(policy.default) == Participation::Notify;
-    if is_notify && policy.only_notifies {
-        return Reason::NotifyOnly;
-    }
     match workload.controller() {
         None => return Reason::StaleTasks,
+        Some(_) if is_only_notified(workload, policy) => return Reason::NotifyOnly,
         Some(Controller::Ecs) => {}
         Some(Controller::CodeDeploy | Controller::External) => {
             return Reason::UnsupportedController;
@@ -322,15 +338,16 @@ fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: T
 }
 
 /// A deployment that failed since the change.
-struct Failed {
-    at: Timestamp,
+pub(crate) struct Failed {
+    /// When it was created, UTC.
+    pub(crate) at: Timestamp,
     /// The service revision whose task definition must be asked for.
-    unknown_revision: Option<String>,
+    pub(crate) unknown_revision: Option<String>,
 }
 
 /// The last deployment that failed since then, if it was of the revision that a forced deployment
 /// would start, and none succeeded after it.
-fn failed_since(workload: &Workload, since: Timestamp) -> Option<Failed> {
+pub(crate) fn failed_since(workload: &Workload, since: Timestamp) -> Option<Failed> {
     let next = workload
         .primary()
         .and_then(|primary| primary.task_definition.known());
@@ -383,6 +400,13 @@ fn verdict(
         changed: decision.at,
         decision,
         questions,
+    }
+}
+
+impl Verdict {
+    /// Whether nothing is to be done, by what the workload and its changes are like.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.decision.action() == Action::Skip && self.decision.reason != Reason::Unknown
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Facts {
     pub calendar: Fact<Calendar>,
     /// What could not be examined, by the name of a service or cluster.
     pub unexamined: BTreeMap<String, Unexamined>,
+    /// Services tagged `first` that could not be described, by ARN.
+    pub unread_firsts: BTreeMap<Arc<str>, Workload>,
     /// What was not understood or has vanished, in sentences.
     pub warnings: BTreeSet<String>,
 }
@@ -259,6 +261,7 @@ impl Facts {
             image_tags: BTreeMap::new(),
             calendar: Fact::Unasked,
             unexamined: BTreeMap::new(),
+            unread_firsts: BTreeMap::new(),
             warnings: BTreeSet::new(),
         }
     }
@@ -418,7 +421,7 @@ impl Followed {
     pub(crate) fn may_be_included(&self, patterns: &NamePatterns) -> bool {
         match self {
             Self::Secret { id, .. } => patterns.may_include(id),
-            Self::Parameter { name, .. } => patterns.include(name),
+            Self::Parameter { name, .. } => patterns.include_parameter(name),
         }
     }
 

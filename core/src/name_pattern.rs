@@ -51,7 +51,27 @@ impl NamePatterns {
     /// Whether the source of a change is meant.
     #[must_use]
     pub fn include_source(&self, source: &Source) -> bool {
-        self.include(&source.name())
+        match source {
+            Source::Secret { arn, .. } => self.include(arn.name()),
+            Source::Parameter(arn) => self.include_parameter(arn.bare_name()),
+        }
+    }
+
+    /// Whether a parameter is meant. An ARN does not say whether a name without a path begins with a
+    /// slash, so both spellings count.
+    #[must_use]
+    pub fn include_parameter(&self, name: &str) -> bool {
+        let bare = name.trim_start_matches('/');
+        let slashed = format!("/{bare}");
+        if bare.contains('/') {
+            return self.include(&slashed);
+        }
+        let both = [bare, &slashed];
+        let matches = |patterns: &[Pattern]| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| both.iter().any(|name| pattern.matches(name)))
+        };
+        !matches(&self.excluded) && (self.included.is_empty() || matches(&self.included))
     }
 
     /// Whether the secret may be meant that a name, an ARN or a partial ARN names.
@@ -108,7 +128,13 @@ mod tests {
         assert!(patterns(&["/app/*"]).include_source(&source(LIMIT)));
         assert!(!patterns(&["app/*"]).include_source(&source(LIMIT)));
         let plain = source("arn:aws:ssm:eu-west-1:123456789012:parameter/limit");
-        assert!(patterns(&["limit"]).include_source(&plain));
+        for spelling in ["limit", "/limit"] {
+            assert!(patterns(&[spelling]).include_source(&plain));
+            let excluded = patterns(&[&format!("!{spelling}")]);
+            assert!(!excluded.include_source(&plain));
+            assert!(!excluded.include_parameter("limit") && !excluded.include_parameter("/limit"));
+        }
+        assert!(!patterns(&["other"]).include_source(&plain));
     }
 
     #[test]

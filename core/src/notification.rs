@@ -37,6 +37,8 @@ impl Report {
             lines.push(format!("{more} more changed"));
         }
         lines.extend(services.iter().map(|row| line(row)));
+        let warnings = self.warnings.iter();
+        lines.extend(warnings.filter(|warning| **warning != self.reason).cloned());
         Some(cut(&lines))
     }
 }
@@ -137,6 +139,10 @@ mod tests {
             row("e", ServiceAction::Skipped, Reason::NotifyOnly),
             row("f", ServiceAction::Failed, Reason::Stale),
         ]);
+        let text = Report {
+            warnings: vec!["its image moved".to_owned()],
+            ..text
+        };
         insta::assert_snapshot!(text.notification().unwrap(), @r"
         prod/db changed at 2026-11-23T01:02:03Z
         prod/f: failed: ecs:UpdateService failed: AccessDeniedException
@@ -144,6 +150,7 @@ mod tests {
         prod/b: waiting, because a change calendar is closed (until 2026-11-24T00:00:00Z)
         prod/a: redeployed, because its tasks hold the old value
         prod/e: left alone, because its tasks hold the old value, and it is only reported; run: redeploy-on-rotation redeploy --service prod/e
+        its image moved
         ");
     }
 

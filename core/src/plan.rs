@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::change::{Change, Source};
-use crate::decide::{Decision, Verdict, decide};
+use crate::decide::{Decision, Verdict, counted, decide, is_only_notified};
 use crate::fact::Gap;
 use crate::facts::{Facts, Followed, LastChange, Scope};
 use crate::image::EcrImage;
@@ -133,7 +133,14 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
     let (mut judged, unsettled) = judge(facts, &relations, policy, now, &mut plan);
     let is_open = |plan: &Plan| plan.questions.iter().any(|question| !question.is_at_turn());
     if !is_open(&plan) && unsettled.is_none() {
-        let schedule = schedule(&mut judged, facts, policy, now);
+        let unread = facts.unread_firsts.values();
+        let unread = unread.flat_map(|first| {
+            relations
+                .of(&first.uses, first.location.as_deref(), &facts.full_arns)
+                .0
+        });
+        let unread = unread.map(|related| related.known.change.source.clone());
+        let schedule = schedule(&mut judged, &unread.collect(), facts, policy, now);
         plan.warnings = schedule.warnings;
         if !schedule.questions.is_empty() {
             plan.ahead = schedule.questions.iter().any(Question::is_at_turn);
@@ -220,7 +227,13 @@ fn judge<'a>(
         }
         all.push(Judged {
             workload,
-            related,
+            is_first: workload.is_first() && !is_only_notified(workload, policy),
+            // Of thousands of fresh services it is not needed.
+            followed: if verdict.is_settled() && !has_order(facts, policy) {
+                Vec::new()
+            } else {
+                counted(&related, policy)
+            },
             verdict,
         });
     }

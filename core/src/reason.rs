@@ -140,8 +140,8 @@ impl Reason {
                 "another deployment is under way, which a new one would cut off"
             }
             Self::Halted => {
-                "another service that follows the same was rolled back; find out why, then \
-                 redeploy it by request"
+                "the rollout of another service for the same change failed; mend the value, or \
+                 redeploy by request"
             }
             Self::WaitingForFirst => "a service tagged first goes before it",
             Self::MaxInFlight => "as many rollouts as may be are under way",

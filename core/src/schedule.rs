@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::change::Source;
+use crate::change::{Source, fresh_from};
 use crate::config::ImageGuard;
-use crate::decide::{Verdict, is_fresh};
+use crate::decide::{Failed, Verdict, failed_since, is_fresh};
 use crate::fact::{Fact, Gap};
 use crate::facts::{Calendar, Facts};
 use crate::image::{Guarded, guarded};
 use crate::plan::Question;
 use crate::policy::Policy;
-use crate::reason::{Action, Reason};
-use crate::relation::{Related, Relation};
+use crate::reason::Reason;
+use crate::relation::Related;
 use crate::workload::{Platform, ROLLOUT_TIME, RolloutState, Workload};
 
 /// A workload, what it follows that changed, and what is decided about it alone.
 pub(crate) struct Judged<'a> {
     pub(crate) workload: &'a Workload,
-    pub(crate) related: Vec<Related<'a>>,
+    /// Whether it goes before the others.
+    pub(crate) is_first: bool,
+    /// The changes that its tasks follow and that count.
+    pub(crate) followed: Vec<Related<'a>>,
     pub(crate) verdict: Verdict,
 }
 
@@ -43,8 +46,11 @@ enum Progress {
     Overdue,
     /// Its tasks have the new value.
     Done,
-    /// A deployment since the change failed.
+    /// A deployment since the change failed, and it needs a person or another change.
     RolledBack,
+    /// The same at this time, but it is on its way once more: another value changed since, or
+    /// somebody deployed it.
+    TriedAgain(Timestamp),
 }
 
 impl Judged<'_> {
@@ -64,18 +70,10 @@ impl Judged<'_> {
                 && questions.any(|question| matches!(question, Question::TaskDefinitions(_)))
     }
 
-    /// The changes that its tasks follow, but for those of ignored secrets.
-    fn followed(&self) -> impl Iterator<Item = &Related<'_>> {
-        let follows = |related: &&Related| {
-            let tag = related.known.change.tag.known();
-            related.relation == Relation::Follows && !tag.is_some_and(|tag| tag.is_ignored)
-        };
-        self.related.iter().filter(follows)
-    }
-
     /// The changes that its tasks may not have.
     fn missing(&self) -> impl Iterator<Item = &Related<'_>> {
-        self.followed()
+        self.followed
+            .iter()
             .filter(|related| !is_fresh(self.workload, related))
     }
 
@@ -90,15 +88,14 @@ impl Judged<'_> {
             | Reason::NothingRunning
             | Reason::NotifyOnly
             | Reason::TooOld => return Progress::Apart,
-            reason if !is_fresh(self.workload, related) => {
-                let has_failed = reason == Reason::RolledBack;
-                return if has_failed {
-                    Progress::RolledBack
-                } else {
-                    Progress::Pending
-                };
-            }
+            Reason::RolledBack if !is_fresh(self.workload, related) => return Progress::RolledBack,
             _ => {}
+        }
+        if let Some(failed) = self.failed(related) {
+            return Progress::TriedAgain(failed.at);
+        }
+        if !is_fresh(self.workload, related) {
+            return Progress::Pending;
         }
         let fresh_from = related.known.moved.fresh_from();
         let newest = self.workload.newest();
@@ -116,6 +113,11 @@ impl Judged<'_> {
         }
     }
 
+    /// The deployment of its revision since a change that failed, with no success after it.
+    fn failed(&self, related: &Related) -> Option<Failed> {
+        failed_since(self.workload, fresh_from(related.known.moved.not_before))
+    }
+
     fn settle(&mut self, reason: Reason, until: Option<Timestamp>, error: Option<String>) {
         let decision = &mut self.verdict.decision;
         decision.reason = reason;
@@ -127,6 +129,7 @@ impl Judged<'_> {
 /// Decides which of the stale services may go now, and says what must be known for that.
 pub(crate) fn schedule(
     judged: &mut [Judged],
+    unread_firsts: &BTreeSet<Source>,
     facts: &Facts,
     policy: &Policy,
     now: Timestamp,
@@ -138,7 +141,7 @@ pub(crate) fn schedule(
     if !schedule.questions.is_empty() || !judged.iter().any(Judged::may_be_candidate) {
         return schedule;
     }
-    let orders = orders(judged, policy);
+    let orders = orders(judged, unread_firsts, policy);
     schedule.questions = open_progress(judged, &orders, facts);
     if !schedule.questions.is_empty() {
         return schedule;
@@ -147,7 +150,10 @@ pub(crate) fn schedule(
     let mut rolling: BTreeMap<Source, usize> = BTreeMap::new();
     for (source, followers) in &orders {
         let is_rolling = |&&(index, related): &&(usize, Related)| {
-            judged[index].progress(&related, now) == Progress::Rolling
+            let progress = judged[index].progress(&related, now);
+            let is_again = matches!(progress, Progress::TriedAgain(_))
+                && is_fresh(judged[index].workload, &related);
+            progress == Progress::Rolling || is_again
         };
         let count = followers.iter().filter(is_rolling).count();
         rolling.insert((*source).clone(), count);
@@ -155,7 +161,9 @@ pub(crate) fn schedule(
             .iter()
             .filter(|(index, _)| judged[*index].is_candidate())
         {
-            if let Some(reason) = held_by(judged, index, followers, now) {
+            let is_unread = unread_firsts.contains(source) && !judged[index].is_first;
+            let unread = is_unread.then_some(Reason::WaitingForFirst);
+            if let Some(reason) = held_by(judged, index, followers, now).or(unread) {
                 // A halt needs a person, so it outweighs a wait.
                 let known = held.entry(index).or_insert(reason);
                 *known = reason.min(*known);
@@ -193,10 +201,8 @@ pub(crate) fn schedule(
 
 /// The secrets whose tags must be known: they may let a service alone that is not fresh.
 fn open_tags(judged: &[Judged]) -> BTreeSet<Question> {
-    let concerned = judged.iter().filter(|judged| {
-        judged.verdict.decision.action() != Action::Skip || judged.reason() == Reason::Unknown
-    });
-    let changes = concerned.flat_map(Judged::followed);
+    let concerned = judged.iter().filter(|judged| !judged.verdict.is_settled());
+    let changes = concerned.flat_map(|judged| &judged.followed);
     let open = changes.filter(|related| related.known.change.tag.is_unasked());
     open.map(|related| Question::Tag(related.known.change.source.clone()))
         .collect()
@@ -205,7 +211,11 @@ fn open_tags(judged: &[Judged]) -> BTreeSet<Question> {
 /// The changes for which an order was asked for and somebody is to go, with all who follow them.
 type Orders<'a> = BTreeMap<&'a Source, Vec<(usize, Related<'a>)>>;
 
-fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
+fn orders<'a>(
+    judged: &'a [Judged<'a>],
+    unread_firsts: &BTreeSet<Source>,
+    policy: &Policy,
+) -> Orders<'a> {
     let mut orders = Orders::new();
     if policy.order.is_none() {
         return orders;
@@ -214,16 +224,18 @@ fn orders<'a>(judged: &'a [Judged<'a>], policy: &Policy) -> Orders<'a> {
         if follower.workload.platform == Platform::StandaloneTask {
             continue;
         }
-        for related in follower.followed() {
+        for related in &follower.followed {
             let followers = orders.entry(&related.known.change.source).or_default();
             followers.push((index, *related));
         }
     }
-    orders.retain(|_, followers| {
+    orders.retain(|source, followers| {
         let mut of = followers.iter().map(|(index, _)| &judged[*index]);
-        let mut firsts = of.clone().filter(|follower| follower.workload.is_first());
+        let mut firsts = of.clone().filter(|follower| follower.is_first);
         of.any(Judged::may_be_candidate)
-            && (policy.max_in_flight().is_some() || firsts.next().is_some())
+            && (policy.max_in_flight().is_some()
+                || firsts.next().is_some()
+                || unread_firsts.contains(*source))
     });
     orders
 }
@@ -240,19 +252,28 @@ fn open_progress(judged: &[Judged], orders: &Orders, facts: &Facts) -> BTreeSet<
                     questions.insert(Question::Describe(workload.arn.clone()));
                     continue;
                 }
-                // ECS gives a staged deployment no `rolloutState` in some answers.
+                // One that is done says so, but for staged ones in some answers of ECS. Before one
+                // that is not done there may have been one that failed.
                 let newest = workload.newest();
-                let newest = newest.filter(|newest| newest.rollout == RolloutState::Unknown);
-                if let Some(newest) = newest.filter(|_| workload.history.is_unasked())
-                    && newest.created_at >= related.known.moved.fresh_from()
+                let newest = newest.filter(|newest| newest.rollout != RolloutState::Completed);
+                let moved = related.known.moved;
+                if newest.is_some_and(|newest| newest.created_at >= moved.fresh_from())
+                    && workload.history.is_unasked()
                 {
                     questions.insert(Question::History {
                         workload: workload.arn.clone(),
-                        since: newest.created_at,
+                        since: moved.not_before,
                     });
                 }
+                let failed = follower.failed(related);
+                let revision = failed.and_then(|failed| failed.unknown_revision);
+                questions.extend(revision.map(Question::TaskDefinitions));
             }
             _ => {
+                let revision = follower
+                    .failed(related)
+                    .and_then(|failed| failed.unknown_revision);
+                questions.extend(revision.map(Question::TaskDefinitions));
                 let of_the_past = follower.verdict.questions.iter().filter(|question| {
                     matches!(
                         question,
@@ -278,14 +299,23 @@ fn held_by(
     if own.is_none_or(|(_, related)| is_fresh(workload, related)) {
         return None;
     }
-    let is_first = workload.is_first();
+    let is_first = judged[candidate].is_first;
+    let missing = judged[candidate].missing();
+    let latest = missing.map(|related| fresh_from(related.known.moved.not_before));
+    let latest = latest.max().unwrap_or(Timestamp::MIN);
     let others = followers.iter().filter(|(index, _)| *index != candidate);
     let mut reason = None;
     for &(index, related) in others {
         let other = &judged[index];
-        match (other.progress(&related, now), other.workload.is_first()) {
+        match (other.progress(&related, now), other.is_first) {
             (Progress::RolledBack, _) | (Progress::Overdue, true) => return Some(Reason::Halted),
-            (Progress::Pending | Progress::Rolling, true) if !is_first => {
+            // What changed later may have mended it.
+            (Progress::TriedAgain(failed_at), _) if failed_at >= latest => {
+                return Some(Reason::Halted);
+            }
+            (Progress::Pending | Progress::Rolling | Progress::TriedAgain(_), true)
+                if !is_first =>
+            {
                 reason = Some(Reason::WaitingForFirst);
             }
             _ => {}
@@ -300,7 +330,7 @@ fn by_turn(judged: &[Judged]) -> Vec<usize> {
     let candidates = candidates.filter(|(_, judged)| judged.is_candidate());
     let mut candidates: Vec<_> = candidates.map(|(index, _)| index).collect();
     candidates.sort_by_cached_key(|&index| {
-        let is_other = !judged[index].workload.is_first();
+        let is_other = !judged[index].is_first;
         (is_other, judged[index].verdict.decision.turn())
     });
     candidates
@@ -308,6 +338,13 @@ fn by_turn(judged: &[Judged]) -> Vec<usize> {
 
 /// The rows that need nothing of other services: a freeze, and another image.
 fn admit(candidate: &mut Judged, facts: &Facts, policy: &Policy, schedule: &mut Schedule) {
+    let unavailable = candidate
+        .missing()
+        .find_map(|related| related.known.change.tag.gap());
+    if let Some(gap) = unavailable {
+        let error = format!("the tag of a secret is not known: {}", gap.error);
+        return candidate.settle(Reason::LookupFailed, None, Some(error));
+    }
     let goes_through = |related: &Related| {
         let change = related.known.change;
         change.source.is_managed() || change.tag.known().is_some_and(|tag| tag.is_urgent)

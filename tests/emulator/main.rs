@@ -10,6 +10,7 @@
 
 mod agreement;
 mod between;
+mod care;
 mod conformance;
 mod emulator;
 mod function;

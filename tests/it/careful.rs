@@ -379,13 +379,18 @@ impl Story {
             return Ok(());
         }
         // Its secrets are in the order of its container.
-        let is_stale = |number: usize| {
-            let place = usize::from(secret == 1 && self.services[number].follows[0]);
-            others.stale[&arns[number]].contains(&place)
+        let is_stale_by = |number: usize, secret: usize| {
+            let follows = self.services[number].follows;
+            let place = usize::from(secret == 1 && follows[0]);
+            follows[secret] && others.stale[&arns[number]].contains(&place)
         };
+        let is_stale = |number| is_stale_by(number, secret);
         if !is_stale(number) {
             return Ok(());
         }
+        // What changed later may have mended what failed.
+        let missing = (0..SECRETS.len()).filter(|secret| is_stale_by(number, *secret));
+        let latest = missing.filter_map(last).max().unwrap_or(changed);
         let is_known = |since: Timestamp| after(since, KNOWN_AFTER) < at;
         let mut rolling = 0;
         for (other, arn) in arns.iter().enumerate() {
@@ -407,12 +412,9 @@ impl Story {
             {
                 return Err(format!("before {arn}, which is first, was done"));
             }
-            // What it follows besides may have been to blame, and is better now.
-            let followed = (0..SECRETS.len()).filter(|secret| service.follows[*secret]);
-            let changed = followed.filter_map(last).max().unwrap_or(changed);
             let failed = others.failed.get(arn);
             let has_failed =
-                failed.is_some_and(|(created, failed)| *created > changed && is_known(*failed));
+                failed.is_some_and(|(created, failed)| *created > latest && is_known(*failed));
             if has_failed && is_stale(other) {
                 return Err(format!("after {arn} was rolled back"));
             }

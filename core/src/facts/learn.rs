@@ -12,7 +12,7 @@ use crate::fact::{Fact, Gap, GapKind};
 use crate::relation::Relations;
 use crate::replica::Replica;
 use crate::tag::{Participation, SecretTag};
-use crate::workload::{Deployment, Platform, Use, Workload};
+use crate::workload::{Deployment, Platform, RolloutState, Use, Workload};
 
 impl Facts {
     /// Takes an answer in.
@@ -23,8 +23,10 @@ impl Facts {
             Answer::Warnings(warnings) => self.warnings.extend(warnings),
             Answer::Service(Ok((existence, workload))) => {
                 self.service = Fact::Known(existence);
-                self.workloads
-                    .extend(workload.map(|workload| (workload.arn.clone(), workload)));
+                if let Some(mut workload) = workload {
+                    self.note_completed(&mut workload);
+                    self.workloads.insert(workload.arn.clone(), workload);
+                }
             }
             Answer::Service(Err(gap)) => {
                 if let Scope::Around(name) | Scope::Service(name) = &self.scope {
@@ -69,19 +71,7 @@ impl Facts {
                     change.stored = fact;
                 }
             }
-            Answer::Tag(source, fact) => {
-                if let Some(gap) = fact.gap() {
-                    self.warnings.insert(format!(
-                        "{source} is treated as untagged, because it could not be described: {}",
-                        gap.error
-                    ));
-                }
-                let secret = fact.known().and_then(Option::as_ref);
-                let tag = secret.map_or(SecretTag::default(), |secret| self.learn_tag(secret));
-                if let Some(change) = self.changes.get_mut(&source) {
-                    change.tag = Fact::Known(tag);
-                }
-            }
+            Answer::Tag(source, fact) => self.learn_tag_of(&source, &fact),
             Answer::Calendar(fact) => self.calendar = fact,
             Answer::MoveTimes(found, warnings) => {
                 self.warnings.extend(warnings);
@@ -115,6 +105,35 @@ impl Facts {
                 for workload in self.workloads.values_mut() {
                     workload.learn_task_definitions(&found);
                 }
+            }
+        }
+    }
+
+    /// What our tag on the secret of a change says. One that may not be described counts as untagged.
+    fn learn_tag_of(&mut self, source: &Source, fact: &Fact<Option<SecretFacts>>) {
+        let tag = match fact {
+            Fact::Known(Some(secret)) => Fact::Known(self.learn_tag(secret)),
+            Fact::Unavailable(gap) if !gap.stays() => Fact::Unavailable(gap.clone()),
+            Fact::Unavailable(gap) => {
+                self.warnings.insert(format!(
+                    "{source} is treated as untagged, because it may not be described: {}",
+                    gap.error
+                ));
+                Fact::Known(SecretTag::default())
+            }
+            Fact::Known(None) | Fact::Unasked => Fact::Known(SecretTag::default()),
+        };
+        if let Some(change) = self.changes.get_mut(source) {
+            change.tag = tag;
+        }
+    }
+
+    /// A read may lag behind the event that a deployment is done.
+    fn note_completed(&self, workload: &mut Workload) {
+        for deployment in &mut workload.deployments {
+            let is_it = self.completed.as_ref() == Some(&deployment.id);
+            if is_it && deployment.rollout == RolloutState::InProgress {
+                deployment.rollout = RolloutState::Completed;
             }
         }
     }
@@ -220,6 +239,9 @@ impl Facts {
                 now.history = before.history;
                 now.learn_ends();
                 now.forced_at = now.forced_at.max(before.forced_at);
+                self.note_completed(&mut now);
+                // The tag of one that was only named was not known before.
+                self.has_first |= now.is_first();
                 self.workloads.insert(now.arn.clone(), now);
             }
             (Ok(Some(now)), None) => {
@@ -243,7 +265,12 @@ impl Facts {
                 self.add_unexamined(&before, GapKind::NotFound, error.to_owned());
             }
             (Ok(None), None) => {}
-            (Err(gap), Some(before)) => self.add_unexamined(&before, gap.kind, gap.error),
+            (Err(gap), Some(before)) => {
+                self.add_unexamined(&before, gap.kind, gap.error);
+                if before.is_first() {
+                    self.unread_firsts.insert(before.arn.clone(), before);
+                }
+            }
             (Err(gap), None) => {
                 let unexamined = Unexamined {
                     gap,

@@ -235,6 +235,27 @@ fn the_service_of_the_invocation_is_known_or_not_to_be_found() {
 }
 
 #[test]
+fn what_an_event_says_is_done_is_not_under_way_though_reads_lag() {
+    let rolling = |at| Workload {
+        deployments: vec![deployment(at, true, InProgress)],
+        ..service()
+    };
+    let mut facts = facts(Scope::Around(service_arn("api")));
+    facts.completed = Some("ecs-svc/50".to_owned());
+    facts.learn(
+        Answer::Service(Ok((Existence::Here, Some(rolling(50))))),
+        now(),
+    );
+    assert_eq!(api(&facts).deployments[0].rollout, Completed);
+    let again = vec![(service_arn("api"), Ok(Some(rolling(50))))];
+    facts.learn(Answer::Workloads(again), now());
+    assert_eq!(api(&facts).deployments[0].rollout, Completed);
+    let next = vec![(service_arn("api"), Ok(Some(rolling(60))))];
+    facts.learn(Answer::Workloads(next), now());
+    assert_eq!(api(&facts).deployments[0].rollout, InProgress);
+}
+
+#[test]
 fn a_service_that_could_not_be_read_is_named() {
     for scope in [
         Scope::Around("prod/api".into()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{End, MAX_PATIENCE, Plan, Question};
-use crate::change::{Change, Source};
+use crate::change::{Bounds, Change, Source};
 use crate::confirm::Confirmation;
 use crate::decide::started_at;
 use crate::fact::{Fact, Gap, GapKind};
@@ -285,15 +285,23 @@ pub(super) fn look_for_siblings(
     policy: &Policy,
     now: Timestamp,
 ) -> Option<Question> {
-    if !matches!(facts.scope, Scope::Around(_)) || !facts.looked_at.is_unasked() {
+    let Scope::Around(service) = &facts.scope else {
+        return None;
+    };
+    if !facts.looked_at.is_unasked() {
         return None;
     }
-    let is_recent = |at: &Timestamp| now.duration_since(*at) < CARRIED_ON_FOR;
-    let changed = facts
-        .changes
-        .values()
-        .map(|change| change.moved().not_after);
-    let latest = changed.filter(is_recent).max()?;
+    let is_recent = |at: Timestamp| now.duration_since(at) < CARRIED_ON_FOR;
+    // What the others do counts for the service itself, however long ago that was.
+    let is_missing = |moved: Bounds| {
+        let mut workloads = facts.workloads.values();
+        workloads.any(|workload| {
+            workload.is_called(service) && started_at(workload) < Some(moved.fresh_from())
+        })
+    };
+    let changed = facts.changes.values().map(Change::moved);
+    let counts = changed.filter(|moved| is_recent(moved.not_after) || is_missing(*moved));
+    let latest = counts.map(|moved| moved.not_after).max()?;
     Some(Question::Look {
         not_before: policy.visible_from(latest).min(now),
     })

@@ -56,6 +56,7 @@ fn event(workloads: Vec<Workload>) -> Facts {
     facts.announce(change(DB, 1000));
     facts.looked_at = Fact::Known(second(1990));
     facts.looked_for = [DB, MAIL, MANAGED].map(source).into();
+    facts.has_first = workloads.iter().any(Workload::is_first);
     for (followed, labels) in workloads.iter().flat_map(Workload::followed) {
         // Nothing is known of it but what the event says.
         let last_change = LastChange {
@@ -225,6 +226,79 @@ fn a_halt_ends_with_the_next_change_or_a_success() {
     };
     assert_eq!(
         reasons(vec![stale("a"), succeeded], &ACT),
+        rows(&[("a", Reason::Stale), ("first", Reason::AlreadyFresh)])
+    );
+}
+
+#[test]
+fn a_halt_outlasts_a_new_attempt_and_the_change_of_another_secret() {
+    let again = Workload {
+        deployments: vec![
+            deployment(10, false, Completed),
+            deployment(1900, true, InProgress),
+        ],
+        ..ended("b", "", 1100, Failed)
+    };
+    assert_eq!(
+        reasons(vec![stale("a"), again.clone()], &at_most(5)),
+        rows(&[("a", Reason::Halted), ("b", Reason::AlreadyFresh)])
+    );
+    let unasked = Workload {
+        history: Fact::Unasked,
+        ..again
+    };
+    let plan = plan_of(&event(vec![stale("a"), unasked]), &at_most(5));
+    let history = Question::History {
+        workload: service_arn("b"),
+        since: second(1000),
+    };
+    assert_eq!(plan.questions, [history].into());
+    let only_db = Workload {
+        uses: vec![at_start(DB)],
+        ..stale("a")
+    };
+    let mut facts = event(vec![only_db, ended("b", "", 1100, Failed)]);
+    facts.announce(change(MAIL, 1500));
+    assert_eq!(
+        reasons_of(&facts, &at_most(5)),
+        rows(&[("a", Reason::Halted), ("b", Reason::Stale)])
+    );
+    facts
+        .workloads
+        .insert(service_arn("c"), ended("c", "", 1100, Failed));
+    assert_eq!(
+        reasons_of(&facts, &at_most(5)),
+        rows(&[
+            ("a", Reason::Halted),
+            ("b", Reason::Stale),
+            ("c", Reason::Stale)
+        ]),
+        "those that got another value since do not wait for each other"
+    );
+}
+
+#[test]
+fn a_first_that_cannot_be_described_holds_the_others_back() {
+    let mut facts = event(vec![stale("a")]);
+    let unread = first(10, Completed);
+    facts.unread_firsts.insert(unread.arn.clone(), unread);
+    assert_eq!(
+        reasons_of(&facts, &ACT),
+        rows(&[("a", Reason::WaitingForFirst)])
+    );
+    let other = Workload {
+        uses: vec![at_start(MAIL)],
+        ..first(10, Completed)
+    };
+    facts.unread_firsts.insert(other.arn.clone(), other);
+    assert_eq!(reasons_of(&facts, &ACT), rows(&[("a", Reason::Stale)]));
+}
+
+#[test]
+fn a_first_that_is_only_notified_holds_nobody_back_though_others_deploy_it() {
+    let rolling = follower("first", "notify first", 1100, InProgress);
+    assert_eq!(
+        reasons(vec![stale("a"), rolling], &ACT),
         rows(&[("a", Reason::Stale), ("first", Reason::AlreadyFresh)])
     );
 }
@@ -422,7 +496,7 @@ fn a_deployment_without_a_state_is_done_when_the_history_says_so() {
     let facts = event(vec![stale("a"), stateless.clone()]);
     let history = Question::History {
         workload: service_arn("first"),
-        since: second(1100),
+        since: second(1000),
     };
     let plan = plan_of(&facts, &ACT);
     assert!(plan.ahead);
@@ -459,6 +533,15 @@ fn the_tag_of_the_secret_is_asked_for_only_where_somebody_is_not_fresh() {
     assert_eq!(plan_of(&fresh, &ACT).questions, BTreeSet::new());
     let ignored = open(follower("a", "ignore", 10, Completed));
     assert_eq!(plan_of(&ignored, &ACT).questions, BTreeSet::new());
+}
+
+#[test]
+fn what_the_tag_of_a_secret_says_must_be_known_before_anybody_goes() {
+    let throttled = Fact::Unavailable(gap(GapKind::Throttled));
+    let facts = tagged(event(vec![stale("a")]), &throttled);
+    let decision = plan_of(&facts, &ACT).decisions.remove(0);
+    assert_eq!(decision.reason, Reason::LookupFailed);
+    assert!(decision.error.unwrap().contains("it is Throttled"));
 }
 
 #[test]
@@ -533,6 +616,27 @@ fn a_closed_calendar_holds_everything_but_what_is_urgent_or_managed() {
     goes(&managed, &frozen());
     facts.calendar = Fact::Known(Calendar::Open);
     goes(&facts, &frozen());
+}
+
+#[test]
+fn what_changed_too_long_ago_lifts_no_freeze_and_holds_nobody_back() {
+    let mut facts = event(vec![stale("a"), first(10, Completed)]);
+    facts.workloads.get_mut(&service_arn("first")).unwrap().uses = vec![at_start(DB)];
+    let urgent = Fact::Known(SecretTag {
+        is_ignored: false,
+        is_urgent: true,
+    });
+    facts = tagged(facts, &urgent);
+    facts.announce(change(MAIL, 1500));
+    facts.calendar = Fact::Known(Calendar::Closed { until: None });
+    let policy = Policy {
+        since: Some(second(1200)),
+        ..frozen()
+    };
+    assert_eq!(
+        reasons_of(&facts, &policy),
+        rows(&[("a", Reason::ChangeFreeze), ("first", Reason::TooOld)])
+    );
 }
 
 #[test]

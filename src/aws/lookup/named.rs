@@ -84,10 +84,19 @@ impl Aws {
         }
         for (service, references) in mapped {
             let name = format!("{}/{}", service.cluster, service.service);
-            let described = found.described.iter().map(|described| &described.workload);
-            let is_known = described
-                .chain(&found.named)
-                .any(|known| known.is_called(&name));
+            let mut memory = lock(&self.memory);
+            let references = references.into_iter().cloned();
+            let uses: Vec<_> = references
+                .map(|named| Use::AtStart(memory.share(named)))
+                .collect();
+            // Its tag names it as well.
+            let mut tagged = found.named.iter_mut();
+            if let Some(tagged) = tagged.find(|known| known.is_called(&name)) {
+                tagged.uses.extend(uses);
+                continue;
+            }
+            let mut described = found.described.iter().map(|described| &described.workload);
+            let is_known = described.any(|known| known.is_called(&name));
             let failed = format!(":service/{name}");
             if is_known
                 || found
@@ -97,11 +106,6 @@ impl Aws {
             {
                 continue;
             }
-            let mut memory = lock(&self.memory);
-            let references = references.into_iter().cloned();
-            let uses = references
-                .map(|named| Use::AtStart(memory.share(named)))
-                .collect();
             found
                 .named
                 .push(named(name.into(), service.cluster.as_str().into(), uses));
