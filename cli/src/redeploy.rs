@@ -18,7 +18,7 @@ use redeploy_on_rotation::run;
 use crate::args::{Format, Redeploy};
 use crate::connection::open;
 use crate::operator::Session;
-use crate::output::{Error, Exit, print_json, spinner, warn};
+use crate::output::{Error, Exit, print, print_json, spinner, warn};
 use crate::plan as planning;
 use crate::preview::{self, Examined, Preview, SWEEP, preview, reason_text};
 use crate::rollout::{Document, Entry, Outcome, Run, print_entries, say};
@@ -87,6 +87,9 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
         (false, true) => Outcome::Failed,
         (false, false) => Outcome::Redeployed,
     };
+    if format != Format::Json {
+        print("")?;
+    }
     finish(outcome, entries, &preview, format)
 }
 

@@ -129,6 +129,7 @@ impl Run<'_> {
         let name = display_name(&decision.workload);
         let mut line = None;
         let is_followed = self.timeout.is_some();
+        let began = Instant::now();
         loop {
             let examined = again.as_deref().unwrap_or(shared.before);
             let workload = examined.facts.workloads.get(&decision.workload);
@@ -164,7 +165,7 @@ impl Run<'_> {
                     let mut report = ServiceReport::from(decision.clone());
                     let primary = workload.and_then(Workload::primary);
                     report.deployment = primary.map(|primary| primary.id.clone());
-                    return self.follow(shared, &decision, report, limits).await;
+                    return self.follow(shared, &decision, report, began, limits).await;
                 }
                 _ => {
                     line.inspect(ProgressBar::finish_and_clear);
@@ -209,7 +210,8 @@ impl Run<'_> {
         let report = run::redeploy(aws, config, &policy, facts, decision.clone(), clock).await;
         line.finish_and_clear();
         if report.action == ServiceAction::Redeployed && self.timeout.is_some() {
-            return self.follow(shared, &decision, report, limits).await;
+            let began = Instant::now();
+            return self.follow(shared, &decision, report, began, limits).await;
         }
         Entry::of_untouched(report)
     }
@@ -220,9 +222,9 @@ impl Run<'_> {
         shared: &Shared<'_>,
         decision: &Decision,
         report: ServiceReport,
+        began: Instant,
         limits: &Limits,
     ) -> Entry {
-        let began = Instant::now();
         let workloads = &shared.before.facts.workloads;
         let Some(workload) = workloads.get(&decision.workload) else {
             return Entry::of_untouched(report);

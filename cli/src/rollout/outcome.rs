@@ -6,8 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{
-    Error, Exit, Status, column, display_name, kebab, note, print, print_table, status_cell, table,
-    warn,
+    Error, Exit, Status, column, display_name, kebab, note, print_table, status_cell, table, warn,
 };
 use crate::preview::reason_code;
 
@@ -201,7 +200,6 @@ pub(crate) fn print_entries(entries: &[Entry]) -> Result<(), Error> {
     if rows.row_count() == 0 {
         return Ok(());
     }
-    print("")?;
     print_table(rows)
 }
 
