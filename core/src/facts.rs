@@ -317,6 +317,7 @@ impl Facts {
             has_first: self.has_first,
             unrelated: self.unrelated,
             followed: self.followed.clone(),
+            replicas: self.replicas.clone(),
             full_arns: self.full_arns.clone(),
             image_tags: self.image_tags.clone(),
             calendar: self.calendar.clone(),

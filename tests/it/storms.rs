@@ -120,6 +120,11 @@ async fn s17_two_hundred_secrets_change_within_ten_seconds() {
         "{:?}",
         lambda.queue.dropped.first()
     );
+    let mut by_operation = std::collections::BTreeMap::<_, usize>::new();
+    for (operation, _) in &account.calls {
+        *by_operation.entry(operation).or_default() += 1;
+    }
+    println!("{by_operation:?}");
     assert!(
         calls * 10 <= floor * 13,
         "{calls} calls, the floor is {floor}"

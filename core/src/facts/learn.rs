@@ -132,7 +132,8 @@ impl Facts {
     /// way once more.
     fn note_completed(&self, workload: &mut Workload) {
         let is_failed = |deployment: &Deployment| workload.has_failed(deployment);
-        if workload.deployments.iter().any(is_failed) {
+        let is_remembered = workload.read_at < Some(self.began_at);
+        if is_remembered || workload.deployments.iter().any(is_failed) {
             return;
         }
         for deployment in &mut workload.deployments {
