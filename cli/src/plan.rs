@@ -6,6 +6,7 @@ use std::path::Path;
 
 use redeploy_core::config::Config;
 use redeploy_core::event::{self, Intent, SqsRecord, Target, Trigger, TriggerKind};
+use redeploy_core::policy::Policy;
 use redeploy_core::report::Outcome;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::args::{Format, Plan};
 use crate::connection::open;
 use crate::operator::Session;
 use crate::output::{Error, Exit, print, print_json};
-use crate::preview::{Preview, preview};
+use crate::preview::{Preview, of_the_function, preview};
 use crate::{code_deploy, offline, secrets};
 
 pub(crate) async fn run(plan: &Plan) -> Result<Exit, Error> {
@@ -29,7 +30,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<Exit, Error> {
             let event = only_of_batch(event)?;
             let trigger = event::parse(&event)
                 .map_err(|invalid| Error::new(format!("the event cannot be handled: {invalid}")))?;
-            preview(&session, &config, trigger).await?
+            let policy = of_the_function(&config, &trigger);
+            preview(&session, &config, trigger, policy).await?
         }
         (None, secret) => {
             let secret = secret.as_deref().unwrap_or_default();
@@ -76,13 +78,14 @@ pub(crate) fn records(payload: &Value) -> Result<Option<Vec<SqsRecord<'_>>>, Err
         .map_err(|invalid| Error::new(format!("the SQS batch cannot be answered: {invalid}")))
 }
 
-/// The plan of a change that happens now.
+/// What the function does about a change that happens now.
 pub(crate) async fn of_secret(
     session: &Session,
     config: &Config,
     secret: String,
 ) -> Result<Preview, Error> {
-    preview(session, config, request(Target::Secret(secret))).await
+    let trigger = request(Target::Secret(secret));
+    preview(session, config, trigger, Policy::new(config, false)).await
 }
 
 /// The trigger of a request that changes nothing.

@@ -8,6 +8,7 @@ use redeploy_core::config::Config;
 use redeploy_core::event::{Target, TriggerKind};
 use redeploy_core::facts::Existence;
 use redeploy_core::plan::End;
+use redeploy_core::policy::Policy;
 use redeploy_core::reason::Reason;
 use redeploy_core::report::ServiceAction;
 use redeploy_core::workload::Workload;
@@ -30,15 +31,17 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
     if redeploy.ignore_freeze {
         config.calendars.clear();
     }
+    let policy = preview::by_a_person(&config, redeploy.wait);
     let mut changed_at = None;
     let preview = if let Some(secret) = &redeploy.secret {
         let secret = secrets::resolve(&session, secret).await?;
         changed_at = secret.changed_at;
-        planning::of_secret(&session, &config, secret.id).await?
+        let trigger = planning::request(Target::Secret(secret.id));
+        preview(&session, &config, trigger, policy).await?
     } else if redeploy.stale {
-        preview(&session, &config, SWEEP).await?
+        preview(&session, &config, SWEEP, policy).await?
     } else {
-        of_services(&session, &config, &redeploy.service).await?
+        of_services(&session, &config, &redeploy.service, &policy).await?
     };
     if format != Format::Json {
         preview.print()?;
@@ -116,6 +119,7 @@ async fn of_services(
     session: &Session,
     config: &Config,
     names: &[String],
+    policy: &Policy,
 ) -> Result<Preview, Error> {
     let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
     for name in &names {
@@ -130,7 +134,7 @@ async fn of_services(
     let clock = Clock::new(Timestamp::now(), None);
     let mut examined = Vec::new();
     for name in names {
-        examined.push(of_service(session, config, name, &clock).await?);
+        examined.push(of_service(session, config, name, policy, &clock).await?);
     }
     let preview = Preview::of(session, TriggerKind::Request, examined, clock).await;
     waiting.finish_and_clear();
@@ -141,11 +145,12 @@ async fn of_service(
     session: &Session,
     config: &Config,
     name: &str,
+    policy: &Policy,
     clock: &Clock,
 ) -> Result<Examined, Error> {
     let trigger = planning::request(Target::Service(name.to_owned()));
     let kind = trigger.kind;
-    let examined = preview::examine(session, config, trigger, clock).await;
+    let examined = preview::examine(session, config, trigger, policy.clone(), clock).await;
     let examined = examined.map_err(|report| preview::explain(&report))?;
     let Examined { facts, plan, .. } = &examined;
     match &plan.end {

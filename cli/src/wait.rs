@@ -1,6 +1,7 @@
 //! `wait`: follows rollouts that are under way, whoever began them.
 
 use redeploy_core::decide::Decision;
+use redeploy_core::policy::Policy;
 
 use crate::args::{Format, Wait};
 use crate::connection::open;
@@ -13,7 +14,7 @@ use crate::rollout::{Entry, Outcome, Rollout, Run};
 pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
     wait.output.format.write_global();
     let (session, config) = open(&wait.scope).await?;
-    let preview = preview(&session, &config, SWEEP).await?;
+    let preview = preview(&session, &config, SWEEP, Policy::new(&config, false)).await?;
     preview.say_errors();
     for examined in &preview.examined {
         check(&examined.facts, &wait.names)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -41,7 +41,7 @@ async fn run() -> Result<(), Error> {
     let config =
         Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
     let function = &Function {
-        aws: Aws::from_env(config.rate_share).await,
+        aws: OnceLock::new(),
         config,
         attempts: Mutex::default(),
     };
@@ -64,13 +64,24 @@ fn json_or_null(mut invocation: LambdaInvocation) -> LambdaInvocation {
 
 struct Function {
     config: Config,
-    aws: Aws,
+    /// Made by the first invocation, which has time for it while the change settles.
+    aws: OnceLock<Aws>,
     /// When each invocation was first attempted, by its id. A new process knows none, and uses its
     /// own time as that of a request.
     attempts: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl Function {
+    async fn aws(&self) -> &Aws {
+        match self.aws.get() {
+            Some(aws) => aws,
+            None => {
+                let aws = Aws::from_env(self.config.rate_share).await;
+                self.aws.get_or_init(|| aws)
+            }
+        }
+    }
+
     /// Answers with the report, or with the failed records of an SQS batch.
     async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let id = &event.context.request_id;
@@ -95,11 +106,12 @@ impl Function {
             };
             println!("{}", report.log_line(&context));
         };
+        let aws = self.aws().await;
         let report = match read(event.payload.get()) {
             Err(report) => report,
             Ok(payload) => match event::sqs_batch(&payload) {
                 Ok(Some(records)) => {
-                    let batch = handle_batch(&self.aws, &self.config, &records, &clock, &mut log);
+                    let batch = handle_batch(aws, &self.config, &records, &clock, &mut log);
                     let failed = batch.await;
                     if !records.is_empty() && failed.len() == records.len() {
                         // A mapping without `ReportBatchItemFailures` would delete them all.
@@ -113,7 +125,7 @@ impl Function {
                     answer.set_failures(failed);
                     return Ok(json!(answer));
                 }
-                Ok(None) => handle(&self.aws, &self.config, &payload, &clock).await,
+                Ok(None) => handle(aws, &self.config, &payload, &clock).await,
                 Err(invalid) => invalid.into(),
             },
         };
@@ -178,7 +190,7 @@ mod tests {
     fn function() -> Function {
         Function {
             config: Config::from_vars([]).unwrap(),
-            aws: Aws::new(&aws_config::SdkConfig::builder().build(), 0.5),
+            aws: Aws::new(&aws_config::SdkConfig::builder().build(), 0.5).into(),
             attempts: Mutex::default(),
         }
     }

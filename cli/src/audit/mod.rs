@@ -26,7 +26,7 @@ use document::{Unexamined, Used, User};
 pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
     audit.output.format.write_global();
     let (session, config) = open(&audit.scope).await?;
-    let mut preview = preview(&session, &config, SWEEP).await?;
+    let mut preview = preview(&session, &config, SWEEP, Policy::new(&config, false)).await?;
     preview.say_errors();
     let clock = preview.clock;
     let Some(examined) = preview.examined.first_mut() else {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use redeploy_core::change::Source;
 use redeploy_core::facts::Facts;
+use redeploy_core::policy::Policy;
 use redeploy_core::reference::{Follows, Reference};
 use redeploy_core::workload::{Platform, Use, Workload};
 use redeploy_on_rotation::aws::Revision;
@@ -65,7 +66,7 @@ struct Edge {
 
 pub(crate) async fn run(graph: &Graph) -> Result<Exit, Error> {
     let (session, config) = open(&graph.scope).await?;
-    let preview = preview(&session, &config, SWEEP).await?;
+    let preview = preview(&session, &config, SWEEP, Policy::new(&config, false)).await?;
     preview.say_errors();
     let Some(examined) = preview.examined.first() else {
         return Ok(Exit::Ok);

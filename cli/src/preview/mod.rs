@@ -71,22 +71,48 @@ pub(crate) const SWEEP: Trigger = Trigger {
     intent: Intent::Sweep,
 };
 
+/// What a person asks for: as a request to the function, and in its order where the rollouts are
+/// followed, so that those that wait get their turn.
+pub(crate) fn by_a_person(config: &Config, is_followed: bool) -> Policy {
+    let policy = Policy::new(config, false);
+    let order = policy.order.filter(|_| is_followed);
+    Policy {
+        order,
+        ..policy.requested(false)
+    }
+}
+
+/// What the function does about this.
+pub(crate) fn of_the_function(config: &Config, trigger: &Trigger) -> Policy {
+    let policy = Policy::new(config, false);
+    match trigger.intent {
+        Intent::Request { ignore_freeze, .. } => policy.requested(ignore_freeze),
+        _ => policy,
+    }
+}
+
 /// Asks and decides as the function does, without doing it.
 pub(crate) async fn preview(
     session: &Session,
     config: &Config,
     trigger: Trigger,
+    policy: Policy,
 ) -> Result<Preview, Error> {
     let waiting = spinner("reading services, task definitions and secrets");
-    let preview = look(session, config, trigger).await;
+    let preview = look(session, config, trigger, policy).await;
     waiting.finish_and_clear();
     preview
 }
 
-async fn look(session: &Session, config: &Config, trigger: Trigger) -> Result<Preview, Error> {
+async fn look(
+    session: &Session,
+    config: &Config,
+    trigger: Trigger,
+    policy: Policy,
+) -> Result<Preview, Error> {
     let clock = Clock::new(Timestamp::now(), None);
     let kind = trigger.kind;
-    let report = match examine(session, config, trigger, &clock).await {
+    let report = match examine(session, config, trigger, policy, &clock).await {
         Ok(mut examined) => match examined.plan.end.take() {
             None => return Ok(Preview::of(session, kind, vec![examined], clock).await),
             Some(end) => run::ended(kind, config, end),
@@ -109,15 +135,10 @@ pub(crate) async fn examine(
     session: &Session,
     config: &Config,
     trigger: Trigger,
+    policy: Policy,
     clock: &Clock,
 ) -> Result<Examined, Report> {
     let kind = trigger.kind;
-    let policy = match trigger.intent {
-        Intent::Request { ignore_freeze, .. } => {
-            Policy::new(config, false).requested(ignore_freeze)
-        }
-        _ => Policy::new(config, false),
-    };
     let mut facts = run::first_facts(trigger, clock).map_err(|report| *report)?;
     let plan = run::decide(&session.aws, config, &policy, &mut facts, clock).await;
     let plan = plan.map_err(|OutOfTime| {
@@ -159,7 +180,9 @@ impl Preview {
         let changes: Vec<_> = changes.into_values().collect();
         let decisions = examined.iter().flat_map(|one| &one.plan.decisions);
         let services = decisions.cloned().map(ServiceReport::from).collect();
-        let warnings = examined.iter().flat_map(|one| &one.facts.warnings);
+        let warnings = examined
+            .iter()
+            .flat_map(|one| one.facts.warnings.iter().chain(&one.plan.warnings));
         let warnings: BTreeSet<_> = warnings.cloned().collect();
         let warnings = warnings.into_iter().collect();
         let report = Report::of_services(kind, &changes, services, warnings);

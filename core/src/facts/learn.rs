@@ -128,8 +128,13 @@ impl Facts {
         }
     }
 
-    /// A read may lag behind the event that a deployment is done.
+    /// A read may lag behind the event that a deployment is done. One that ECS rolls back to is under
+    /// way once more.
     fn note_completed(&self, workload: &mut Workload) {
+        let is_failed = |deployment: &Deployment| workload.has_failed(deployment);
+        if workload.deployments.iter().any(is_failed) {
+            return;
+        }
         for deployment in &mut workload.deployments {
             let is_it = self.completed.as_ref() == Some(&deployment.id);
             if is_it && deployment.rollout == RolloutState::InProgress {

@@ -250,6 +250,16 @@ fn what_an_event_says_is_done_is_not_under_way_though_reads_lag() {
     let again = vec![(service_arn("api"), Ok(Some(rolling(50))))];
     facts.learn(Answer::Workloads(again), now());
     assert_eq!(api(&facts).deployments[0].rollout, Completed);
+    let rolled_back = Workload {
+        deployments: vec![
+            deployment(50, true, InProgress),
+            deployment(55, false, Failed),
+        ],
+        ..service()
+    };
+    let again = vec![(service_arn("api"), Ok(Some(rolled_back)))];
+    facts.learn(Answer::Workloads(again), now());
+    assert_eq!(api(&facts).deployments[0].rollout, InProgress);
     let next = vec![(service_arn("api"), Ok(Some(rolling(60))))];
     facts.learn(Answer::Workloads(next), now());
     assert_eq!(api(&facts).deployments[0].rollout, InProgress);
