@@ -2,7 +2,6 @@
 
 #[expect(
     rustdoc::broken_intra_doc_links,
-    rustdoc::invalid_html_tags,
     reason = "these texts are the help, which has brackets of its own"
 )]
 mod args;
