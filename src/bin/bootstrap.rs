@@ -73,13 +73,11 @@ struct Function {
 
 impl Function {
     async fn aws(&self) -> &Aws {
-        match self.aws.get() {
-            Some(aws) => aws,
-            None => {
-                let aws = Aws::from_env(self.config.rate_share).await;
-                self.aws.get_or_init(|| aws)
-            }
+        if let Some(aws) = self.aws.get() {
+            return aws;
         }
+        let aws = Aws::from_env(self.config.rate_share).await;
+        self.aws.get_or_init(|| aws)
     }
 
     /// Answers with the report, or with the failed records of an SQS batch.
