@@ -31,7 +31,7 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
     if redeploy.ignore_freeze {
         config.calendars.clear();
     }
-    let policy = preview::by_a_person(&config, redeploy.wait);
+    let policy = preview::by_a_person(&config, redeploy.wait || redeploy.dry_run);
     let mut changed_at = None;
     let preview = if let Some(secret) = &redeploy.secret {
         let secret = secrets::resolve(&session, secret).await?;

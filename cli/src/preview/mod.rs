@@ -71,11 +71,11 @@ pub(crate) const SWEEP: Trigger = Trigger {
     intent: Intent::Sweep,
 };
 
-/// What a person asks for: as a request to the function, and in its order where the rollouts are
-/// followed, so that those that wait get their turn.
-pub(crate) fn by_a_person(config: &Config, is_followed: bool) -> Policy {
+/// What a person asks for: as a request to the function, but in the order of rollout where that is
+/// followed to its end, so that those that wait get their turn.
+pub(crate) fn by_a_person(config: &Config, keeps_order: bool) -> Policy {
     let policy = Policy::new(config, false);
-    let order = policy.order.filter(|_| is_followed);
+    let order = policy.order.filter(|_| keeps_order);
     Policy {
         order,
         ..policy.requested(false)
