@@ -282,7 +282,9 @@ fn check(reference: &Reference, text: &str, secrets: &[(&str, &str)], label: &st
 
 /// A reference means the replica of a secret where it follows the secret that has the replica's ARN.
 fn check_replica(reference: &Reference, replica: &Source) {
-    let primary = replica.to_string().replace("eu-west-1", "us-east-1");
+    let primary = replica
+        .to_string()
+        .replacen(":eu-west-1:", ":us-east-1:", 1);
     let Some(arn) = SecretArn::parse(&primary) else {
         return;
     };
