@@ -203,7 +203,7 @@ variable "mapping" {
 }
 
 variable "rollout" {
-  description = "What is redeployed, and how. `default` is what a service without a word in its tag gets: `auto`, `notify` (told, not done) or `ignore`. `secrets` are patterns of names of secrets and parameters, `!` excludes; all when empty. `since`: what changed before is told and left alone; the first apply when null, `none` for everything. `max_in_flight` bounds the rollouts at once for one change. `calendars` are SSM change calendars during whose closed times everything waits. `image_guard` looks whether a tag has moved: `off`, `warn` or `block`. `dry_run` reports only, without the permission to redeploy. `settle_seconds` lie between a change and the first redeploy. `rate_share` is the share of ECS's request rates that is used at most. `tag_key` is the key of the tag."
+  description = "What is redeployed, and how. `default` is what a service without a word in its tag gets: `auto`, `notify` (reported, not done) or `ignore`. `secrets` are patterns of names of secrets and parameters, `!` excludes; all when empty. `since`: what changed before is reported and left alone; the first apply when null, `none` for everything. `max_in_flight` bounds the rollouts at once for one change. `calendars` are SSM change calendars during whose closed times everything waits. `image_guard` looks whether a tag has moved: `off`, `warn` or `block`. `dry_run` reports only, without the permission to redeploy. `settle_seconds` lie between a change and the first redeploy. `rate_share` is the share of ECS's request rates that is used at most. `tag_key` is the key of the tag."
   type = object({
     default        = optional(string, "auto")
     secrets        = optional(list(string), [])

@@ -88,6 +88,13 @@ fn batches(facts: &Facts, stale: Vec<Decision>) -> Vec<Vec<Decision>> {
 }
 
 impl Executor<'_> {
+    /// Asks all that a service's turn needs; `None` where the time is over before.
+    async fn ask(&self, facts: &mut Facts) -> Option<Plan> {
+        let (aws, config, policy, clock) = (self.aws, self.config, self.policy, self.clock);
+        let asked = ask(aws, config, policy, facts, clock, |_| true);
+        clock.finish(asked).await.ok()?.ok()
+    }
+
     /// Decides once more about services whose turn has come, by facts of now, and redeploys them.
     async fn batch(&self, facts: &Facts, batch: Vec<Decision>) -> Vec<ServiceReport> {
         let arns: Vec<_> = batch
@@ -95,15 +102,7 @@ impl Executor<'_> {
             .map(|decision| decision.workload.clone())
             .collect();
         let mut facts = facts.only(&arns);
-        let asked = ask(
-            self.aws,
-            self.config,
-            self.policy,
-            &mut facts,
-            self.clock,
-            |_| true,
-        );
-        let Ok(Ok(plan)) = self.clock.finish(asked).await else {
+        let Some(plan) = self.ask(&mut facts).await else {
             return batch.into_iter().map(deferred).collect();
         };
         let decided = batch.into_iter().map(|before| {
@@ -111,11 +110,7 @@ impl Executor<'_> {
                 .decisions
                 .iter()
                 .find(|now| now.workload == before.workload);
-            // A service about which nothing more is to be said is gone.
-            now.cloned().unwrap_or(Decision {
-                reason: Reason::NotActive,
-                ..before
-            })
+            now.cloned().unwrap_or_else(|| gone(before))
         });
         let deploys = decided.map(|decision| self.redeploy(&facts, decision));
         stream::iter(deploys)
@@ -188,26 +183,11 @@ impl Executor<'_> {
         workload.read_at = Some(jiff::Timestamp::MIN);
         workload.history = Fact::Unasked;
         workload.forced_at = Some(self.clock.now());
-        let asked = ask(
-            self.aws,
-            self.config,
-            self.policy,
-            &mut facts,
-            self.clock,
-            |_| true,
-        );
-        let Ok(Ok(plan)) = self.clock.finish(asked).await else {
+        let Some(plan) = self.ask(&mut facts).await else {
             return Some(deferred(decision.clone()));
         };
         let Some(now) = plan.decisions.into_iter().next() else {
-            let reason = Reason::NotActive;
-            return Some(
-                Decision {
-                    reason,
-                    ..decision.clone()
-                }
-                .into(),
-            );
+            return Some(gone(decision.clone()).into());
         };
         match now.reason {
             Reason::Stale => None,
@@ -222,6 +202,12 @@ impl Executor<'_> {
             _ => Some(now.into()),
         }
     }
+}
+
+/// A service about which nothing more is to be said is gone.
+fn gone(decision: Decision) -> Decision {
+    let reason = Reason::NotActive;
+    Decision { reason, ..decision }
 }
 
 fn deferred(decision: Decision) -> ServiceReport {

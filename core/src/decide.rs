@@ -62,11 +62,7 @@ pub(crate) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Option<Verdict> {
-    let is_ignored = |related: &&Related| {
-        let tag = related.known.change.tag.known();
-        tag.is_some_and(|tag| tag.is_ignored)
-    };
-    let is_left_alone = related.iter().all(|related| is_ignored(&related));
+    let is_left_alone = related.iter().all(is_ignored);
     let related = related
         .iter()
         .filter(|related| is_left_alone || !is_ignored(related));
@@ -97,10 +93,7 @@ pub(crate) fn decide(
     if let Some(reason) = reason {
         return Some(verdict(workload, reason, &about, Vec::new()));
     }
-    // What changed too long ago counts only where nothing else did.
-    if about.iter().any(|related| !is_too_old(related, policy)) {
-        about.retain(|related| !is_too_old(related, policy));
-    }
+    leave_out_too_old(&mut about, policy);
     // Of several followed secrets, those count for which the tasks are oldest.
     let age_of = |related: &Related| age(workload, related);
     let oldest = about.iter().map(age_of).max()?;
@@ -147,15 +140,24 @@ pub(crate) fn is_fresh(workload: &Workload, related: &Related) -> bool {
 /// Those of the changes that decide: what is followed, but for ignored secrets and for what changed
 /// too long ago.
 pub(crate) fn counted<'a>(related: &[Related<'a>], policy: &Policy) -> Vec<Related<'a>> {
-    let follows = |related: &&Related| {
-        let tag = related.known.change.tag.known();
-        related.relation == Relation::Follows && !tag.is_some_and(|tag| tag.is_ignored)
-    };
+    let follows =
+        |related: &&Related| related.relation == Relation::Follows && !is_ignored(related);
     let mut counted: Vec<_> = related.iter().filter(follows).copied().collect();
-    if counted.iter().any(|related| !is_too_old(related, policy)) {
-        counted.retain(|related| !is_too_old(related, policy));
-    }
+    leave_out_too_old(&mut counted, policy);
     counted
+}
+
+/// Whether the secret of a change is tagged `ignore`.
+fn is_ignored(related: &Related) -> bool {
+    let tag = related.known.change.tag.known();
+    tag.is_some_and(|tag| tag.is_ignored)
+}
+
+/// Leaves out what changed too long ago, which counts only where nothing else did.
+fn leave_out_too_old(about: &mut Vec<Related>, policy: &Policy) {
+    if about.iter().any(|related| !is_too_old(related, policy)) {
+        about.retain(|related| !is_too_old(related, policy));
+    }
 }
 
 /// Whether a stale service is only reported.

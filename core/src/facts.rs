@@ -325,6 +325,20 @@ impl Facts {
         }
     }
 
+    /// The same facts about these workloads only, of which all that may have changed is asked for once
+    /// more from then on.
+    #[must_use]
+    pub fn again(&self, arns: &[Arc<str>], began_at: Timestamp) -> Self {
+        let mut facts = self.only(arns);
+        for workload in facts.workloads.values_mut() {
+            workload.read_at = Some(Timestamp::MIN);
+            (workload.history, workload.tasks) = (Fact::Unasked, Fact::Unasked);
+        }
+        facts.calendar = Fact::Unasked;
+        facts.began_at = began_at;
+        facts
+    }
+
     /// The same facts about one change alone, and the workloads that name what changed.
     #[must_use]
     pub fn about(&self, source: &Source) -> Self {

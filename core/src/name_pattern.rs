@@ -44,7 +44,15 @@ impl NamePatterns {
     /// Whether a name is meant. An exclusion wins; exclusions alone mean all others.
     #[must_use]
     pub fn include(&self, name: &str) -> bool {
-        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        self.include_any(&[name])
+    }
+
+    /// The same for something that goes by several names.
+    fn include_any(&self, names: &[&str]) -> bool {
+        let matches = |patterns: &[Pattern]| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| names.iter().any(|name| pattern.matches(name)))
+        };
         !matches(&self.excluded) && (self.included.is_empty() || matches(&self.included))
     }
 
@@ -64,14 +72,10 @@ impl NamePatterns {
         let bare = name.trim_start_matches('/');
         let slashed = format!("/{bare}");
         if bare.contains('/') {
-            return self.include(&slashed);
+            self.include(&slashed)
+        } else {
+            self.include_any(&[bare, &slashed])
         }
-        let both = [bare, &slashed];
-        let matches = |patterns: &[Pattern]| {
-            let mut patterns = patterns.iter();
-            patterns.any(|pattern| both.iter().any(|name| pattern.matches(name)))
-        };
-        !matches(&self.excluded) && (self.included.is_empty() || matches(&self.included))
     }
 
     /// Whether the secret may be meant that a name, an ARN or a partial ARN names.

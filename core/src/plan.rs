@@ -131,8 +131,12 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
     let changes = changes.filter(|change| policy.secrets.include_source(&change.source));
     let relations = Relations::new(changes);
     let (mut judged, unsettled) = judge(facts, &relations, policy, now, &mut plan);
-    let is_open = |plan: &Plan| plan.questions.iter().any(|question| !question.is_at_turn());
-    if !is_open(&plan) && unsettled.is_none() {
+    if plan.questions.iter().any(|question| !question.is_at_turn()) {
+        // What is known by then may make the others needless, in a preview, too.
+        plan.questions.retain(|question| !question.is_at_turn());
+    } else if unsettled.is_some() {
+        plan.wait_until = unsettled;
+    } else {
         let unread = facts.unread_firsts.values();
         let unread = unread.flat_map(|first| {
             relations
@@ -146,12 +150,6 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
             plan.ahead = schedule.questions.iter().any(Question::is_at_turn);
             plan.questions = schedule.questions;
         }
-    }
-    if !plan.ahead && is_open(&plan) {
-        // What is known by then may make them needless, in a preview, too.
-        plan.questions.retain(|question| !question.is_at_turn());
-    } else if !plan.ahead {
-        plan.wait_until = unsettled;
     }
     let decisions = judged.into_iter().map(|judged| judged.verdict.decision);
     plan.decisions.extend(decisions);
@@ -317,16 +315,17 @@ fn must_be_dated(facts: &Facts, policy: &Policy, workload: &Workload, now: Times
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
     // One that is to go may have to wait for the sake of another change.
-    let may_go = || has_order(facts, policy) && !facts.is_up_to_date(workload);
+    let is_ordered = has_order(facts, policy);
+    let may_go = || !facts.is_up_to_date(workload);
     let is_in_scope = match &facts.scope {
         Scope::Followers => {
             facts.requested_at.is_none()
-                && (may_go()
-                    || workload.deployments.iter().any(is_young) && !facts.is_up_to_date(workload))
+                && (is_ordered || workload.deployments.iter().any(is_young))
+                && may_go()
         }
         Scope::Everything => true,
         // Those that follow the same are judged by what they share.
-        Scope::Around(arn) => workload.is_called(arn) || may_go(),
+        Scope::Around(arn) => workload.is_called(arn) || is_ordered && may_go(),
         Scope::Service(arn) => workload.is_called(arn),
     };
     is_in_scope && workload.may_be_redeployed(policy.default)

@@ -106,6 +106,21 @@ impl Reason {
         }
     }
 
+    /// Whether the service takes no part, by what it is or follows.
+    #[must_use]
+    pub fn is_exempt(self) -> bool {
+        matches!(
+            self,
+            Self::NotActive
+                | Self::OptedOut
+                | Self::NotOptedIn
+                | Self::SecretIgnored
+                | Self::PinnedVersion
+                | Self::ImagePullOnly
+                | Self::NothingRunning
+        )
+    }
+
     /// What it means, for a person.
     #[must_use]
     pub fn meaning(self) -> &'static str {

@@ -79,15 +79,8 @@ impl Judged<'_> {
 
     fn progress(&self, related: &Related, now: Timestamp) -> Progress {
         match self.reason() {
-            Reason::NotActive
-            | Reason::OptedOut
-            | Reason::NotOptedIn
-            | Reason::SecretIgnored
-            | Reason::PinnedVersion
-            | Reason::ImagePullOnly
-            | Reason::NothingRunning
-            | Reason::NotifyOnly
-            | Reason::TooOld => return Progress::Apart,
+            Reason::NotifyOnly | Reason::TooOld => return Progress::Apart,
+            reason if reason.is_exempt() => return Progress::Apart,
             Reason::RolledBack if !is_fresh(self.workload, related) => return Progress::RolledBack,
             _ => {}
         }
@@ -246,6 +239,9 @@ fn open_progress(judged: &[Judged], orders: &Orders, facts: &Facts) -> BTreeSet<
     for (index, related) in orders.values().flatten() {
         let follower = &judged[*index];
         let workload = follower.workload;
+        let failed = follower.failed(related);
+        let revision = failed.and_then(|failed| failed.unknown_revision);
+        questions.extend(revision.map(Question::TaskDefinitions));
         match follower.reason() {
             Reason::AlreadyFresh | Reason::StaleTasks => {
                 if workload.read_at < Some(facts.began_at) {
@@ -265,15 +261,8 @@ fn open_progress(judged: &[Judged], orders: &Orders, facts: &Facts) -> BTreeSet<
                         since: moved.not_before,
                     });
                 }
-                let failed = follower.failed(related);
-                let revision = failed.and_then(|failed| failed.unknown_revision);
-                questions.extend(revision.map(Question::TaskDefinitions));
             }
             _ => {
-                let revision = follower
-                    .failed(related)
-                    .and_then(|failed| failed.unknown_revision);
-                questions.extend(revision.map(Question::TaskDefinitions));
                 let of_the_past = follower.verdict.questions.iter().filter(|question| {
                     matches!(
                         question,
@@ -378,32 +367,31 @@ fn admit(candidate: &mut Judged, facts: &Facts, policy: &Policy, schedule: &mut 
         Fact::Known(revisions) => guarded(workload, revisions, &facts.image_tags),
         Fact::Unavailable(gap) => Guarded::Unavailable(gap.clone()),
     };
-    let blocks = policy.image_guard == ImageGuard::Block;
-    let service = &workload.arn;
-    match found {
-        Guarded::Same => {}
-        Guarded::Open(tags) => drop(schedule.questions.insert(Question::ImageTags(tags))),
-        Guarded::Moved(image) => {
-            let error = format!("{image} names another image than the one that runs");
-            if blocks {
-                return candidate.settle(Reason::ImageMoved, None, Some(error));
-            }
-            schedule.warnings.insert(format!("{service}: {error}"));
+    let (reason, error) = match found {
+        Guarded::Same => return,
+        Guarded::Open(tags) => {
+            schedule.questions.insert(Question::ImageTags(tags));
+            return;
         }
-        Guarded::Gone(image) => {
-            let error = format!("{image} does not exist, so that new tasks cannot start");
-            if blocks {
-                return candidate.settle(Reason::ImageGone, None, Some(error));
-            }
-            schedule.warnings.insert(format!("{service}: {error}"));
-        }
-        Guarded::Unavailable(Gap { error, .. }) => {
-            let error = format!("whether its images moved is not known: {error}");
-            if blocks {
-                return candidate.settle(Reason::LookupFailed, None, Some(error));
-            }
-            schedule.warnings.insert(format!("{service}: {error}"));
-        }
+        Guarded::Moved(image) => (
+            Reason::ImageMoved,
+            format!("{image} names another image than the one that runs"),
+        ),
+        Guarded::Gone(image) => (
+            Reason::ImageGone,
+            format!("{image} does not exist, so that new tasks cannot start"),
+        ),
+        Guarded::Unavailable(Gap { error, .. }) => (
+            Reason::LookupFailed,
+            format!("whether its images moved is not known: {error}"),
+        ),
+    };
+    if policy.image_guard == ImageGuard::Block {
+        candidate.settle(reason, None, Some(error));
+    } else {
+        schedule
+            .warnings
+            .insert(format!("{}: {error}", workload.arn));
     }
 }
 

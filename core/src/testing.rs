@@ -156,29 +156,16 @@ pub(crate) fn platform(controller: Controller, strategy: Strategy) -> Platform {
 
 /// A service of two tasks that follows `prod/db`, was deployed long ago, and was read at 100.
 pub(crate) fn service() -> Workload {
+    let cluster = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod";
+    let platform = platform(Controller::Ecs, Strategy::Rolling);
     Workload {
-        arn: service_arn("api"),
-        cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".into(),
         location: Some(Arc::new(location())),
-        platform: platform(Controller::Ecs, Strategy::Rolling),
-        active: true,
-        tag: None,
-        is_named: false,
         desired: 2,
         running: 2,
-        pending: 0,
         deployments: vec![deployment(10, true, RolloutState::Completed)],
-        inactive_task_definition: false,
         uses: vec![at_start(DB)],
-        unread: None,
         read_at: Some(second(100)),
-        seen_at: None,
-        forced_at: None,
-        history: Fact::Unasked,
-        tasks: Fact::Unasked,
-        service_revisions: Vec::new(),
-        unguarded: Vec::new(),
-        images: Fact::Unasked,
+        ..Workload::new(service_arn("api"), cluster.into(), platform)
     }
 }
 

@@ -210,6 +210,35 @@ pub const MIN_ROLLOUT_AGE: SignedDuration = SignedDuration::from_mins(10);
 pub(crate) const ROLL_BACK_TIME: SignedDuration = SignedDuration::from_hours(1);
 
 impl Workload {
+    /// A workload that is there, and of which nothing else is known.
+    #[must_use]
+    pub fn new(arn: Arc<str>, cluster: Arc<str>, platform: Platform) -> Self {
+        Self {
+            arn,
+            cluster,
+            location: None,
+            platform,
+            active: true,
+            tag: None,
+            is_named: false,
+            desired: 0,
+            running: 0,
+            pending: 0,
+            deployments: Vec::new(),
+            inactive_task_definition: false,
+            uses: Vec::new(),
+            unread: None,
+            read_at: None,
+            seen_at: None,
+            forced_at: None,
+            history: Fact::Unasked,
+            tasks: Fact::Unasked,
+            service_revisions: Vec::new(),
+            unguarded: Vec::new(),
+            images: Fact::Unasked,
+        }
+    }
+
     /// Who deploys it; nobody deploys a standalone task.
     #[must_use]
     pub fn controller(&self) -> Option<Controller> {

@@ -31,6 +31,7 @@ impl Aws {
         let mut named = Vec::new();
         let mut revisions = Vec::new();
         let mut pictured = Vec::new();
+        let mut image_tags = BTreeSet::new();
         let mut single = Vec::new();
         for question in questions {
             match question {
@@ -39,9 +40,7 @@ impl Aws {
                 }
                 Question::TaskDefinitions(arn) => revisions.push(arn),
                 Question::Images(arn) => pictured.extend(facts.workloads.get(&arn)),
-                Question::ImageTags(images) => {
-                    answers.push(Answer::ImageTags(self.image_tags(images).await));
-                }
+                Question::ImageTags(images) => image_tags.extend(images),
                 Question::LastChanges(of) => {
                     let is_deployment = matches!(facts.scope, Scope::Around(_));
                     let found = self.last_changes(config, of, is_deployment).await;
@@ -58,6 +57,9 @@ impl Aws {
         if !revisions.is_empty() {
             let found = self.task_definitions_of(revisions).await;
             answers.push(Answer::TaskDefinitions(found));
+        }
+        if !image_tags.is_empty() {
+            answers.push(Answer::ImageTags(self.image_tags(image_tags).await));
         }
         if !pictured.is_empty() {
             let found = self.images_of(&pictured).await.into_iter();

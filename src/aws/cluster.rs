@@ -48,17 +48,21 @@ impl Aws {
             .collect())
     }
 
-    /// All clusters of the Region, by ARN.
+    /// All clusters of the Region, by ARN, which tells the account, too.
     async fn list_clusters(&self) -> Result<Vec<String>, AwsError> {
         let call = self.ecs.list_clusters().max_results(PAGE_SIZE);
-        pages(async |token| {
+        let clusters = pages(async |token| {
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self
                 .read(ApiBucket::ClusterRead, "ecs:ListClusters", page)
                 .await?;
             Ok((page.cluster_arns.unwrap_or_default(), page.next_token))
-        })
-        .await
+        });
+        let clusters = clusters.await?;
+        if let Some(cluster) = clusters.iter().find_map(|cluster| Arn::parse(cluster)) {
+            lock(&self.memory).location(&cluster);
+        }
+        Ok(clusters)
     }
 
     /// Counts of these clusters, in answers of a hundred.
@@ -98,12 +102,11 @@ impl Aws {
 
     /// Whether a resource is of another account than the clusters here.
     pub(super) async fn is_of_another_account(&self, arn: &Arn) -> bool {
-        let mut own = lock(&self.memory).account().map(str::to_owned);
-        if own.is_none() {
-            let clusters = self.list_clusters().await.unwrap_or_default();
-            let cluster = clusters.iter().find_map(|cluster| Arn::parse(cluster));
-            own = cluster.map(|cluster| lock(&self.memory).location(&cluster).account.clone());
+        if lock(&self.memory).account().is_none() {
+            // What it finds is remembered. An account that is not known is no other one.
+            let _ = self.list_clusters().await;
         }
-        own.is_some_and(|own| own != arn.account)
+        let memory = lock(&self.memory);
+        memory.account().is_some_and(|own| own != arn.account)
     }
 }

@@ -221,14 +221,13 @@ impl Aws {
         });
         let is_guarded = config.image_guard != ImageGuard::Off;
         let service_revisions = revisions.filter(|_| is_guarded).collect();
+        let platform = Platform::Service {
+            controller: controller(service),
+            strategy: strategy(configuration.and_then(|c| c.strategy())),
+            circuit_breaker: circuit_breaker(service),
+        };
         let workload = Workload {
-            cluster: cluster.into(),
             location: Some(location),
-            platform: Platform::Service {
-                controller: controller(service),
-                strategy: strategy(configuration.and_then(|c| c.strategy())),
-                circuit_breaker: circuit_breaker(service),
-            },
             active: service.status() == Some("ACTIVE"),
             tag: tag.map(Into::into),
             is_named,
@@ -236,18 +235,11 @@ impl Aws {
             running: service.running_count,
             pending: service.pending_count,
             deployments,
-            inactive_task_definition: false,
             uses,
-            unread: None,
             read_at: Some(now),
-            seen_at: None,
             forced_at: memory.forced(&arn).map(|own| own.created_at),
-            history: Fact::Unasked,
-            tasks: Fact::Unasked,
             service_revisions,
-            unguarded: Vec::new(),
-            images: Fact::Unasked,
-            arn,
+            ..Workload::new(arn, cluster.into(), platform)
         };
         Some(Described {
             workload,

@@ -93,16 +93,11 @@ impl Aws {
             let uses = revisions.get(&definition)?.uses.to_vec();
             let arn = task.task_arn?;
             let location = lock(&self.memory).location(&Arn::parse(&arn)?);
+            let cluster = task.cluster_arn.unwrap_or_default();
             (now.duration_since(started_at) >= LONG_RUNNING).then(|| Workload {
-                cluster: task.cluster_arn.unwrap_or_default().into(),
                 location: Some(location),
-                platform: Platform::StandaloneTask,
-                active: true,
-                tag: None,
-                is_named: false,
                 desired: 1,
                 running: 1,
-                pending: 0,
                 // A task is its own only deployment.
                 deployments: vec![Deployment {
                     id: arn.clone(),
@@ -115,18 +110,9 @@ impl Aws {
                     task_definition: Fact::Known(definition),
                     service_revision: None,
                 }],
-                inactive_task_definition: false,
                 uses,
-                unread: None,
                 read_at: Some(now),
-                seen_at: None,
-                forced_at: None,
-                history: Fact::Unasked,
-                tasks: Fact::Unasked,
-                service_revisions: Vec::new(),
-                unguarded: Vec::new(),
-                images: Fact::Unasked,
-                arn: arn.into(),
+                ..Workload::new(arn.into(), cluster.into(), Platform::StandaloneTask)
             })
         };
         (tasks.into_iter().filter_map(workload).collect(), warnings)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -18,6 +18,7 @@ use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::{handle, handle_batch, read};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tower::util::MapRequestLayer;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -41,7 +42,7 @@ async fn run() -> Result<(), Error> {
     let config =
         Config::from_vars(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
     let function = &Function {
-        aws: OnceLock::new(),
+        aws: OnceCell::new(),
         config,
         attempts: Mutex::default(),
     };
@@ -65,21 +66,13 @@ fn json_or_null(mut invocation: LambdaInvocation) -> LambdaInvocation {
 struct Function {
     config: Config,
     /// Made by the first invocation, which has time for it while the change settles.
-    aws: OnceLock<Aws>,
+    aws: OnceCell<Aws>,
     /// When each invocation was first attempted, by its id. A new process knows none, and uses its
     /// own time as that of a request.
     attempts: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl Function {
-    async fn aws(&self) -> &Aws {
-        if let Some(aws) = self.aws.get() {
-            return aws;
-        }
-        let aws = Aws::from_env(self.config.rate_share).await;
-        self.aws.get_or_init(|| aws)
-    }
-
     /// Answers with the report, or with the failed records of an SQS batch.
     async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
         let id = &event.context.request_id;
@@ -104,7 +97,8 @@ impl Function {
             };
             println!("{}", report.log_line(&context));
         };
-        let aws = self.aws().await;
+        let aws = || Aws::from_env(self.config.rate_share);
+        let aws = self.aws.get_or_init(aws).await;
         let report = match read(event.payload.get()) {
             Err(report) => report,
             Ok(payload) => match event::sqs_batch(&payload) {

@@ -117,29 +117,11 @@ pub(crate) enum State {
 impl From<Reason> for State {
     fn from(reason: Reason) -> Self {
         match reason {
-            Reason::Stale
-            | Reason::StaleTasks
-            | Reason::RolledBack
-            | Reason::DeploymentInProgress
-            | Reason::TooOld
-            | Reason::NotifyOnly
-            | Reason::Halted
-            | Reason::WaitingForFirst
-            | Reason::MaxInFlight
-            | Reason::ChangeFreeze
-            | Reason::ImageMoved
-            | Reason::ImageGone
-            | Reason::UnsupportedController
-            | Reason::InactiveTaskDefinition => Self::Stale,
             Reason::Unknown | Reason::NotFound | Reason::LookupFailed => Self::Unknown,
             Reason::AlreadyFresh => Self::Current,
-            Reason::NotActive
-            | Reason::OptedOut
-            | Reason::NotOptedIn
-            | Reason::SecretIgnored
-            | Reason::PinnedVersion
-            | Reason::ImagePullOnly
-            | Reason::NothingRunning => Self::Exempt,
+            reason if reason.is_exempt() => Self::Exempt,
+            // Whatever keeps it from being redeployed.
+            _ => Self::Stale,
         }
     }
 }

@@ -15,7 +15,6 @@ use indicatif::{HumanDuration, ProgressBar};
 use jiff::Timestamp;
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
-use redeploy_core::fact::Fact;
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::{Action, Reason};
 use redeploy_core::report::{ServiceAction, ServiceReport};
@@ -287,14 +286,8 @@ impl Run<'_> {
         let concerned: Vec<_> = concerned
             .map(|decision| decision.workload.clone())
             .collect();
-        let mut facts = facts.only(&concerned);
-        for workload in facts.workloads.values_mut() {
-            workload.read_at = Some(Timestamp::MIN);
-            (workload.history, workload.tasks) = (Fact::Unasked, Fact::Unasked);
-        }
-        facts.calendar = Fact::Unasked;
         let clock = Clock::new(Timestamp::now(), None);
-        facts.began_at = clock.now();
+        let mut facts = facts.again(&concerned, clock.now());
         let policy = before.policy.clone();
         let plan = run::decide(&self.session.aws, self.config, &policy, &mut facts, &clock).await;
         Examined {

@@ -42,7 +42,7 @@ variable "accept" {
 }
 
 variable "alarm_topic_arns" {
-  description = "ARNs of the SNS topics, in the account and Region of the secrets, that are told when an event could not be forwarded. `[]` means nobody."
+  description = "ARNs of the SNS topics, in the account and Region of the secrets, that get a message when an event could not be forwarded. `[]` means nobody."
   type        = list(string)
   nullable    = false
 }

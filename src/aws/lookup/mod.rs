@@ -265,13 +265,7 @@ impl Aws {
         Vec<(Arc<str>, Result<Option<Workload>, Gap>)>,
         BTreeSet<String>,
     ) {
-        let mut by_cluster = ByCluster::new();
-        for workload in known {
-            by_cluster
-                .entry(workload.cluster.clone())
-                .or_default()
-                .insert(asked_name(workload));
-        }
+        let by_cluster = by_cluster(known.iter().copied());
         let mut warnings = BTreeSet::new();
         let mut answers = Vec::new();
         for (asked, read) in self.describe(config, by_cluster, now).await {
@@ -307,7 +301,7 @@ fn asked_name(workload: &Workload) -> Arc<str> {
     workload.arn.rsplit('/').next().unwrap_or_default().into()
 }
 
-fn by_cluster(workloads: &[Workload]) -> ByCluster {
+fn by_cluster<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> ByCluster {
     let mut by_cluster = ByCluster::new();
     for workload in workloads {
         by_cluster

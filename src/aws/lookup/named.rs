@@ -6,7 +6,6 @@ use std::sync::Arc;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use redeploy_core::arn::Arn;
 use redeploy_core::config::{Config, MappedService, cluster_name};
-use redeploy_core::fact::Fact;
 use redeploy_core::reference::Reference;
 use redeploy_core::tag::ServiceTag;
 use redeploy_core::workload::{CircuitBreaker, Controller, Platform, Strategy, Use, Workload};
@@ -115,33 +114,16 @@ impl Aws {
 
 /// A service of which only the name is known.
 fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
+    let platform = Platform::Service {
+        controller: Controller::Ecs,
+        strategy: Strategy::Rolling,
+        circuit_breaker: CircuitBreaker::Off,
+    };
     Workload {
-        arn,
-        cluster,
-        location: None,
-        platform: Platform::Service {
-            controller: Controller::Ecs,
-            strategy: Strategy::Rolling,
-            circuit_breaker: CircuitBreaker::Off,
-        },
-        active: true,
-        tag: None,
         is_named: true,
         desired: 1,
-        running: 0,
-        pending: 0,
-        deployments: Vec::new(),
-        inactive_task_definition: false,
         uses,
-        unread: None,
-        read_at: None,
-        seen_at: None,
-        forced_at: None,
-        history: Fact::Unasked,
-        tasks: Fact::Unasked,
-        service_revisions: Vec::new(),
-        unguarded: Vec::new(),
-        images: Fact::Unasked,
+        ..Workload::new(arn, cluster, platform)
     }
 }
 

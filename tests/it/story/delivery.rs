@@ -269,8 +269,7 @@ impl Delivery {
             .filter(|body| body["nextToken"].is_null())
             .count();
         let changes = account.moves.len() + account.touched;
-        // Some events name a later second for the same change.
-        let reasons = self.processes + changes + 2 * self.sweeps + calls.faulted + 6;
+        let reasons = self.processes + changes + 2 * self.sweeps + calls.faulted + 3;
         if looks > reasons {
             return Err(format!(
                 "the account was looked at {looks} times, for {reasons} reasons"
