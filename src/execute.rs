@@ -7,7 +7,6 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
-use redeploy_core::fact::Fact;
 use redeploy_core::facts::Facts;
 use redeploy_core::plan::Plan;
 use redeploy_core::policy::Policy;
@@ -180,8 +179,7 @@ impl Executor<'_> {
         let mut facts = facts.only(std::slice::from_ref(arn));
         let workload = facts.workloads.get_mut(arn)?;
         let before = workload.primary().map(|primary| primary.id.clone());
-        workload.read_at = Some(jiff::Timestamp::MIN);
-        workload.history = Fact::Unasked;
+        workload.forget_reads();
         workload.forced_at = Some(self.clock.now());
         let Some(plan) = self.ask(&mut facts).await else {
             return Some(deferred(decision.clone()));

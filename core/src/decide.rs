@@ -326,7 +326,8 @@ fn certainly_changed(about: &[Related]) -> Timestamp {
 }
 
 /// Whether earlier deployments must be known. A moment after the change has settled, nothing can
-/// have been deployed for it and rolled back, unless this process did.
+/// have been deployed for it and rolled back, unless this process did; nor later, where ECS has not
+/// changed the deployment that was seen by then.
 fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: Timestamp) -> bool {
     let moved = about.iter().map(|related| related.known.moved);
     let at = moved.clone().map(|moved| moved.not_after).max();
@@ -334,7 +335,8 @@ fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: T
         && !workload.is_staged()
         && at.is_some_and(|at| {
             let end = policy.settled_from(at).saturating_add(SHORTEST_ROLL_BACK);
-            end.is_ok_and(|end| now < end) && workload.forced_at.is_none_or(|forced| forced < at)
+            let seen = workload.seen_at.unwrap_or(now).min(now);
+            end.is_ok_and(|end| seen < end) && workload.forced_at.is_none_or(|forced| forced < at)
         });
     workload.history.is_unasked() && !is_first_attempt
 }

@@ -331,8 +331,7 @@ impl Facts {
     pub fn again(&self, arns: &[Arc<str>], began_at: Timestamp) -> Self {
         let mut facts = self.only(arns);
         for workload in facts.workloads.values_mut() {
-            workload.read_at = Some(Timestamp::MIN);
-            (workload.history, workload.tasks) = (Fact::Unasked, Fact::Unasked);
+            workload.forget_reads();
         }
         facts.calendar = Fact::Unasked;
         facts.began_at = began_at;
@@ -375,7 +374,7 @@ impl Workload {
         let Some(location) = &self.location else {
             return followed;
         };
-        for used in &self.uses {
+        for used in &*self.uses {
             let Use::AtStart(reference) = used else {
                 continue;
             };

@@ -285,7 +285,8 @@ fn read_again(
 /// Whether a workload must be described before anything is said about it: it is only named so far,
 /// or was read before this invocation began.
 ///
-/// What is known of the siblings of a service is enough where they are fresh by it.
+/// What is known is enough of what is fresh by it, where it is a sibling of the service that the
+/// invocation is about, or was redeployed by this process a moment ago.
 fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decision>) -> bool {
     let Some(decision) = decision else {
         return workload.read_at.is_none() && facts.scope == Scope::Everything;
@@ -294,10 +295,13 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
         None => true,
         Some(read_at) if read_at < facts.began_at => match facts.scope {
             Scope::Around(_) => decision.reason != Reason::AlreadyFresh,
-            _ => !matches!(
-                decision.reason,
-                Reason::PinnedVersion | Reason::ImagePullOnly
-            ),
+            _ => match decision.reason {
+                Reason::PinnedVersion | Reason::ImagePullOnly => false,
+                Reason::AlreadyFresh => workload.forced_at.is_none_or(|forced_at| {
+                    facts.began_at.duration_since(forced_at) > MAX_FACT_AGE
+                }),
+                _ => true,
+            },
         },
         Some(_) => false,
     }

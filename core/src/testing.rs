@@ -163,7 +163,7 @@ pub(crate) fn service() -> Workload {
         desired: 2,
         running: 2,
         deployments: vec![deployment(10, true, RolloutState::Completed)],
-        uses: vec![at_start(DB)],
+        uses: vec![at_start(DB)].into(),
         read_at: Some(second(100)),
         ..Workload::new(service_arn("api"), cluster.into(), platform)
     }

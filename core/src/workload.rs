@@ -1,5 +1,6 @@
 //! A workload of Amazon ECS as plain facts: what it names, what runs, and since when.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -41,13 +42,16 @@ pub struct Workload {
     pub deployments: Vec<Deployment>,
     /// Whether the task definition revision of its next deployment is INACTIVE.
     pub inactive_task_definition: bool,
-    /// What its tasks read, from the task definitions of all live deployments and from the lookups.
-    pub uses: Vec<Use>,
+    /// What its tasks read, from the task definitions of all live deployments and from the lookups,
+    /// each once. Shared with what the process remembers, because an account may have a quarter of a
+    /// million of them.
+    pub uses: Arc<[Use]>,
     /// A task definition that could not be read, so that `uses` may lack something.
     pub unread: Option<Gap>,
     /// When counts and deployments were read, UTC; `None` for a service that is only named so far.
     pub read_at: Option<Timestamp>,
-    /// When an earlier look of this process saw its tasks under the same PRIMARY deployment, UTC.
+    /// When this process saw its tasks earlier under the same PRIMARY deployment, its only one, which
+    /// ECS has not changed since, UTC.
     pub seen_at: Option<Timestamp>,
     /// When this process last forced a deployment of it, UTC.
     pub forced_at: Option<Timestamp>,
@@ -206,6 +210,8 @@ impl Use {
 pub(crate) const ROLLOUT_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// A rollout that works is left alone for this long.
 pub const MIN_ROLLOUT_AGE: SignedDuration = SignedDuration::from_mins(10);
+/// The time of a read that no longer counts: before any invocation.
+const FORGOTTEN: Timestamp = Timestamp::MIN;
 /// A roll-back that takes longer is no longer waited for.
 pub(crate) const ROLL_BACK_TIME: SignedDuration = SignedDuration::from_hours(1);
 
@@ -226,7 +232,7 @@ impl Workload {
             pending: 0,
             deployments: Vec::new(),
             inactive_task_definition: false,
-            uses: Vec::new(),
+            uses: Arc::default(),
             unread: None,
             read_at: None,
             seen_at: None,
@@ -279,14 +285,39 @@ impl Workload {
         self.participation(Participation::Auto) == Participation::Ignore
     }
 
-    /// Whether its PRIMARY deployment is the same, and ECS has not changed it since.
-    #[must_use]
-    pub fn is_untouched_since(&self, before: &Self) -> bool {
+    /// Learns since when its tasks have been there, by what was read before. A service in the middle
+    /// of a rollout has other tasks a moment later, and a roll-back changes the deployment that it
+    /// goes back to.
+    pub fn learn_seen(&mut self, before: &Self) {
         let identity = |workload: &Self| {
             let primary = workload.primary()?;
-            Some((primary.id.clone(), primary.updated_at))
+            // The end of its rollout changed it. An endpoint that did not say so is not AWS, and would
+            // not show a roll-back either.
+            let updated_at = primary.updated_at.filter(|at| *at > primary.created_at)?;
+            Some((primary.id.clone(), updated_at))
         };
-        identity(self) == identity(before)
+        let is_quiet = before.running > 0
+            && matches!(before.deployments.as_slice(), [only] if only.rollout != RolloutState::InProgress);
+        let is_same = is_quiet && identity(self).is_some_and(|now| Some(now) == identity(before));
+        let read_at = before.read_at.filter(|read_at| *read_at != FORGOTTEN);
+        self.seen_at = before.seen_at.or(read_at).filter(|_| is_same);
+    }
+
+    /// Has all that may change asked for once more.
+    pub fn forget_reads(&mut self) {
+        self.read_at = Some(FORGOTTEN);
+        self.seen_at = None;
+        (self.history, self.tasks) = (Fact::Unasked, Fact::Unasked);
+    }
+
+    /// Adds what else its tasks read.
+    pub fn add_uses(&mut self, uses: &Arc<[Use]>) {
+        if self.uses.is_empty() {
+            self.uses = uses.clone();
+        } else if !uses.is_empty() {
+            let all: BTreeSet<_> = self.uses.iter().chain(uses.iter()).cloned().collect();
+            self.uses = all.into_iter().collect();
+        }
     }
 
     /// Adds a deployment of our own that the facts do not show.

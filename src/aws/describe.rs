@@ -235,7 +235,7 @@ impl Aws {
             running: service.running_count,
             pending: service.pending_count,
             deployments,
-            uses,
+            uses: uses.into(),
             read_at: Some(now),
             forced_at: memory.forced(&arn).map(|own| own.created_at),
             service_revisions,

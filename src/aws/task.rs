@@ -90,7 +90,7 @@ impl Aws {
         let workload = |task: aws_sdk_ecs::types::Task| {
             let started_at = timestamp(task.started_at.as_ref()?)?;
             let definition: Arc<str> = task.task_definition_arn?.into();
-            let uses = revisions.get(&definition)?.uses.to_vec();
+            let uses = revisions.get(&definition)?.uses.clone();
             let arn = task.task_arn?;
             let location = lock(&self.memory).location(&Arn::parse(&arn)?);
             let cluster = task.cluster_arn.unwrap_or_default();

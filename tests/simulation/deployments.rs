@@ -279,6 +279,8 @@ impl FakeAws {
             "COMPLETED",
             format!("ECS deployment {} completed.", newest.id),
         );
+        // Later than its creation, as at AWS.
+        newest.updated_at = now.saturating_add(Duration::from_millis(1)).unwrap();
         service.completed = Some(newest.clone());
         service.history[0].status = "SUCCESSFUL";
     }
@@ -287,6 +289,7 @@ impl FakeAws {
     /// back to the last that was completed.
     pub(crate) fn roll_back(&mut self, arn: &str) {
         self.advance();
+        let now = self.now();
         let service = self.services.get_mut(arn).unwrap();
         let failed = service.deployments[0].id.clone();
         if let Some((deployments, running)) = service.before.take() {
@@ -303,7 +306,7 @@ impl FakeAws {
             service.deployments.extend(completed);
         }
         let back = service.deployments.first_mut().unwrap();
-        back.primary = true;
+        (back.primary, back.updated_at) = (true, now);
         service.completed = Some(back.clone());
         service.set_history(&failed, "ROLLBACK_SUCCESSFUL");
         service.step_at = None;

@@ -123,7 +123,7 @@ fn a_service_that_must_not_or_need_not_be_forced_is_skipped() {
     );
     check(
         &Workload {
-            uses: vec![pulled()],
+            uses: vec![pulled()].into(),
             ..empty()
         },
         Reason::ImagePullOnly,
@@ -138,10 +138,10 @@ fn a_service_that_must_not_or_need_not_be_forced_is_skipped() {
         };
         check(&workload, Reason::Stale);
     }
-    let all = [vec![pulled()], using(&[&pinned, DB]).uses].concat();
+    let all = [&[pulled()], &*using(&[&pinned, DB]).uses].concat();
     check(
         &Workload {
-            uses: all,
+            uses: all.into(),
             ..service()
         },
         Reason::Stale,
@@ -738,6 +738,24 @@ fn the_history_is_not_needed_a_moment_after_the_change_has_settled() {
         ..read_later(service())
     };
     assert!(history(&answered, &changes, 5000).is_some());
+}
+
+#[test]
+fn the_history_is_not_needed_later_where_the_deployment_is_still_as_it_was_seen() {
+    let changes = [change(DB, 100)];
+    let seen = |at| Workload {
+        seen_at: Some(second(at)),
+        ..read_later(service())
+    };
+    assert_eq!(history(&seen(50), &changes, 5000), None);
+    assert_eq!(history(&seen(112), &changes, 5000), None);
+    assert!(history(&seen(113), &changes, 5000).is_some());
+    let forced = Workload {
+        forced_at: Some(second(100)),
+        ..seen(50)
+    };
+    assert!(history(&forced, &changes, 5000).is_some());
+    assert!(history(&staged(seen(50)), &changes, 5000).is_some());
 }
 
 /// The same, read so long after the change that its tasks may have been replaced since.

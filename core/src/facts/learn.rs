@@ -228,14 +228,12 @@ impl Facts {
         let before = self.workloads.remove(asked);
         match (read, before) {
             (Ok(Some(mut now)), Some(before)) => {
-                if now.is_untouched_since(&before) {
-                    now.seen_at = before.seen_at;
+                if self.scope == Scope::Followers {
+                    now.learn_seen(&before);
                 }
                 if before.read_at.is_some() {
                     // Task definitions were read by the look.
-                    now.uses.extend(before.uses);
-                    now.uses.sort();
-                    now.uses.dedup();
+                    now.add_uses(&before.uses);
                 }
                 now.unread = now.unread.or(before.unread);
                 now.inactive_task_definition |= before.inactive_task_definition;

@@ -282,31 +282,37 @@ fn learn_workload(facts: &mut Facts, asked: &str, read: Result<Option<Workload>,
     facts.learn(Answer::Workloads(vec![(asked.into(), read)]), now());
 }
 
+/// The same, and ECS says when it last changed the deployment.
+fn updated(mut workload: Workload) -> Workload {
+    workload.deployments[0].updated_at = Some(second(20));
+    workload
+}
+
 #[test]
 fn a_workload_that_is_read_again_keeps_what_only_the_look_and_dear_questions_tell() {
     let before = Workload {
-        uses: vec![at_start(DB), at_start(LIMIT)],
+        uses: vec![at_start(DB), at_start(LIMIT)].into(),
         inactive_task_definition: true,
         unread: Some(gap(GapKind::Denied)),
         tasks: tasks("ecs-svc/10", &[10]),
         history: Fact::Known(vec![past(5, Completed)]),
         seen_at: Some(second(90)),
         forced_at: Some(second(80)),
-        ..service()
+        ..updated(service())
     };
     let mut facts = knowing(Scope::Followers, vec![before.clone()]);
     let read = Workload {
         desired: 5,
         read_at: Some(second(250)),
-        uses: vec![at_start(MAIL), at_start(DB)],
-        ..service()
+        uses: vec![at_start(MAIL), at_start(DB)].into(),
+        ..updated(service())
     };
     learn_workload(&mut facts, &service_arn("api"), Ok(Some(read.clone())));
     let expected = Workload {
         uses: {
             let mut uses = vec![at_start(DB), at_start(MAIL), at_start(LIMIT)];
             uses.sort();
-            uses
+            uses.into()
         },
         desired: 5,
         read_at: read.read_at,
@@ -789,7 +795,10 @@ fn a_workload_follows_what_its_tasks_read_at_their_start_by_label() {
         at_start("limit:3"),
         Use::AtImagePull(reference(MAIL)),
     ];
-    let workload = Workload { uses, ..service() };
+    let workload = Workload {
+        uses: uses.into(),
+        ..service()
+    };
     let secret = Followed::Secret {
         region: "eu-west-1".to_owned(),
         id: DB.to_owned(),

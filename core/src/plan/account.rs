@@ -412,7 +412,7 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
                     running,
                     deployments,
                     inactive_task_definition: inactive,
-                    uses,
+                    uses: uses.into(),
                     unread,
                     forced_at: forced.map(second),
                     history,
@@ -436,7 +436,7 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
 fn any_task() -> impl Strategy<Value = Option<Service>> {
     let task = (moment(), uses()).prop_map(|(at, uses)| Service {
         truth: Workload {
-            uses,
+            uses: uses.into(),
             ..standalone(at)
         },
         seen: Seen::Now,

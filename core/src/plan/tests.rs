@@ -397,7 +397,7 @@ fn what_decides_without_a_new_read_is_not_described() {
     );
     let pulled = Workload {
         arn: service_arn("b"),
-        uses: vec![crate::workload::Use::AtImagePull(reference(DB))],
+        uses: vec![crate::workload::Use::AtImagePull(reference(DB))].into(),
         ..service()
     };
     let facts = looked(vec![read_at(50, pinned), read_at(50, pulled)]);
@@ -409,6 +409,25 @@ fn what_decides_without_a_new_read_is_not_described() {
         .map(|decision| decision.reason)
         .collect();
     assert_eq!(reasons, [Reason::PinnedVersion, Reason::ImagePullOnly]);
+}
+
+#[test]
+fn what_was_redeployed_a_moment_ago_is_not_described() {
+    let forced = |at| {
+        let mut workload = read_at(50, old(service()));
+        workload.force(&deployment(
+            at,
+            true,
+            crate::workload::RolloutState::InProgress,
+        ));
+        let mut facts = looked(vec![workload]);
+        facts.began_at = second(200);
+        facts
+    };
+    assert_eq!(asks(&forced(195), &ACT, 200), []);
+    assert_eq!(reasons(&forced(195), &ACT, 200), [Reason::AlreadyFresh]);
+    let describe = Question::Describe(service_arn("api"));
+    assert_eq!(asks(&forced(194), &ACT, 200), [describe]);
 }
 
 #[test]
@@ -877,7 +896,7 @@ fn when_what_a_service_follows_changed_must_be_known() {
     assert_eq!(decision.reason, Reason::LookupFailed);
     assert_eq!(decision.sources, [DB.into(), MAIL.into()]);
     let task = Workload {
-        uses: vec![at_start(MAIL)],
+        uses: vec![at_start(MAIL)].into(),
         ..standalone(50)
     };
     assert_eq!(

@@ -89,8 +89,11 @@ fn a_reference_may_mean_the_replica_in_the_region_of_its_service() {
 #[test]
 fn a_replica_that_only_pulls_an_image_is_not_asked_for() {
     let pull = Use::AtImagePull(reference(REPLICA));
-    let of = |uses| {
-        let workload = Workload { uses, ..service() };
+    let of = |uses: Vec<Use>| {
+        let workload = Workload {
+            uses: uses.into(),
+            ..service()
+        };
         workload.replicas_of(&current(PRIMARY)).count()
     };
     assert_eq!(of(vec![pull.clone()]), 0);

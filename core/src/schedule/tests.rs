@@ -19,7 +19,7 @@ fn follower(name: &str, tag: &str, at: i64, rollout: RolloutState) -> Workload {
     Workload {
         arn: service_arn(name),
         tag: Some(tag.into()),
-        uses: vec![at_start(DB), at_start(MAIL)],
+        uses: vec![at_start(DB), at_start(MAIL)].into(),
         deployments: vec![deployment(at, true, rollout)],
         read_at: Some(second(2000)),
         history: Fact::Known(Vec::new()),
@@ -254,7 +254,7 @@ fn a_halt_outlasts_a_new_attempt_and_the_change_of_another_secret() {
     };
     assert_eq!(plan.questions, [history].into());
     let only_db = Workload {
-        uses: vec![at_start(DB)],
+        uses: vec![at_start(DB)].into(),
         ..stale("a")
     };
     let mut facts = event(vec![only_db, ended("b", "", 1100, Failed)]);
@@ -287,7 +287,7 @@ fn a_first_that_cannot_be_described_holds_the_others_back() {
         rows(&[("a", Reason::WaitingForFirst)])
     );
     let other = Workload {
-        uses: vec![at_start(MAIL)],
+        uses: vec![at_start(MAIL)].into(),
         ..first(10, Completed)
     };
     facts.unread_firsts.insert(other.arn.clone(), other);
@@ -355,7 +355,7 @@ fn no_more_go_than_may_be_in_flight_whoever_began_the_others() {
 #[test]
 fn the_limit_is_one_of_each_change() {
     let only = |name: &str, arn: &str| Workload {
-        uses: vec![at_start(arn)],
+        uses: vec![at_start(arn)].into(),
         ..stale(name)
     };
     let mut facts = event(vec![only("a", DB), only("b", DB), only("c", MAIL)]);
@@ -386,13 +386,13 @@ fn an_order_of_one_change_does_not_hold_back_who_has_it() {
     let mut facts = event(vec![first(10, Completed), stale("a")]);
     let fresh_by_its_tasks = Workload {
         tasks: tasks("ecs-svc/10", &[1100]),
-        uses: vec![at_start(DB), at_start(MAIL)],
+        uses: vec![at_start(DB), at_start(MAIL)].into(),
         ..stale("a")
     };
     facts.workloads.insert(service_arn("a"), fresh_by_its_tasks);
     facts.announce(change(MAIL, 1500));
     let only_db = Workload {
-        uses: vec![at_start(DB)],
+        uses: vec![at_start(DB)].into(),
         ..first(10, Completed)
     };
     facts.workloads.insert(service_arn("first"), only_db);
@@ -427,7 +427,7 @@ fn whether_a_follower_is_done_is_read_from_ecs_before_another_goes() {
         .changes
         .values_mut()
         .for_each(|change| change.reported = change.moved());
-    facts.workloads.get_mut(&service_arn("a")).unwrap().uses = vec![at_start(DB)];
+    facts.workloads.get_mut(&service_arn("a")).unwrap().uses = vec![at_start(DB)].into();
     facts.followed.clear();
     let asked = plan_of(&facts, &ACT).questions;
     assert!(
@@ -608,7 +608,7 @@ fn a_closed_calendar_holds_everything_but_what_is_urgent_or_managed() {
     });
     goes(&tagged(facts.clone(), &urgent), &frozen());
     let mut managed = event(vec![Workload {
-        uses: vec![at_start(MANAGED)],
+        uses: vec![at_start(MANAGED)].into(),
         ..stale("a")
     }]);
     managed.changes.clear();
@@ -621,7 +621,7 @@ fn a_closed_calendar_holds_everything_but_what_is_urgent_or_managed() {
 #[test]
 fn what_changed_too_long_ago_lifts_no_freeze_and_holds_nobody_back() {
     let mut facts = event(vec![stale("a"), first(10, Completed)]);
-    facts.workloads.get_mut(&service_arn("first")).unwrap().uses = vec![at_start(DB)];
+    facts.workloads.get_mut(&service_arn("first")).unwrap().uses = vec![at_start(DB)].into();
     let urgent = Fact::Known(SecretTag {
         is_ignored: false,
         is_urgent: true,

@@ -409,3 +409,57 @@ fn the_history_tells_of_a_roll_back_before_the_live_deployments_do() {
     );
     assert_eq!(in_progress(&over, 200, 300), No);
 }
+
+/// Since when the tasks of a service have been there, by two reads.
+fn seen_at(before: &Workload, now: &Workload) -> Option<Timestamp> {
+    let mut now = now.clone();
+    now.learn_seen(before);
+    now.seen_at
+}
+
+#[test]
+fn tasks_are_known_from_the_first_read_on_while_ecs_does_not_change_the_deployment() {
+    let updated = |at, rollout| {
+        let mut workload = live(&[(10, true, rollout)]);
+        workload.deployments[0].updated_at = Some(second(at));
+        workload
+    };
+    let before = updated(20, Completed);
+    assert_eq!(before.read_at, Some(second(100)));
+    assert_eq!(seen_at(&before, &before), before.read_at);
+    let earlier = Workload {
+        seen_at: Some(second(70)),
+        ..before.clone()
+    };
+    assert_eq!(seen_at(&earlier, &before), Some(second(70)));
+    // A roll-back goes back to the same deployment.
+    assert_eq!(seen_at(&before, &updated(30, Completed)), None);
+    assert_eq!(seen_at(&before, &live(&[(50, true, Completed)])), None);
+    assert_eq!(
+        seen_at(&updated(20, InProgress), &updated(20, InProgress)),
+        None
+    );
+    let unsaid = live(&[(10, true, Completed)]);
+    assert_eq!(seen_at(&unsaid, &unsaid), None);
+    let mut idle = before.clone();
+    idle.running = 0;
+    assert_eq!(seen_at(&idle, &before), None);
+    let mut two = live(&[(10, true, Completed), (5, false, Completed)]);
+    two.deployments[0].updated_at = Some(second(20));
+    assert_eq!(seen_at(&two, &before), None);
+}
+
+#[test]
+fn a_forgotten_read_shows_nothing() {
+    let mut workload = live(&[(10, true, Completed)]);
+    workload.deployments[0].updated_at = Some(second(20));
+    let mut forgotten = Workload {
+        seen_at: Some(second(70)),
+        history: Fact::Known(Vec::new()),
+        tasks: Fact::Known(Vec::new()),
+        ..workload.clone()
+    };
+    forgotten.forget_reads();
+    assert!(forgotten.history.is_unasked() && forgotten.tasks.is_unasked());
+    assert_eq!(seen_at(&forgotten, &workload), None);
+}

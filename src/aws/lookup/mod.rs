@@ -8,7 +8,7 @@ use redeploy_core::arn::Arn;
 use redeploy_core::config::Config;
 use redeploy_core::fact::{Gap, GapKind};
 use redeploy_core::facts::{Existence, Look};
-use redeploy_core::workload::{RolloutState, Workload};
+use redeploy_core::workload::Workload;
 
 use super::client::lock;
 use super::describe::Described;
@@ -235,7 +235,7 @@ impl Aws {
             found.warnings.extend(warnings);
             for arn in &task_definitions {
                 if let Some(revision) = revisions.get(arn) {
-                    workload.uses.extend(revision.uses.iter().cloned());
+                    workload.add_uses(&revision.uses);
                     found.warnings.extend(revision.warnings.iter().cloned());
                 } else if let Some(error) = failed.get(arn) {
                     let Gap { kind, error } = error.gap();
@@ -246,9 +246,6 @@ impl Aws {
             let next = next_task_definition.and_then(|arn| revisions.get(&arn));
             workload.inactive_task_definition = next.is_some_and(|revision| revision.inactive);
             workload.unguarded = next.map_or(Vec::new(), |revision| revision.unguarded.clone());
-            workload.uses.sort();
-            workload.uses.dedup();
-            workload.uses.shrink_to_fit();
             workloads.push(workload);
         }
         named.extend(arns);
@@ -315,19 +312,11 @@ fn by_cluster<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> ByCluste
 /// Marks the services whose tasks an earlier look saw under the same PRIMARY deployment.
 fn mark_seen(workloads: &mut [Workload], before: Option<&Look>) {
     let before = before.into_iter().flat_map(|look| &look.workloads);
-    // A service in the middle of a rollout has other tasks a moment later.
-    let is_quiet = |workload: &&Workload| {
-        let [deployment] = workload.deployments.as_slice() else {
-            return false;
-        };
-        workload.running > 0 && deployment.rollout != RolloutState::InProgress
-    };
-    let before = before.filter(is_quiet);
-    let seen: BTreeMap<_, _> = before.map(|workload| (&workload.arn, workload)).collect();
+    let before: BTreeMap<_, _> = before.map(|workload| (&workload.arn, workload)).collect();
     for workload in workloads {
-        let earlier = seen.get(&workload.arn);
-        let earlier = earlier.filter(|earlier| workload.is_untouched_since(earlier));
-        workload.seen_at = earlier.and_then(|earlier| earlier.read_at);
+        if let Some(before) = before.get(&workload.arn) {
+            workload.learn_seen(before);
+        }
     }
 }
 

@@ -85,13 +85,13 @@ impl Aws {
             let name = format!("{}/{}", service.cluster, service.service);
             let mut memory = lock(&self.memory);
             let references = references.into_iter().cloned();
-            let uses: Vec<_> = references
+            let uses: Arc<[_]> = references
                 .map(|named| Use::AtStart(memory.share(named)))
                 .collect();
             // Its tag names it as well.
             let mut tagged = found.named.iter_mut();
             if let Some(tagged) = tagged.find(|known| known.is_called(&name)) {
-                tagged.uses.extend(uses);
+                tagged.add_uses(&uses);
                 continue;
             }
             let mut described = found.described.iter().map(|described| &described.workload);
@@ -113,7 +113,7 @@ impl Aws {
 }
 
 /// A service of which only the name is known.
-fn named(arn: Arc<str>, cluster: Arc<str>, uses: Vec<Use>) -> Workload {
+fn named(arn: Arc<str>, cluster: Arc<str>, uses: Arc<[Use]>) -> Workload {
     let platform = Platform::Service {
         controller: Controller::Ecs,
         strategy: Strategy::Rolling,
