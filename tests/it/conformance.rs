@@ -1,15 +1,17 @@
 //! The conformance table on the simulated AWS, every row however its events arrive; and the cases that need more than a
 //! row.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redeploy_core::reason::Reason;
 use redeploy_core::report::{ErrorType, Outcome, ServiceAction};
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::handler::handle;
+use serde_json::Value;
 
 use crate::rows::{ROWS, ROWS_OF_TASKS, Row, Step};
-use crate::scene::{Delivery, config, deliveries, invoke, play};
+use crate::scene::{Delivery, Order, config, deliveries, invoke, play};
 use crate::simulation::account::{FakeAws, Family};
 use crate::simulation::wire::Wire;
 
@@ -31,12 +33,7 @@ fn every_row_holds(rows: &[Row]) {
             .filter(|delivery| row.is_told_by(delivery.families))
             .collect();
         for delivery in &deliveries {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .start_paused(true)
-                .build()
-                .unwrap();
-            runtime.block_on(check(row, *delivery));
+            check(row, *delivery);
         }
         let also = if row.on_emulator {
             ", on the emulator too"
@@ -62,7 +59,41 @@ impl Row {
     }
 }
 
-async fn check(row: &Row, delivery: Delivery) {
+/// With the defaults, nothing is asked for the sake of a policy, but for the tag of a secret that
+/// changed.
+#[test]
+fn each_row_with_the_defaults_costs_these_calls() {
+    let mut calls = String::new();
+    for row in ROWS.iter().chain(ROWS_OF_TASKS) {
+        let deliveries = deliveries().into_iter();
+        let once = deliveries.filter(|delivery| delivery.order == Order::Once);
+        for delivery in once.filter(|delivery| row.is_told_by(delivery.families)) {
+            let mut counts = BTreeMap::<String, usize>::new();
+            for (operation, _) in check(row, delivery) {
+                *counts.entry(operation).or_default() += 1;
+            }
+            let counts = counts
+                .into_iter()
+                .map(|(name, count)| format!("{name} {count}"));
+            let counts = counts.collect::<Vec<_>>().join(", ");
+            let families = delivery.families;
+            calls += &format!("{} by {families:?}: {counts}\n", row.id);
+        }
+    }
+    insta::assert_snapshot!("calls", calls);
+}
+
+/// Plays a row, and gives the calls that AWS got.
+fn check(row: &Row, delivery: Delivery) -> Vec<(String, Value)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(play_and_check(row, delivery))
+}
+
+async fn play_and_check(row: &Row, delivery: Delivery) -> Vec<(String, Value)> {
     let mut account = FakeAws::new();
     let secret = account.make_secret("prod/db");
     account.make_secret("prod/mail");
@@ -106,6 +137,7 @@ async fn check(row: &Row, delivery: Delivery) {
             "{context}"
         );
     }
+    account.calls.clone()
 }
 
 /// The sweep, as its schedule sends it.
