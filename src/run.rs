@@ -19,7 +19,7 @@ use crate::aws::Aws;
 use crate::clock::{Clock, OutOfTime};
 use crate::execute::execute;
 
-/// An event cannot have happened later than now, unless clocks differ by this much.
+/// The time of an event may lie this far in the future, because clocks differ.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Handles one trigger. A dry run decides and carries nothing out.
@@ -67,8 +67,8 @@ pub async fn run(aws: &Aws, config: &Config, trigger: Trigger, clock: &Clock) ->
     report.with_known(&known)
 }
 
-/// Asks until everything is decided and has settled. What is asked only when a service's turn comes
-/// is left open, unless nothing will be carried out.
+/// Asks until everything is decided and, where it will be carried out, has settled. Then what is asked
+/// only at a service's turn is left to that, unless others wait for the answers.
 ///
 /// # Errors
 /// When the invocation's time is not enough.
@@ -83,7 +83,8 @@ pub async fn decide(
     ask(aws, config, policy, facts, clock, asks).await
 }
 
-/// The loop. It ends, because each answer fills a fact, and no filled fact is asked for.
+/// The loop. It ends, because each answer fills a fact, and a fact is asked for again only where it is
+/// older than a fixed moment.
 ///
 /// # Errors
 /// When the invocation's time is not enough.
@@ -132,7 +133,7 @@ pub async fn redeploy(
     report.unwrap_or_else(|| decision.into())
 }
 
-/// What a trigger alone says.
+/// The facts that the trigger itself gives.
 ///
 /// # Errors
 /// The report of a trigger that asks for nothing, or for something that makes no sense.
@@ -222,6 +223,7 @@ pub fn ended(kind: TriggerKind, config: &Config, end: End) -> Report {
         End::Pending(reason) if config.on_pending == OnPending::Retry => {
             Report::failed(kind, ErrorType::RotationPending, reason)
         }
+        End::Outdated(reason) => Report::failed(kind, ErrorType::RotationPending, reason),
         End::Ignored(reason) | End::Pending(reason) => Report::new(kind, Outcome::Ignored, reason),
         End::NoSecret => {
             let must_be = "the name or ARN of a secret that exists in this Region";
@@ -254,7 +256,7 @@ fn out_of_time(kind: TriggerKind, facts: &Facts, policy: &Policy, clock: &Clock)
         Some(until) => format!(
             "nothing may be redeployed before {until}, and the invocation ends too soon after that"
         ),
-        None => "the invocation's time was not enough for the lookup".to_owned(),
+        None => "the invocation's time was over before everything was known".to_owned(),
     };
     let rotations = facts.changes.values().map(Into::into).collect();
     Report {

@@ -42,12 +42,12 @@ pub(crate) struct Verdict {
     pub(crate) changed: Timestamp,
 }
 
-/// The tasks are asked about when more than this lies between the change and the look.
+/// Where no more than this lies between the change and the look, the tasks are not asked about.
 const CLOSE: SignedDuration = SignedDuration::from_mins(1);
 /// No rollout fails, and is rolled back, in a shorter time.
 const SHORTEST_ROLL_BACK: SignedDuration = SignedDuration::from_secs(2);
 
-/// The age of a workload's tasks compared with a change.
+/// The age of a workload's tasks compared with a change; the worst is the last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Age {
     Fresh,
@@ -55,7 +55,8 @@ enum Age {
     Stale,
 }
 
-/// Decides about a workload that has to do with these changes; `None` for any other.
+/// Decides about a workload that has to do with these changes; `None` for any other, and for a fresh
+/// task outside services.
 pub(crate) fn decide(
     workload: &Workload,
     related: &[Related],
@@ -122,7 +123,7 @@ pub(crate) fn decide(
     let mut verdict = verdict(workload, reason, &about, questions);
     verdict.changed = changed;
     if reason == Reason::DeploymentInProgress {
-        let since = certainly_changed(&about);
+        let since = earliest_change(&about);
         let in_progress = workload.in_progress(since, now);
         verdict.decision.until = in_progress.and_then(|in_progress| in_progress.until);
     }
@@ -137,8 +138,8 @@ pub(crate) fn is_fresh(workload: &Workload, related: &Related) -> bool {
     age(workload, related) == Age::Fresh
 }
 
-/// Those of the changes that decide: what is followed, but for ignored secrets and for what changed
-/// too long ago.
+/// Those of the changes that decide: what is followed, except ignored secrets and what changed too
+/// long ago.
 pub(crate) fn counted<'a>(related: &[Related<'a>], policy: &Policy) -> Vec<Related<'a>> {
     let follows =
         |related: &&Related| related.relation == Relation::Follows && !is_ignored(related);
@@ -153,7 +154,7 @@ fn is_ignored(related: &Related) -> bool {
     tag.is_some_and(|tag| tag.is_ignored)
 }
 
-/// Leaves out what changed too long ago, which counts only where nothing else did.
+/// Leaves out what changed too long ago, unless all of it did.
 fn leave_out_too_old(about: &mut Vec<Related>, policy: &Policy) {
     if about.iter().any(|related| !is_too_old(related, policy)) {
         about.retain(|related| !is_too_old(related, policy));
@@ -220,12 +221,12 @@ fn fresh(workload: &Workload, about: &[Related], now: Timestamp) -> Option<Verdi
         return verdict(Reason::StaleTasks, &stale, Vec::new());
     }
     let may_be_stale = |related: &&Related| oldest < related.known.moved.not_after;
-    let doubtful = about.iter().filter(may_be_stale);
-    let questions = doubtful.filter_map(|related| version_stored(related.known.change));
-    verdict(Reason::AlreadyFresh, about, questions.collect())
+    let doubtful: Vec<_> = about.iter().filter(may_be_stale).copied().collect();
+    verdict(Reason::AlreadyFresh, about, narrow(&doubtful))
 }
 
-/// What brings the bounds of these changes closer together: the cheap question, then the dear one.
+/// What brings the bounds of these changes closer together: the cheap question, then the expensive
+/// one.
 fn narrow(about: &[Related]) -> Vec<Question> {
     let changes = about.iter().map(|related| related.known.change);
     let doubtful = changes.filter(|change| !change.moved().is_exact());
@@ -275,7 +276,7 @@ fn stale(
     now: Timestamp,
     questions: &mut Vec<Question>,
 ) -> Reason {
-    let changed = certainly_changed(about);
+    let changed = earliest_change(about);
     if about.iter().all(|related| is_too_old(related, policy)) {
         return Reason::TooOld;
     }
@@ -318,16 +319,16 @@ fn stale(
     Reason::Stale
 }
 
-/// The first moment from which on a deployment counts as one since the changes, of which the latest
-/// decides: what was deployed since then has all the values.
-fn certainly_changed(about: &[Related]) -> Timestamp {
+/// The first moment from which on a deployment may have all the values: what was created before
+/// that lacks the last of the changes.
+fn earliest_change(about: &[Related]) -> Timestamp {
     let moved = about.iter().map(|related| related.known.moved.not_before);
     moved.max().map_or(Timestamp::MAX, fresh_from)
 }
 
 /// Whether earlier deployments must be known. A moment after the change has settled, nothing can
-/// have been deployed for it and rolled back, unless this process did; nor later, where ECS has not
-/// changed the deployment that was seen by then.
+/// have been deployed for it and rolled back, unless this process did. The same holds later, as long
+/// as ECS has not changed the deployment that was seen then.
 fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: Timestamp) -> bool {
     let moved = about.iter().map(|related| related.known.moved);
     let at = moved.clone().map(|moved| moved.not_after).max();
@@ -349,8 +350,8 @@ pub(crate) struct Failed {
     pub(crate) unknown_revision: Option<String>,
 }
 
-/// The last deployment that failed since then, if it was of the revision that a forced deployment
-/// would start, and none succeeded after it.
+/// The last deployment that failed since then and is not known to be of another task definition than a
+/// forced deployment would start, if none succeeded after it.
 pub(crate) fn failed_since(workload: &Workload, since: Timestamp) -> Option<Failed> {
     let next = workload
         .primary()

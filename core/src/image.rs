@@ -26,9 +26,8 @@ impl EcrImage {
     pub fn parse(image: &str) -> Option<Self> {
         let (host, path) = image.split_once('/')?;
         let (registry, host) = host.split_once('.')?;
-        let host = host
-            .strip_prefix("dkr.ecr.")
-            .or_else(|| host.strip_prefix("dkr-ecr."))?;
+        let hosts = ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."];
+        let host = hosts.iter().find_map(|prefix| host.strip_prefix(prefix))?;
         let (region, suffix) = host.split_once('.')?;
         let is_account = registry.len() == 12 && registry.bytes().all(|b| b.is_ascii_digit());
         let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -161,6 +160,8 @@ mod tests {
         for image in [
             "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/api",
             "123456789012.dkr-ecr.eu-west-1.on.aws/api",
+            "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/api",
+            "123456789012.dkr-ecr-fips.us-east-1.on.aws/api",
         ] {
             assert_eq!(tag(image), Some("latest".to_owned()), "{image}");
         }

@@ -36,16 +36,18 @@ impl Report {
         if let more @ 1.. = self.rotations.len().saturating_sub(MAX_CHANGES) {
             lines.push(format!("{more} more changed"));
         }
-        lines.extend(services.iter().map(|row| line(row)));
+        // Before the services, of which only as many are named as fit.
         let warnings = self.warnings.iter();
         lines.extend(warnings.filter(|warning| **warning != self.reason).cloned());
+        lines.extend(services.iter().map(|row| line(row)));
         Some(cut(&lines))
     }
 }
 
 /// Whether a person should know of a service.
 fn is_told(row: &ServiceReport) -> bool {
-    row.action != ServiceAction::Skipped || row.reason == Reason::NotifyOnly
+    row.action != ServiceAction::Skipped
+        || matches!(row.reason, Reason::NotifyOnly | Reason::Unknown)
 }
 
 /// What was done to a service, why, and what a person must do.
@@ -84,6 +86,14 @@ fn command(row: &ServiceReport, service: &str) -> Option<String> {
         }
         Reason::NotifyOnly | Reason::Halted | Reason::ImageMoved => {
             Some(format!("redeploy-on-rotation redeploy --service {service}"))
+        }
+        Reason::StaleTasks | Reason::Unknown => {
+            Some(format!("redeploy-on-rotation audit {service}"))
+        }
+        // It prints the call of CodeDeploy.
+        Reason::UnsupportedController => {
+            let secret = row.secrets.first().map(|secret| name(secret))?;
+            Some(format!("redeploy-on-rotation plan {secret}"))
         }
         _ => None,
     }
@@ -138,6 +148,9 @@ mod tests {
             row("d", ServiceAction::Skipped, Reason::AlreadyFresh),
             row("e", ServiceAction::Skipped, Reason::NotifyOnly),
             row("f", ServiceAction::Failed, Reason::Stale),
+            row("g", ServiceAction::Blocked, Reason::StaleTasks),
+            row("h", ServiceAction::Blocked, Reason::UnsupportedController),
+            row("i", ServiceAction::Skipped, Reason::Unknown),
         ]);
         let text = Report {
             warnings: vec!["its image moved".to_owned()],
@@ -145,12 +158,15 @@ mod tests {
         };
         insta::assert_snapshot!(text.notification().unwrap(), @r"
         prod/db changed at 2026-11-23T01:02:03Z
+        its image moved
         prod/f: failed: ecs:UpdateService failed: AccessDeniedException
         prod/c: blocked, because a deployment since the change failed; find out why, for example with `doctor`; run: redeploy-on-rotation doctor prod/c
+        prod/g: blocked, because tasks from before the change still run, which no deployment replaces; run: redeploy-on-rotation audit prod/g
+        prod/h: blocked, because CODE_DEPLOY and EXTERNAL services cannot be forced; deploy it by its own way; run: redeploy-on-rotation plan prod/db
         prod/b: waiting, because a change calendar is closed (until 2026-11-24T00:00:00Z)
         prod/a: redeployed, because its tasks hold the old value
         prod/e: left alone, because its tasks hold the old value, and it is only reported; run: redeploy-on-rotation redeploy --service prod/e
-        its image moved
+        prod/i: left alone, because AWS cannot tell, or does not say, if it changed before its tasks started; run: redeploy-on-rotation audit prod/i
         ");
     }
 

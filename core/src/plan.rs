@@ -29,9 +29,9 @@ pub enum Question {
     },
     /// What a service is, what it names and what runs.
     Service(Arc<str>),
-    /// What `DescribeSecret` says to the claim of the event.
+    /// What `DescribeSecret` says about the claim of the event.
     Secret,
-    /// What a replica of what changed shows of that.
+    /// Whether a replica of what changed has the change.
     Replica {
         /// What changed.
         of: Source,
@@ -60,7 +60,8 @@ pub enum Question {
     Describe(Arc<str>),
     /// The same, right before it is acted on.
     Refresh(Arc<str>),
-    /// The deployments of a workload that were created since then, right before it is acted on.
+    /// The deployments of a workload that were created at `since` or later, right before it is acted
+    /// on.
     History {
         /// Its ARN.
         workload: Arc<str>,
@@ -76,9 +77,9 @@ pub enum Question {
 pub struct Plan {
     /// What to ask next.
     pub questions: BTreeSet<Question>,
-    /// Whether what is else asked at a service's turn is asked now, because others wait for it.
+    /// Whether the questions of a service's turn are asked now, because others wait for the answers.
     pub ahead: bool,
-    /// When all that is to be redeployed has settled, UTC, where that is to come.
+    /// When the changes that matter have settled, UTC, where that is in the future.
     pub wait_until: Option<Timestamp>,
     /// The decisions by the facts so far.
     pub decisions: Vec<Decision>,
@@ -91,10 +92,12 @@ pub struct Plan {
 /// Why an invocation ends without decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Nothing changed.
+    /// There is nothing to do.
     Ignored(String),
-    /// The rotation is still under way, or AWS does not show it yet.
+    /// The rotation is still under way. Its end has an event of its own.
     Pending(String),
+    /// AWS does not show the change yet, and no other event will come.
+    Outdated(String),
     /// A request names no secret.
     NoSecret,
     /// A request names no service in scope.
@@ -103,14 +106,14 @@ pub enum End {
     Unavailable(Gap),
 }
 
-/// A service whose turn comes later than this after it was read is read again first.
+/// A service that was read longer ago than this is read again before it is redeployed.
 const MAX_FACT_AGE: SignedDuration = SignedDuration::from_secs(5);
 /// An invocation that is younger than this checks for newer changes before it acts.
 const MAX_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Question {
-    /// Whether it is asked only when a service's turn comes: it is dear, or its answer does not
-    /// keep.
+    /// Whether it is asked only when a service's turn comes: it is expensive, or its answer goes out
+    /// of date quickly.
     #[must_use]
     pub fn is_at_turn(&self) -> bool {
         matches!(
@@ -132,7 +135,7 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Plan {
     let relations = Relations::new(changes);
     let (mut judged, unsettled) = judge(facts, &relations, policy, now, &mut plan);
     if plan.questions.iter().any(|question| !question.is_at_turn()) {
-        // What is known by then may make the others needless, in a preview, too.
+        // The answers may make those of a service's turn needless, in a preview, too.
         plan.questions.retain(|question| !question.is_at_turn());
     } else if unsettled.is_some() {
         plan.wait_until = unsettled;
@@ -169,8 +172,8 @@ fn left_alone(decisions: &[Decision], policy: &Policy) -> Option<String> {
     ))
 }
 
-/// Decides about each workload alone; says when what is to be redeployed has settled, where that is
-/// to come.
+/// Decides about each workload alone; says when what is to be redeployed has settled, where that is in
+/// the future.
 fn judge<'a>(
     facts: &'a Facts,
     relations: &'a Relations<'a>,
@@ -200,7 +203,7 @@ fn judge<'a>(
             let at = decision.map_or(Timestamp::MIN, |decision| decision.at);
             let settled_from = policy.settled_from(at);
             if facts.scope == Scope::Followers && policy.acts && now < settled_from {
-                // Described then, the facts need not be read twice.
+                // Described at that time, it need not be read twice.
                 unsettled = unsettled.max(Some(settled_from));
             } else {
                 plan.questions
@@ -226,7 +229,7 @@ fn judge<'a>(
         all.push(Judged {
             workload,
             is_first: workload.is_first() && !is_only_notified(workload, policy),
-            // Of thousands of fresh services it is not needed.
+            // Fresh services, of which there may be thousands, need it only for an order.
             followed: if verdict.is_settled() && !has_order(facts, policy) {
                 Vec::new()
             } else {
@@ -285,8 +288,8 @@ fn read_again(
 /// Whether a workload must be described before anything is said about it: it is only named so far,
 /// or was read before this invocation began.
 ///
-/// What is known is enough of what is fresh by it, where it is a sibling of the service that the
-/// invocation is about, or was redeployed by this process a moment ago.
+/// One that is fresh is not described again if it is only a sibling of the service that the invocation
+/// is about, or if this process redeployed it a moment ago.
 fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decision>) -> bool {
     let Some(decision) = decision else {
         return workload.read_at.is_none() && facts.scope == Scope::Everything;
@@ -315,10 +318,10 @@ fn has_order(facts: &Facts, policy: &Policy) -> bool {
 /// Whether the last changes of what a workload follows must be known. A service that was deployed a
 /// moment ago may be in the middle of a series of changes.
 fn must_be_dated(facts: &Facts, policy: &Policy, workload: &Workload, now: Timestamp) -> bool {
-    // Not by the history: a preview knows more of that than what is decided before a service's turn.
+    // Not by the history: a preview has it earlier than a run, and both must ask the same.
     let is_young =
         |deployment: &Deployment| now.duration_since(deployment.created_at) < MIN_ROLLOUT_AGE;
-    // One that is to go may have to wait for the sake of another change.
+    // Another change may hold up one that is to go.
     let is_ordered = has_order(facts, policy);
     let may_go = || !facts.is_up_to_date(workload);
     let is_in_scope = match &facts.scope {
@@ -350,7 +353,7 @@ fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &m
                 .is_none_or(|known| known.found.is_unasked() || !labels.is_subset(&known.labels))
         });
     let mut unasked = BTreeSet::new();
-    // One by one: `collect` would first keep what every service follows.
+    // One by one: `collect` would first keep everything that every service follows.
     for (followed, _) in open {
         unasked.insert(followed);
     }
@@ -359,7 +362,7 @@ fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &m
     }
 }
 
-/// The verdict, unless what could not be looked up decides.
+/// The verdict, or what is said instead where something that could not be read outweighs it.
 fn with_gaps(
     facts: &Facts,
     policy: &Policy,

@@ -37,7 +37,9 @@ fn arn(name: &str) -> String {
 
 /// Hands over an event, and checks that nothing is stale and nobody rolled twice.
 async fn redeploys(aws: &Aws, wire: &Wire, event: &Value) -> (Report, Vec<String>) {
-    let report = invoke(aws, wire, &config(&[]), event).await;
+    // As the Terraform module sets it; it is about rotations that are under way, not about these.
+    let config = config(&[("REDEPLOY_ON_PENDING", "ignore")]);
+    let report = invoke(aws, wire, &config, event).await;
     let mut redeployed: Vec<_> = wire
         .account()
         .redeploys

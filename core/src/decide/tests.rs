@@ -441,6 +441,14 @@ fn the_bounds_are_narrowed_for_tasks_that_may_be_stale() {
     assert_eq!(asks(199), [Question::VersionStored(source(DB))]);
     assert_eq!(asks(200), []);
     assert_eq!(asks(99), [], "they are stale anyhow");
+    let stored = Change {
+        stored: Fact::Known(None),
+        ..open()
+    };
+    assert_eq!(
+        questions(&outlived(&[150]), &[stored], 1000),
+        [Question::MoveTimes([source(DB)].into())]
+    );
 }
 
 #[test]

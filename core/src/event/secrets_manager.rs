@@ -100,7 +100,8 @@ pub(super) fn cloudtrail(payload: &Value) -> Result<Trigger, InvalidEvent> {
         let secret = secret_id(&event)?.and_then(SecretArn::parse);
         let secret = secret.map_or("a secret".to_owned(), |arn| arn.name().to_owned());
         let reason = format!(
-            "the rotation of {secret} failed or was abandoned, so the current value is the old one"
+            "the rotation of {secret} failed or was abandoned: AWSCURRENT did not move by it; check whether \
+             the current value still works"
         );
         return ignored(kind, &reason);
     }

@@ -149,7 +149,7 @@ fn ask_again(
     let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;
     let mut plan = Plan::default();
     if !policy.acts || !is_patient {
-        plan.end = Some(End::Pending(reason.to_owned()));
+        plan.end = Some(End::Outdated(reason.to_owned()));
     } else if now >= again {
         plan.questions.insert(question);
     } else {

@@ -235,8 +235,8 @@ fn an_outdated_answer_is_asked_for_again_after_a_while_and_for_a_minute() {
     assert!(early.questions.is_empty());
     assert_eq!(asks(&facts, &ACT, 205), [Question::Secret]);
     assert_eq!(asks(&facts, &ACT, 249), [Question::Secret]);
-    assert_eq!(end(&facts, &ACT, 250), Some(End::Pending(why())));
-    assert_eq!(end(&facts, &PREVIEW, 201), Some(End::Pending(why())));
+    assert_eq!(end(&facts, &ACT, 250), Some(End::Outdated(why())));
+    assert_eq!(end(&facts, &PREVIEW, 201), Some(End::Outdated(why())));
 }
 
 #[test]
