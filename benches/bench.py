@@ -8,7 +8,7 @@ Usage: bench.py BOOTSTRAP BARE ZIP [SERVICES]
   definition of 50 references each. The account is a server on loopback. The function keeps to the documented rate of
   DescribeTaskDefinition, 20 a second, so that this takes five minutes.
 - The size of the package.
-- The storms of `cargo test --test it storms`, where there are any: the lines that it prints.
+- The storms of `cargo test --test it storms`: the rows that it prints.
 """
 
 import json
@@ -273,13 +273,12 @@ def memory():
 
 
 def storms():
-    """What the tests of storms print."""
+    """The rows that the tests of storms print."""
     command = ["cargo", "test", "--locked", "--quiet", "--test", "it", "storms", "--", "--nocapture"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if result.returncode != 0:
         sys.exit(result.stdout + result.stderr)
-    noise = ("running ", "test ", ".")
-    return [line for line in result.stdout.splitlines() if line.strip() and not line.startswith(noise)]
+    return [line for line in result.stdout.splitlines() if line.startswith("|")]
 
 
 def main():
@@ -288,14 +287,13 @@ def main():
     account = f"{SERVICES:,} services of {REFERENCES} references"
     starts_of = f"CPU time to the first request, median of {STARTS} starts"
     size = os.path.getsize(ZIP) / 1e6
-    print("| measure | `bootstrap` | a function that does nothing | ratio |")
+    print("| measure | `bootstrap` | a function that does nothing, or the floor | ratio |")
     print("| --- | ---: | ---: | ---: |")
     print(f"| {starts_of} | {bootstrap:.2f} ms | {bare:.2f} ms | {bootstrap / bare:.2f} |")
     print(f"| peak memory after an event, {account} | {of_event:.0f} MiB | | |")
     print(f"| the same process after a sweep, too | {of_sweep:.0f} MiB | | |")
     print(f"| package | {size:.2f} MB | | |", flush=True)
-    for line in sorted(storms(), key=lambda line: not line.startswith("|")):
-        print(line)
+    print("\n".join(storms()))
 
 
 if __name__ == "__main__":
