@@ -19,7 +19,7 @@ pub(crate) struct Endpoint {
     pub(crate) mood: Arc<Mutex<Mood>>,
 }
 
-/// How the account behaves beside what the function knows of it.
+/// How the account behaves apart from what the function knows of it.
 #[derive(Default)]
 pub(crate) struct Mood {
     /// The `rolloutState` of deployments from now on, in the order of their beginning; the last one stays.

@@ -1,4 +1,4 @@
-//! The simulated AWS beside the emulators: the same calls, the same answers, for all operations that they share.
+//! The simulated AWS compared with the emulators: the same calls, the same answers, for all operations that they share.
 //!
 //! Where an emulator is known to differ from AWS, the difference stands here, so that it is noticed when it goes.
 

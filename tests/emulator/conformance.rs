@@ -129,7 +129,7 @@ impl Case {
     async fn check(mut self, row: &Row) {
         assert!(
             row.services == 1 && row.ends.is_none(),
-            "{}: it is told by its redeploys alone",
+            "{}: its redeploys alone say so",
             self.name
         );
         for (seconds, step) in row.story {
@@ -227,7 +227,7 @@ impl Case {
                 panic!("{}: no emulator can do {step:?}", self.name);
             }
         }
-        // Nothing is told before it has happened, to the second.
+        // Nothing is reported before it has happened, to the second.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 

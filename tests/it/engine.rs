@@ -121,7 +121,7 @@ async fn a_bad_revision_is_rolled_back_over_time() {
     .await;
     assert_eq!(revisions["serviceRevisions"][0]["taskDefinition"], bad);
     sleep(Duration::from_secs(60)).await;
-    // The task that was stopped for the bad revision was started anew, with the present value.
+    // The task that was stopped for the bad revision was started again, with the present value.
     assert_eq!(wire.account().stale_tasks(&api).len(), 3);
     assert_eq!(event_names(&wire), ["COMPLETED"]);
     let listed = ask(&wire, "ListServiceDeployments", list).await;

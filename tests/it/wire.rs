@@ -74,7 +74,7 @@ async fn a_scan_reads_pages_of_100_and_describes_10_at_a_time() {
         assert!((48..=72).contains(&described), "{described}");
         assert_eq!(world.calls_of("DescribeTaskDefinition").len(), 234);
     }
-    // The revisions are known by now.
+    // The revisions are known already.
     let report = invoke(&aws, &wire, &config(&[]), &event).await;
     assert_eq!(report.outcome, Outcome::NothingToDo);
     let world = wire.account();

@@ -39,7 +39,7 @@ pub(crate) struct FakeAws {
     pub(crate) tasks: BTreeMap<String, LooseTask>,
     /// Stopped tasks as ECS describes them, by ARN.
     pub(crate) stopped: BTreeMap<String, Value>,
-    /// What is said about a service or secret beside what changes it, by ARN, and about a
+    /// What is said about a service or secret apart from what changes it, by ARN, and about a
     /// parameter, by name.
     pub(crate) details: BTreeMap<String, Value>,
     /// The roles.
@@ -236,7 +236,7 @@ impl FakeAws {
             .unwrap_or_else(|| self.began_at.saturating_add(self.began.elapsed()).unwrap())
     }
 
-    /// Lets everything happen that was due by now, in its order.
+    /// Lets everything happen that is due, in its order.
     pub(crate) fn advance(&mut self) {
         if self.catching_up.is_some() {
             return;

@@ -242,7 +242,7 @@ impl FakeAws {
     }
 
     /// A task is stopped that the service did not want to stop: Spot, or the end of its host. The
-    /// one that takes its place belongs to the same deployment and reads its values anew.
+    /// one that takes its place belongs to the same deployment and reads its values again.
     pub(crate) fn replace_task(&mut self, arn: &str, number: usize) {
         self.advance();
         let Some(service) = self.services.get_mut(arn) else {

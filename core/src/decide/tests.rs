@@ -381,7 +381,7 @@ fn tasks_that_started_between_the_bounds_may_have_the_value() {
     assert_eq!(asks(&[101]), (Reason::AlreadyFresh, None));
 }
 
-/// A service deployed at 201, beside whose tasks these run.
+/// A service deployed at 201, while these older tasks still run.
 fn outlived(created: &[i64]) -> Workload {
     Workload {
         running: 3,

@@ -680,7 +680,7 @@ fn the_tasks_of_a_workload_are_known_or_a_warning_says_why_not() {
     assert_eq!(facts.workloads.len(), 1);
 }
 
-/// How a live deployment of 100 is known once the history has told of these.
+/// How a live deployment of 100 is known once the history has shown these.
 fn ended(live: RolloutState, history: &[(i64, RolloutState)]) -> RolloutState {
     let workload = Workload {
         deployments: vec![deployment(100, true, live)],

@@ -186,7 +186,7 @@ impl Account {
             .services
             .iter()
             .find(|service| service.truth.is_called(name));
-        found.unwrap_or_else(|| panic!("{name} is asked about, and nobody told of it"))
+        found.unwrap_or_else(|| panic!("{name} is asked about, and no answer has it"))
     }
 
     fn known(&self, source: &Source) -> Option<&Secret> {

@@ -272,7 +272,7 @@ fn sorted(plan: Plan) -> Vec<Decision> {
     decisions
 }
 
-/// What happens to each workload, and why. What it is about is told as far as that had to be known.
+/// What happens to each workload, and why. What it is about is given as far as that had to be known.
 fn reasons(plan: Plan) -> Vec<(Arc<str>, Reason)> {
     let decisions = sorted(plan).into_iter();
     decisions

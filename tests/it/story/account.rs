@@ -191,7 +191,7 @@ impl Account {
             What::IsDescribedAnew => {
                 self.touched += 1;
                 self.wire.account().describe(name);
-                self.tell(format!("{name} is described anew"));
+                self.tell(format!("{name} is described again"));
             }
             What::SweepComes => self.wire.account().schedule_event(),
             What::CiDeploys(number)

@@ -253,7 +253,7 @@ impl Delivery {
         report
     }
 
-    /// What was promised of the way to the end: every failure is told, nothing waits without end,
+    /// What was promised of the way to the end: every failure is reported, nothing waits without end,
     /// and the account is not looked at more often than there is a reason to.
     pub(super) fn check(&self, account: &Account) -> Result<(), String> {
         if let Some(arn) = self.untold.first() {
