@@ -10,6 +10,7 @@ use crate::arn::{Arn, Location, SecretArn};
 use crate::change::{AWSPREVIOUS, Bounds, Change, Source};
 use crate::confirm::{CONSISTENT_AFTER, Confirmation, SecretFacts};
 use crate::fact::Fact;
+use crate::facts::Facts;
 use crate::reference::{Follows, Reference};
 use crate::workload::{Use, Workload};
 
@@ -109,6 +110,42 @@ impl Change {
             not_after: changed_since.or(behind).unwrap_or(at).max(at),
         };
         Confirmation::Changes(vec![Change::new(source, Some(version.clone()), moved)])
+    }
+}
+
+impl Facts {
+    /// Learns what `DescribeSecret` says of a replica of what changed.
+    pub(crate) fn learn_replica(
+        &mut self,
+        of: &Source,
+        replica: Source,
+        found: Fact<Option<SecretFacts>>,
+        now: Timestamp,
+    ) {
+        let Some(primary) = self.changes.get(of) else {
+            return;
+        };
+        let was_behind = self.replicas.contains_key(&replica);
+        let answer = match found {
+            Fact::Unasked => Fact::Unasked,
+            Fact::Known(Some(secret)) => Fact::Known(primary.in_replica(&secret, was_behind, now)),
+            Fact::Known(None) => {
+                let reason = "the secret has no replica in this Region";
+                Fact::Known(Confirmation::Nothing(reason.to_owned()))
+            }
+            Fact::Unavailable(gap) => Fact::Unavailable(gap),
+        };
+        if let Fact::Known(Confirmation::Changes(changes)) = &answer {
+            for change in changes.clone() {
+                // A look of before may lack who was deployed with the old value.
+                if self.looked_at.known() < Some(&change.reported.not_after) {
+                    self.looked_at = Fact::Unasked;
+                }
+                self.announce(change);
+            }
+        }
+        let asked_at = Some(now);
+        self.replicas.insert(replica, Replica { asked_at, answer });
     }
 }
 

@@ -107,6 +107,22 @@ fn no_code_path_can_read_a_value() {
 }
 
 #[test]
+fn no_file_has_more_than_400_lines_of_code() {
+    let tests = ["tests.rs", "testing.rs", "properties.rs", "account.rs"];
+    for (path, code) in sources() {
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        if !is_rust || tests.iter().any(|test| path.ends_with(test)) {
+            continue;
+        }
+        let lines = code.lines().map(str::trim);
+        let lines = lines
+            .filter(|line| !line.is_empty() && !line.starts_with("//"))
+            .count();
+        assert!(lines <= 400, "{} has {lines} lines of code", path.display());
+    }
+}
+
+#[test]
 fn every_variable_is_in_the_readme() {
     let readme = read("README.md");
     for variable in VARIABLES {

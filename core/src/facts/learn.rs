@@ -10,7 +10,6 @@ use crate::change::{Bounds, Change, Source};
 use crate::confirm::{Confirmation, SecretFacts};
 use crate::fact::{Fact, Gap, GapKind};
 use crate::relation::Relations;
-use crate::replica::Replica;
 use crate::tag::{Participation, SecretTag};
 use crate::workload::{Deployment, Platform, RolloutState, Use, Workload};
 
@@ -335,39 +334,6 @@ impl Facts {
         for change in changes {
             self.announce(change);
         }
-    }
-
-    fn learn_replica(
-        &mut self,
-        of: &Source,
-        replica: Source,
-        found: Fact<Option<SecretFacts>>,
-        now: Timestamp,
-    ) {
-        let Some(primary) = self.changes.get(of) else {
-            return;
-        };
-        let was_behind = self.replicas.contains_key(&replica);
-        let answer = match found {
-            Fact::Unasked => Fact::Unasked,
-            Fact::Known(Some(secret)) => Fact::Known(primary.in_replica(&secret, was_behind, now)),
-            Fact::Known(None) => {
-                let reason = "the secret has no replica in this Region";
-                Fact::Known(Confirmation::Nothing(reason.to_owned()))
-            }
-            Fact::Unavailable(gap) => Fact::Unavailable(gap),
-        };
-        if let Fact::Known(Confirmation::Changes(changes)) = &answer {
-            for change in changes.clone() {
-                // A look of before may lack who was deployed with the old value.
-                if self.looked_at.known() < Some(&change.reported.not_after) {
-                    self.looked_at = Fact::Unasked;
-                }
-                self.announce(change);
-            }
-        }
-        let asked_at = Some(now);
-        self.replicas.insert(replica, Replica { asked_at, answer });
     }
 
     fn learn_last_change(
