@@ -67,11 +67,12 @@ resource "aws_cloudwatch_event_target" "this" {
     arn = aws_sqs_queue.dead_letters.arn
   }
 
-  # So that the first event that cannot be handed over, or not be handled, can be kept.
+  # So that the first event that cannot be handed over, or not be handled, can be kept, and meets the code that it shall.
   depends_on = [
     aws_lambda_function_event_invoke_config.this,
     aws_lambda_permission.this,
     aws_sqs_queue_policy.dead_letters,
+    data.aws_lambda_function.deployed,
   ]
 }
 
@@ -84,4 +85,9 @@ resource "aws_lambda_permission" "this" {
   action        = "lambda:InvokeFunction"
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.this[each.key].arn
+
+  # It goes with a function that is replaced.
+  lifecycle {
+    replace_triggered_by = [aws_lambda_function.this.arn]
+  }
 }

@@ -140,20 +140,41 @@ resource "aws_lambda_function" "this" {
       error_message = "clusters, mapping and rollout.secrets are too long together: a function's environment has 4 KB; use the lookup tags in place of mapping, or leave clusters empty."
     }
 
-    postcondition {
-      condition     = var.package_sha256 == null || self.code_sha256 == local.package_hash
-      error_message = "The function's code has the SHA-256 ${self.code_sha256}, and package_sha256 names ${coalesce(local.package_hash, "none")}: the object of package_s3 is another package, or somebody has replaced the code."
-    }
   }
 
   # The first invocation may come at once.
   depends_on = [aws_iam_role_policy.this]
 }
 
+# The code that Lambda has. Read once the function is as it shall be: what the resource itself knows when an upgrade is planned
+# is still the hash of the code before.
+data "aws_lambda_function" "deployed" {
+  function_name = aws_lambda_function.this.function_name
+
+  lifecycle {
+    postcondition {
+      condition = var.package_sha256 == null || self.code_sha256 == local.package_hash
+      # In the form of SHA256SUMS: each digit of base64 is six bits, of hexadecimal four.
+      error_message = "The function's code has the SHA-256 ${join("", [
+        for at in range(0, 256, 4) : format("%x", parseint(substr(join("", [
+          for digit in split("", trimsuffix(self.code_sha256, "=")) : format("%06b", index(split("", local.base64_digits), digit))
+        ]), at, 4), 2))
+      ])}, and package_sha256 names ${lower(coalesce(var.package_sha256, "none"))}: the object of package_s3 is another package, or somebody has replaced the code. Where package and hash are the right ones, `terraform apply -replace=…`, with the address of this module's aws_lambda_function.this, puts that package in place."
+    }
+  }
+
+  depends_on = [aws_lambda_function.this]
+}
+
 resource "aws_lambda_function_event_invoke_config" "this" {
   function_name                = aws_lambda_function.this.function_name
   maximum_retry_attempts       = 2
   maximum_event_age_in_seconds = 21600
+
+  # It goes with a function that is replaced.
+  lifecycle {
+    replace_triggered_by = [aws_lambda_function.this.arn]
+  }
 
   destination_config {
     on_failure {

@@ -3,10 +3,11 @@
 Applies examples/complete with the real AWS provider, changes a secret through Secrets Manager, and waits for the one
 new deployment; sweeps, and sends an event that cannot be handled, and finds it in the queue with its reason; redrives a
 request that failed; holds the alarms to what is reported; sees that Terraform finds nothing to change; takes the package
-from a bucket; and destroys everything without the package. Before that, holds every sample event against every pattern,
+from a bucket, upgrades it, and refuses others; and destroys everything without the package. Before that, holds every sample event against every pattern,
 and applies modules/forward between two Regions. Exits non-zero if anything is not so. Usage: e2e.py <bootstrap.zip>
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -372,26 +374,66 @@ def check_redrive(aws, output, endpoint):
     say("a request that was sent again found the service fresh")
 
 
-def check_bucket(terraform, aws, output, package):
-    """The package as an object, and the refusal of another one of that name."""
+def check_packages(terraform, aws, output, package):
+    """From a file to an object, from one package to the next, and what is refused on the way."""
+    function, architecture = output["function_name"], terraform.environment["TF_VAR_architecture"]
+    old = package.read_bytes()
+    copy = terraform.directory / "another.zip"
+    copy.write_bytes(old)
+    with zipfile.ZipFile(copy, "a") as file:
+        file.comment = b"the same program, another package"
+    new = copy.read_bytes()
     aws.s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
-    key = f"bootstrap-{terraform.environment['TF_VAR_architecture']}.zip"
-    aws.s3.put_object(Bucket="artifacts", Key=key, Body=package.read_bytes())
-    digest = hashlib.sha256(package.read_bytes()).hexdigest()
-    terraform.environment |= {
-        "TF_VAR_package_s3": json.dumps({"bucket": "artifacts", "key": key}), "TF_VAR_package_sha256": digest,
-    }
+
+    def choose(version, body, digest=None):
+        key = f"{version}/bootstrap-{architecture}.zip"
+        aws.s3.put_object(Bucket="artifacts", Key=key, Body=body)
+        terraform.environment.pop("TF_VAR_package", None)
+        terraform.environment |= {
+            "TF_VAR_package_s3": json.dumps({"bucket": "artifacts", "key": key}),
+            "TF_VAR_package_sha256": digest or hashlib.sha256(body).hexdigest(),
+        }
+
+    def deployed():
+        return base64.b64decode(aws.lambda_.get_function(FunctionName=function)["Configuration"]["CodeSha256"]).hex()
+
+    def check_runs(body):
+        if deployed() != (wanted := hashlib.sha256(body).hexdigest()):
+            fail(f"expected the code of hash {wanted}, and found {deployed()}")
+        answer = aws.lambda_.invoke(FunctionName=function, Payload='{"action":"plan","secret":"none"}')
+        report = json.loads(answer["Payload"].read())
+        if report.get("errorType") == "Runtime.ExitError":
+            fail(f"the function from the bucket does not start: {report}")
+
+    def check_refused(command, digest, *arguments):
+        # The message is broken into lines of a terminal's width.
+        refused = terraform.run(command, *arguments, accepted=(1,)).stderr.replace("\n", " ").replace("│ ", "")
+        if f"code has the SHA-256 {deployed()}" not in refused or f"names {digest}" not in refused or "-replace" not in refused:
+            fail(f"expected that the code of hash {deployed()} is refused for {digest}, and got {refused}")
+
+    for version, body in (("v1", old), ("v2", new)):
+        choose(version, body)
+        terraform.run("apply", "-auto-approve")
+        check_runs(body)
+    say("took the package from a bucket, and the next one after it")
+    choose("v2", new, digest="0" * 64)
+    check_refused("apply", "0" * 64, "-auto-approve")
+    choose("v2", new)
     terraform.run("apply", "-auto-approve")
-    report = json.loads(aws.lambda_.invoke(FunctionName=output["function_name"], Payload='{"action":"plan","secret":"none"}')["Payload"].read())
-    if report.get("errorType") == "Runtime.ExitError":
-        fail(f"the function from the bucket does not start: {report}")
-    terraform.environment["TF_VAR_package_sha256"] = "0" * 64
-    refused = terraform.run("apply", "-auto-approve", accepted=(1,)).stderr
-    if "package_sha256 names" not in refused:
-        fail(f"expected that the object is refused for its hash, and got {refused}")
-    aws.s3.delete_object(Bucket="artifacts", Key=key)
+    say("refused an object of another hash, and went on with the right one")
+    aws.lambda_.update_function_code(FunctionName=function, ZipFile=old)
+    check_refused("plan", hashlib.sha256(new).hexdigest())
+    allowed = json.loads(aws.lambda_.get_policy(FunctionName=function)["Policy"])["Statement"]
+    terraform.run("apply", "-auto-approve", "-replace=module.redeploy_on_rotation.aws_lambda_function.this")
+    check_runs(new)
+    if len(json.loads(aws.lambda_.get_policy(FunctionName=function)["Policy"])["Statement"]) != len(allowed):
+        fail("a function that was replaced must let in the same rules")
+    aws.lambda_.get_function_event_invoke_config(FunctionName=function)
+    check_drift(terraform, aws)
+    for version in ("v1", "v2"):
+        aws.s3.delete_object(Bucket="artifacts", Key=f"{version}/bootstrap-{architecture}.zip")
     aws.s3.delete_bucket(Bucket="artifacts")
-    say("took the package from a bucket, and refused an object of another hash")
+    say("refused code that somebody had replaced, and put the package back")
 
 
 FORWARD = """
@@ -497,7 +539,7 @@ def main():
             check_notification(aws, report)
             check_drift(terraform, aws)
             check_metrics(terraform, aws, output, report)
-            check_bucket(terraform, aws, output, package)
+            check_packages(terraform, aws, output, package)
             say("terraform destroy, without the package")
             terraform.environment |= {"TF_VAR_package": str(directory / "gone.zip")}
             del terraform.environment["TF_VAR_package_s3"], terraform.environment["TF_VAR_package_sha256"]

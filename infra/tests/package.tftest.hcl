@@ -33,17 +33,6 @@ run "release_in_a_bucket" {
   }
 }
 
-run "another_object_in_the_bucket" {
-  command = plan
-
-  variables {
-    package_s3     = { bucket = "artifacts", key = "bootstrap-arm64.zip" }
-    package_sha256 = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
 run "file_that_is_not_there_yet" {
   command = plan
 

@@ -11,10 +11,14 @@ mock_data "aws_region" {
   defaults = { id = "eu-west-1", name = "eu-west-1" }
 }
 
+# That of the four bytes "test", in base64.
+mock_data "aws_lambda_function" {
+  defaults = { code_sha256 = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=" }
+}
+
 mock_resource "aws_lambda_function" {
   defaults = {
-    arn = "arn:aws:lambda:eu-west-1:123456789012:function:redeploy-on-rotation"
-    # That of the four bytes "test", in base64.
+    arn         = "arn:aws:lambda:eu-west-1:123456789012:function:redeploy-on-rotation"
     code_sha256 = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
   }
 }
