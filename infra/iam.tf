@@ -17,8 +17,10 @@ locals {
     [for service in local.mapped_services : "${local.ecs_arn}:service/${service}"],
   )))
 
+  # A calendar that opens is a sweep, too.
+  sweeps = var.sweep_schedule != null || contains(local.triggers, "calendar-state-change")
   # The native events say when a value changed. For everything else AWS must be asked.
-  asks_for_times = var.sweep_schedule != null || length(setintersection(local.triggers, ["deployment-state-change", "rotate-secret", "rotation-succeeded", "value-changed"])) > 0
+  asks_for_times = local.sweeps || length(setintersection(local.triggers, ["deployment-state-change", "rotate-secret", "rotation-succeeded", "value-changed"])) > 0
   scans          = contains(var.lookup, "scan")
   # A cluster of this account tells events of other accounts apart.
   lists_clusters = (local.scans && length(var.clusters) == 0) || contains(local.triggers, "deployment-state-change")
@@ -73,7 +75,7 @@ locals {
       Resource = ["*"]
     },
     # Which clusters are empty and, in a sweep, how many tasks run outside services: numbers, of any cluster.
-    !local.scans || (length(var.clusters) > 0 && var.sweep_schedule == null) ? null : {
+    !local.scans || (length(var.clusters) > 0 && !local.sweeps) ? null : {
       Sid      = "CountServicesAndTasks"
       Effect   = "Allow"
       Action   = ["ecs:DescribeClusters"]

@@ -156,6 +156,22 @@ run "native_events_only" {
   }
 }
 
+run "a_calendar_that_opens_is_a_sweep" {
+  command = plan
+
+  variables {
+    clusters       = ["prod"]
+    triggers       = ["secret-label-updated"]
+    sweep_schedule = null
+    rollout        = { calendars = ["business-hours"] }
+  }
+
+  assert {
+    condition     = length(setintersection(["CountServicesAndTasks", "ReadTimesOfMoves", "ReadTimesOfVersions"], [for statement in jsondecode(output.policy).Statement : statement.Sid])) == 3
+    error_message = "A sweep asks when values changed, and for tasks outside services."
+  }
+}
+
 run "rotations_by_cloudtrail" {
   command = plan
 
