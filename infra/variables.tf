@@ -7,7 +7,7 @@ variable "package" {
 
   validation {
     condition     = (var.package == null) != (var.package_s3 == null)
-    error_message = "package or package_s3 must be given, and not both: a release has bootstrap-arm64.zip and bootstrap-x86_64.zip, `make package` leaves target/lambda/bootstrap/bootstrap.zip."
+    error_message = "package or package_s3 must be given, and not both: a release has bootstrap-arm64.zip and bootstrap-x86_64.zip."
   }
 }
 

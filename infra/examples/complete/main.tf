@@ -15,7 +15,7 @@ module "redeploy_on_rotation" {
   source = "../.."
 
   name           = "${var.name}-redeploy"
-  package        = var.package_s3 != null ? null : coalesce(var.package, "${path.module}/../../../target/lambda/bootstrap/bootstrap.zip")
+  package        = var.package
   package_s3     = var.package_s3
   package_sha256 = var.package_sha256
   architecture   = var.architecture

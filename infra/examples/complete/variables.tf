@@ -13,7 +13,7 @@ variable "name" {
 }
 
 variable "package" {
-  description = "Path of the deployment package; where `make package` leaves it, when null."
+  description = "Path of the deployment package, such as `bootstrap-arm64.zip` of a release. Null with `package_s3`."
   type        = string
   default     = null
 }

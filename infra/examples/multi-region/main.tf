@@ -9,16 +9,15 @@ provider "aws" {
   region = "us-east-1"
 }
 
-locals {
-  package        = "${path.module}/../../../target/lambda/bootstrap/bootstrap.zip"
-  package_sha256 = null # the line of the release's SHA256SUMS
+variable "package" {
+  description = "Path of bootstrap-arm64.zip or bootstrap-x86_64.zip of a release."
+  type        = string
 }
 
 module "redeploy_on_rotation" {
   source = "../.."
 
-  package          = local.package
-  package_sha256   = local.package_sha256
+  package          = var.package
   alarm_topic_arns = []
 }
 
@@ -26,8 +25,7 @@ module "redeploy_on_rotation_of_replicas" {
   source    = "../.."
   providers = { aws = aws.replica }
 
-  package          = local.package
-  package_sha256   = local.package_sha256
+  package          = var.package
   alarm_topic_arns = []
 }
 

@@ -18,6 +18,11 @@ provider "aws" {
   }
 }
 
+variable "package" {
+  description = "Path of bootstrap-arm64.zip or bootstrap-x86_64.zip of a release."
+  type        = string
+}
+
 # The account of the secrets: events leave, and the function's role may see labels and times, but no values.
 
 module "forward" {
@@ -62,7 +67,7 @@ module "redeploy_on_rotation" {
   source    = "../.."
   providers = { aws = aws.services }
 
-  package          = "${path.module}/../../../target/lambda/bootstrap/bootstrap.zip"
+  package          = var.package
   secret_arns      = ["arn:aws:secretsmanager:eu-west-1:210987654321:secret:shared/*"]
   alarm_topic_arns = []
 }

@@ -2,6 +2,11 @@ mock_provider "aws" {
   source = "../../tests/mocks"
 }
 
+variables {
+  # Any file: the provider is a mock, and does not open it.
+  package = "main.tf"
+}
+
 run "plan" {
   command = plan
 

@@ -17,6 +17,11 @@ mock_provider "aws" {
   }
 }
 
+variables {
+  # Any file: the provider is a mock, and does not open it.
+  package = "main.tf"
+}
+
 run "plan" {
   command = plan
 
