@@ -31,7 +31,7 @@ locals {
   own_secrets       = local.names_own_secrets ? [] : ["arn:${local.partition}:secretsmanager:*:${local.account_id}:secret:*"]
   secret_arns       = sort(concat(local.own_secrets, tolist(var.secret_arns)))
 
-  calendar_arns = [for calendar in var.rollout.calendars : startswith(calendar, "arn:") ? calendar : "arn:${local.partition}:ssm:${local.region}:${local.account_id}:document/${calendar}"]
+  calendar_arns = [for calendar in distinct(var.rollout.calendars) : startswith(calendar, "arn:") ? calendar : "arn:${local.partition}:ssm:${local.region}:${local.account_id}:document/${calendar}"]
 
   # The word `ignore` in the tag, alone or among others, in the ways that people write it.
   ignore_words = flatten([for word in ["ignore", "IGNORE", "Ignore"] : [word, "${word} *", "* ${word}", "* ${word} *"]])

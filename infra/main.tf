@@ -24,6 +24,9 @@ locals {
   # Null leaves the code as it is, so that a refresh and a destruction need neither the file nor its hash.
   package_hash = var.package_sha256 != null ? replace(local.sha256_base64, "/.$/", "=") : local.has_package_file ? filebase64sha256(var.package) : null
 
+  # The function stops at a list that has something twice.
+  secrets = distinct(var.rollout.secrets)
+
   # A rotation that is still under way needs no retry where a later event tells that it is done.
   on_pending = length(setintersection(local.triggers, ["secret-label-updated", "rotation-succeeded"])) > 0 ? "ignore" : "retry"
 
@@ -39,9 +42,9 @@ locals {
       REDEPLOY_ON_PENDING     = local.on_pending
       REDEPLOY_RATE_SHARE     = var.rollout.rate_share == 0.5 ? "" : tostring(var.rollout.rate_share)
       REDEPLOY_DEFAULT        = var.rollout.default == "auto" ? "" : var.rollout.default
-      REDEPLOY_SECRETS        = join(",", var.rollout.secrets)
+      REDEPLOY_SECRETS        = join(",", local.secrets)
       REDEPLOY_MAX_IN_FLIGHT  = var.rollout.max_in_flight == null ? "" : tostring(var.rollout.max_in_flight)
-      REDEPLOY_CALENDARS      = join(",", var.rollout.calendars)
+      REDEPLOY_CALENDARS      = join(",", distinct(var.rollout.calendars))
       REDEPLOY_IMAGE_GUARD    = var.rollout.image_guard == "off" ? "" : var.rollout.image_guard
     } : name => value if value != ""
   })

@@ -225,13 +225,13 @@ variable "rollout" {
   }
 
   validation {
-    condition     = alltrue([for pattern in var.rollout.secrets : can(regex("^!?[A-Za-z0-9/_+=.@!*-]+$", pattern)) && !strcontains(pattern, "**")])
+    condition     = alltrue([for pattern in var.rollout.secrets : can(regex("^(!?[A-Za-z0-9/_+=.@*-]|!!)[A-Za-z0-9/_+=.@!*-]*$", pattern)) && !strcontains(pattern, "**")])
     error_message = "rollout.secrets must be names of secrets and parameters, not ARNs; a single * stands for anything, and ! before one excludes it."
   }
 
   validation {
-    condition     = var.rollout.since == null ? true : can(regex("^(none|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))$", var.rollout.since))
-    error_message = "rollout.since must be a time with an offset, such as 2026-11-23T01:02:03Z, or none; null for the first apply."
+    condition     = var.rollout.since == null ? true : can(regex("^(none|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))$", var.rollout.since)) && (var.rollout.since == "none" || can(timeadd(var.rollout.since, "0s")))
+    error_message = "rollout.since must be a time that there is, with an offset, such as 2026-11-23T01:02:03Z, or none; null for the first apply."
   }
 
   validation {
@@ -240,8 +240,18 @@ variable "rollout" {
   }
 
   validation {
+    condition     = var.rollout.max_in_flight == null || contains(var.triggers, "deployment-state-change") || var.sweep_schedule != null
+    error_message = "rollout.max_in_flight needs the trigger deployment-state-change or a sweep: nothing else would let those go that wait for the first ones."
+  }
+
+  validation {
     condition     = alltrue([for calendar in var.rollout.calendars : can(regex("^(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/)?[A-Za-z0-9_.-]{3,128}$", calendar))])
     error_message = "rollout.calendars must be names or ARNs of SSM change calendars."
+  }
+
+  validation {
+    condition     = alltrue([for calendar in var.rollout.calendars : startswith(calendar, "arn:${local.partition}:ssm:${local.region}:") if startswith(calendar, "arn:")])
+    error_message = "rollout.calendars must be calendars of the function's Region, whose state it can ask for."
   }
 
   validation {

@@ -99,6 +99,20 @@ run "everything_about_rollouts" {
   }
 }
 
+run "lists_that_have_something_twice" {
+  command = plan
+
+  variables {
+    package = "versions.tf"
+    rollout = { secrets = ["prod/*", "!prod/mesh-*", "prod/*"], calendars = ["holidays", "weekends", "holidays"] }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.REDEPLOY_SECRETS == "prod/*,!prod/mesh-*" && aws_lambda_function.this.environment[0].variables.REDEPLOY_CALENDARS == "holidays,weekends"
+    error_message = "The function stops at a list that has something twice."
+  }
+}
+
 run "what_platforms_ask_for" {
   command = plan
 

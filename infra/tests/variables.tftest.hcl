@@ -682,11 +682,82 @@ run "pattern_that_eventbridge_refuses" {
   expect_failures = [var.rollout]
 }
 
+run "pattern_that_excludes_nothing" {
+  command = plan
+
+  variables {
+    rollout = { secrets = ["!"] }
+  }
+
+  expect_failures = [var.rollout]
+}
+
 run "time_without_an_offset" {
   command = plan
 
   variables {
     rollout = { since = "2026-11-23T01:02:03" }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "time_that_there_is_not" {
+  command = plan
+
+  variables {
+    rollout = { since = "2026-13-45T00:00:00Z" }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "nobody_lets_the_next_one_go" {
+  command = plan
+
+  variables {
+    rollout        = { max_in_flight = 5 }
+    triggers       = ["secret-label-updated"]
+    sweep_schedule = null
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "ends_of_deployments_let_the_next_one_go" {
+  command = plan
+
+  variables {
+    rollout        = { max_in_flight = 5 }
+    triggers       = ["secret-label-updated", "deployment-state-change"]
+    sweep_schedule = null
+  }
+}
+
+run "sweeps_let_the_next_one_go" {
+  command = plan
+
+  variables {
+    rollout  = { max_in_flight = 5 }
+    triggers = ["secret-label-updated"]
+  }
+}
+
+run "calendar_of_another_region" {
+  command = plan
+
+  variables {
+    rollout = { calendars = ["arn:aws:ssm:us-east-1:123456789012:document/holidays"] }
+  }
+
+  expect_failures = [var.rollout]
+}
+
+run "calendar_of_another_partition" {
+  command = plan
+
+  variables {
+    rollout = { calendars = ["arn:aws-cn:ssm:eu-west-1:123456789012:document/holidays"] }
   }
 
   expect_failures = [var.rollout]
