@@ -11,9 +11,9 @@ locals {
   # The function applies the patterns of rollout.secrets itself. Where an event has the name in one place, they also decide
   # whether it is invoked. A pattern of EventBridge cannot say "this but not that" of one field; the function can.
   named_in_event = ["secret-label-updated", "parameter-change"]
-  included       = [for pattern in var.rollout.secrets : { wildcard = pattern } if !startswith(pattern, "!")]
-  excluded       = [for pattern in var.rollout.secrets : trimprefix(pattern, "!") if startswith(pattern, "!")]
-  patterns       = { for trigger in local.triggers : trigger => jsondecode(file("${path.module}/patterns/${trigger}.json")) }
+  named_triggers = length(local.secrets) == 0 ? [] : setintersection(local.triggers, local.named_in_event)
+  included       = [for pattern in local.secrets : { wildcard = pattern } if !startswith(pattern, "!")]
+  excluded       = [for pattern in local.secrets : trimprefix(pattern, "!") if startswith(pattern, "!")]
   # Certificates of Service Connect, which ECS hands to the tasks itself, stay out unless they are named.
   name_matchers = jsonencode(concat(
     [{ exists = false }],
@@ -21,16 +21,25 @@ locals {
     length(local.included) > 0 ? [] : [{ anything-but = { wildcard = sort(concat(["ecs-sc!*"], local.excluded)) } }],
   ))
 
+  patterns = { for trigger in local.triggers : trigger => merge(
+    jsondecode(file("${path.module}/patterns/${trigger}.json")),
+    { for key, accounts in { account = contains(local.about_values, trigger) ? local.value_accounts : [local.account_id] } : key => accounts if !contains(accounts, "*") },
+  ) }
+  # With the names where they fit, else with none: EventBridge accepts so many characters, and no more.
+  longest_pattern = 2048
+  named_patterns  = { for trigger in local.named_triggers : trigger => jsonencode(merge(local.patterns[trigger], { detail = merge(local.patterns[trigger].detail, { name = jsondecode(local.name_matchers) }) })) }
+  nameless        = { for trigger in local.named_triggers : trigger => jsonencode(merge(local.patterns[trigger], { detail = { for key, matchers in local.patterns[trigger].detail : key => matchers if key != "name" } })) }
+  event_patterns = merge(
+    { for trigger, pattern in local.patterns : trigger => jsonencode(pattern) },
+    { for trigger, pattern in local.named_patterns : trigger => length(pattern) <= local.longest_pattern ? pattern : local.nameless[trigger] },
+  )
+
   # What invokes the function: an event that matches a pattern, or a schedule.
   rules = merge(
-    { for trigger, pattern in local.patterns : trigger => {
+    { for trigger, pattern in local.event_patterns : trigger => {
       description = "Invokes ${var.name}: ${trigger}."
-      pattern = jsonencode(merge(
-        pattern,
-        { for key, accounts in { account = contains(local.about_values, trigger) ? local.value_accounts : [local.account_id] } : key => accounts if !contains(accounts, "*") },
-        { for key, detail in { detail = pattern.detail } : key => merge(detail, { name = jsondecode(local.name_matchers) }) if contains(local.named_in_event, trigger) && length(var.rollout.secrets) > 0 },
-      ))
-      schedule = null
+      pattern     = pattern
+      schedule    = null
     } },
     { for schedule in compact([var.sweep_schedule]) : "sweep" => {
       description = "Invokes ${var.name} to look at everything."
@@ -49,6 +58,13 @@ resource "aws_cloudwatch_event_rule" "this" {
   event_pattern       = each.value.pattern
   schedule_expression = each.value.schedule
   tags                = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(coalesce(each.value.pattern, "-")) <= local.longest_pattern
+      error_message = "The pattern of ${each.key} would have ${length(coalesce(each.value.pattern, "-"))} characters, and EventBridge accepts 2,048: secret_arns names too many accounts; * stands for every account."
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_target" "this" {

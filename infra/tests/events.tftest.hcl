@@ -222,6 +222,48 @@ run "some_secrets" {
   }
 }
 
+run "more_secrets_than_a_pattern_has_room_for" {
+  command = plan
+
+  variables {
+    rollout  = { secrets = [for number in range(60) : format("prod/team-%02d/service-of-a-team/*", number)] }
+    triggers = ["secret-label-updated", "parameter-change"]
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_cloudwatch_event_rule.this : length(coalesce(rule.event_pattern, "-")) <= 2048])
+    error_message = "EventBridge would refuse the rule."
+  }
+
+  assert {
+    condition     = alltrue([for trigger in var.triggers : !can(jsondecode(aws_cloudwatch_event_rule.this[trigger].event_pattern).detail.name)])
+    error_message = "No name may be left out that a pattern means."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["secret-label-updated"].event_pattern).detail.labelUpdated == jsondecode(file("patterns/secret-label-updated.json")).detail.labelUpdated
+    error_message = "The rest of the pattern stays."
+  }
+
+  assert {
+    condition     = split(",", aws_lambda_function.this.environment[0].variables.REDEPLOY_SECRETS) == var.rollout.secrets
+    error_message = "The function applies all patterns."
+  }
+}
+
+run "more_accounts_than_a_pattern_has_room_for" {
+  command = plan
+
+  variables {
+    secret_arns = [for number in range(150) : format("arn:aws:secretsmanager:eu-west-1:2109876%05d:secret:a", number)]
+    triggers    = ["secret-label-updated"]
+    # Its policy would be too long, too.
+    role = { create = false, arn = "arn:aws:iam::123456789012:role/ours" }
+  }
+
+  expect_failures = [aws_cloudwatch_event_rule.this]
+}
+
 run "all_but_some_secrets" {
   command = plan
 
