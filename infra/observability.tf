@@ -8,8 +8,10 @@ locals {
 
   # What every sweep finds again is one alarm, which clears when two sweeps have not found it.
   lasting = { period = max(300, local.sweep_seconds), periods = 2, datapoints = 1 }
-  # Each report counts what waits at its time, so that a service that waits for long is in every period.
-  waiting_period = max(3600, local.sweep_seconds)
+  # Each report counts what waits at its time, so that a service that waits for long is in every period that has a sweep. A period
+  # as long as the sweep's rate now and then has none, and the next has two.
+  waiting_period  = max(3600, local.sweep_seconds)
+  waiting_periods = max(3, ceil(var.monitoring.waiting_hours * 3600 / local.waiting_period))
 
   alarms = merge(
     {
@@ -94,8 +96,9 @@ locals {
       dimensions  = local.of_function
       statistic   = "Maximum"
       period      = local.waiting_period
+      periods     = local.waiting_periods
       # At least two looks, however rare the sweeps are.
-      periods = max(2, ceil(var.monitoring.waiting_hours * 3600 / local.waiting_period))
+      datapoints = max(2, local.waiting_periods - 2)
     } },
     { for trigger in local.triggers : "rotation-failed" => {
       description = "Secrets Manager could not rotate a secret of this account. ${local.the_log} names it; CloudTrail and the log of its rotation function tell why."

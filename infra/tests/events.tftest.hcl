@@ -157,8 +157,8 @@ run "a_day_between_sweeps" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["waiting"].period == 86400 && aws_cloudwatch_metric_alarm.this["waiting"].evaluation_periods == 2
-    error_message = "A service that only one sweep met may have waited for a minute."
+    condition     = aws_cloudwatch_metric_alarm.this["waiting"].period == 86400 && aws_cloudwatch_metric_alarm.this["waiting"].evaluation_periods == 3 && aws_cloudwatch_metric_alarm.this["waiting"].datapoints_to_alarm == 2
+    error_message = "A service that only one sweep met may have waited for a minute, and a day may have no sweep."
   }
 }
 
