@@ -336,6 +336,11 @@ run "notifications" {
   }
 
   assert {
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 13 && length(aws_cloudwatch_metric_alarm.this["not-invoked"].metric_query) == 6 + 1
+    error_message = "The table of costs in README.md counts 13 alarms, and 6 metrics of not-invoked."
+  }
+
+  assert {
     condition     = aws_sqs_queue.notifications[0].name == "redeploy-on-rotation-notifications" && contains(keys(aws_cloudwatch_metric_alarm.this), "notifications-lost")
     error_message = "Messages that no topic accepts have a queue of their own, and an alarm."
   }
