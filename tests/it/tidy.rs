@@ -417,11 +417,11 @@ fn blocks(kind: &str, file: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// What a block says of a name, on one line, or nothing.
+/// What a block says of a name, on one line, or nothing. What stands deeper is said of something else.
 fn argument(block: &str, name: &str) -> Option<String> {
     let is_it = |line: &&str| {
         line.split_once('=')
-            .is_some_and(|(key, _)| key.trim() == name && key.starts_with("  "))
+            .is_some_and(|(key, _)| key.trim_end().strip_prefix("  ") == Some(name))
     };
     let mut lines = block.lines().skip_while(|line| !is_it(line));
     let mut value = lines.next()?.split_once('=')?.1.trim().to_owned();
