@@ -17,24 +17,31 @@ locals {
   region     = data.aws_region.secrets.id
   bus_arn    = "arn:${data.aws_partition.secrets.partition}:events:${data.aws_region.services.id}:${data.aws_caller_identity.services.account_id}:event-bus/default"
 
-  patterns       = { for trigger in var.triggers : trigger => jsondecode(file("${path.module}/../../patterns/${trigger}.json")) }
   named_in_event = ["secret-label-updated", "parameter-change"]
   name_matchers  = [for pattern in var.secrets : { wildcard = pattern }]
+  # What was forwarded to here is not forwarded again: the events of this account and Region only.
+  patterns = { for trigger in var.triggers : trigger => jsonencode(merge(
+    jsondecode(file("${path.module}/../../patterns/${trigger}.json")),
+    { account = [local.account_id], region = [local.region] },
+    { for key, detail in { detail = jsondecode(file("${path.module}/../../patterns/${trigger}.json")).detail } : key => merge(detail, { name = local.name_matchers }) if contains(local.named_in_event, trigger) && length(var.secrets) > 0 },
+  )) }
 }
 
-# What was forwarded to here is not forwarded again: the events of this account and Region only.
 resource "aws_cloudwatch_event_rule" "this" {
   for_each = local.patterns
 
-  name        = "${var.name}-forward-${each.key}"
-  description = "Forwards ${each.key} to ${local.bus_arn}."
-  tags        = var.tags
+  name          = "${var.name}-forward-${each.key}"
+  description   = "Forwards ${each.key} to ${local.bus_arn}."
+  event_pattern = each.value
+  tags          = var.tags
 
-  event_pattern = jsonencode(merge(
-    each.value,
-    { account = [local.account_id], region = [local.region] },
-    { for key, detail in { detail = each.value.detail } : key => merge(detail, { name = local.name_matchers }) if contains(local.named_in_event, each.key) && length(var.secrets) > 0 },
-  ))
+  lifecycle {
+    precondition {
+      # No name may be left to the other account: what is not meant does not leave this one.
+      condition     = length(each.value) <= 2048
+      error_message = "The pattern of ${each.key} would have ${length(each.value)} characters, and EventBridge accepts 2,048: name fewer secrets, or shorter patterns with *."
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_target" "this" {

@@ -45,6 +45,11 @@ variable "alarm_topic_arns" {
   description = "ARNs of the SNS topics, in the account and Region of the secrets, that get a message when an event could not be forwarded. `[]` means nobody."
   type        = list(string)
   nullable    = false
+
+  validation {
+    condition     = length(var.alarm_topic_arns) <= 5 && alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))])
+    error_message = "alarm_topic_arns must be at most 5 ARNs of standard SNS topics."
+  }
 }
 
 variable "tags" {

@@ -204,3 +204,33 @@ run "secret_by_arn" {
 
   expect_failures = [var.secrets]
 }
+
+run "more_secrets_than_a_pattern_has_room_for" {
+  command = plan
+
+  providers = {
+    aws          = aws
+    aws.services = aws.services
+  }
+
+  variables {
+    secrets = [for number in range(60) : format("prod/team-%02d/service-of-a-team/*", number)]
+  }
+
+  expect_failures = [aws_cloudwatch_event_rule.this]
+}
+
+run "topic_by_name" {
+  command = plan
+
+  providers = {
+    aws          = aws
+    aws.services = aws.services
+  }
+
+  variables {
+    alarm_topic_arns = ["pager"]
+  }
+
+  expect_failures = [var.alarm_topic_arns]
+}
