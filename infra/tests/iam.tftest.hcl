@@ -341,17 +341,24 @@ run "features_bring_their_permissions" {
   }
 }
 
-run "keys_and_networks_bring_their_permissions" {
+run "keys_bring_their_permissions" {
   command = plan
 
   variables {
     kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234"
-    function    = { vpc = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] } }
   }
 
   assert {
     condition     = one([for statement in jsondecode(output.policy).Statement : [statement.Action, statement.Resource] if statement.Sid == "UseKey"]) == [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:eu-west-1:123456789012:key/1234"]]
     error_message = "This key only."
+  }
+}
+
+run "networks_bring_their_permissions" {
+  command = plan
+
+  variables {
+    function = { vpc = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] } }
   }
 
   assert {
