@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   alarm_topic_arns = []
-  package_s3       = { bucket = "artifacts", key = "v0.1.0/bootstrap-arm64.zip" }
+  package_s3       = { bucket = "artifacts", key = "v0.2.0/bootstrap-arm64.zip" }
   # That of the mocked function, in the form of SHA256SUMS.
   package_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 }
