@@ -144,8 +144,9 @@ impl Lambda {
                 continue;
             }
             let due = self.queue.next_due();
-            if due.is_none() && next.is_none() && is_over() && self.wire.account().events.is_empty()
-            {
+            // Without a circuit breaker, or a deployment to go back to, ECS goes on trying for good.
+            let is_still = next.is_none() || worked.elapsed() > Duration::from_hours(2);
+            if due.is_none() && is_still && is_over() && self.wire.account().events.is_empty() {
                 return worked;
             }
             let soon = Instant::now() + Duration::from_millis(500);
