@@ -77,12 +77,22 @@ impl Judged<'_> {
             .filter(|related| !is_fresh(self.workload, related))
     }
 
+    /// Whether something may be done for it.
+    fn takes_part(&self) -> bool {
+        let reason = self.reason();
+        !reason.is_exempt() && !matches!(reason, Reason::NotifyOnly | Reason::TooOld)
+    }
+
     fn progress(&self, related: &Related, now: Timestamp) -> Progress {
-        match self.reason() {
-            Reason::NotifyOnly | Reason::TooOld => return Progress::Apart,
-            reason if reason.is_exempt() => return Progress::Apart,
-            Reason::RolledBack if !is_fresh(self.workload, related) => return Progress::RolledBack,
-            _ => {}
+        if !self.takes_part() {
+            // Somebody else may roll it.
+            return match self.rollout(related, now) {
+                Progress::Rolling => Progress::Rolling,
+                _ => Progress::Apart,
+            };
+        }
+        if self.reason() == Reason::RolledBack && !is_fresh(self.workload, related) {
+            return Progress::RolledBack;
         }
         if let Some(failed) = self.failed(related) {
             return Progress::TriedAgain(failed.at);
@@ -90,6 +100,11 @@ impl Judged<'_> {
         if !is_fresh(self.workload, related) {
             return Progress::Pending;
         }
+        self.rollout(related, now)
+    }
+
+    /// How far the newest deployment is, if it was created since a change.
+    fn rollout(&self, related: &Related, now: Timestamp) -> Progress {
         let fresh_from = related.known.moved.fresh_from();
         let newest = self.workload.newest();
         match newest.filter(|newest| newest.created_at >= fresh_from) {
@@ -303,7 +318,7 @@ fn held_by(
                 return Some(Reason::Halted);
             }
             (Progress::Pending | Progress::Rolling | Progress::TriedAgain(_), true)
-                if !is_first =>
+                if !is_first && other.takes_part() =>
             {
                 reason = Some(Reason::WaitingForFirst);
             }

@@ -353,6 +353,24 @@ fn no_more_go_than_may_be_in_flight_whoever_began_the_others() {
 }
 
 #[test]
+fn a_rollout_of_one_that_does_not_take_part_takes_a_slot_and_holds_nobody_back_as_a_first() {
+    let ignored = |tag| follower("z", tag, 1100, InProgress);
+    assert_eq!(
+        reasons(vec![stale("a"), ignored("ignore")], &at_most(1)),
+        rows(&[("a", Reason::MaxInFlight), ("z", Reason::OptedOut)])
+    );
+    assert_eq!(
+        reasons(vec![stale("a"), ignored("ignore first")], &at_most(2)),
+        rows(&[("a", Reason::Stale), ("z", Reason::OptedOut)])
+    );
+    let done = follower("z", "ignore", 1100, Completed);
+    assert_eq!(
+        reasons(vec![stale("a"), done], &at_most(1)),
+        rows(&[("a", Reason::Stale), ("z", Reason::OptedOut)])
+    );
+}
+
+#[test]
 fn the_limit_is_one_of_each_change() {
     let only = |name: &str, arn: &str| Workload {
         uses: vec![at_start(arn)].into(),
