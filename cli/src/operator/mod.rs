@@ -17,7 +17,7 @@ use redeploy_on_rotation::aws::{Aws, AwsError, causes, https};
 pub use function::FunctionSettings;
 pub use gatherer::Gatherer;
 pub use names::{parameter, secret_names};
-pub use rollout::{RolloutProgress, Stage, primary_task_set, protected_tasks, rollout_progress};
+pub use rollout::{last_word, primary_task_set, protected_tasks};
 
 /// How a person signs in; what is not said comes from the environment and the profile.
 #[derive(Clone, Debug, Default)]
