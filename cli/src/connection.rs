@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use redeploy_core::config::{Config, InvalidConfig};
-use redeploy_on_rotation::aws::denied;
 
 use crate::args::{Scope, SignIn};
 use crate::operator::{ConnectError, ConnectOptions, FunctionSettings, Session};
@@ -39,10 +38,7 @@ pub(crate) async fn sign_in(how: &SignIn) -> Result<Session, Error> {
 
 /// The settings of the function of this name.
 pub(crate) async fn function(session: &Session, name: &str) -> Result<FunctionSettings, Error> {
-    let settings = session.function_settings(name).await.map_err(|error| {
-        let text = error.to_string();
-        Error::new(text.clone()).allow(denied(&text))
-    })?;
+    let settings = session.function_settings(name).await?;
     settings.ok_or_else(|| {
         let place = session.place();
         Error::new(format!("there is no function {name:?} in {place}"))

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 use redeploy_core::arn::{Arn, SecretArn};
 use redeploy_core::report::ServiceAction;
+use redeploy_on_rotation::aws::{AwsError, denied};
 use serde::Serialize;
 
 use crate::args::Format;
@@ -103,6 +104,14 @@ impl Error {
             message(format_args!("  {hint}"));
         }
         Exit::Error
+    }
+}
+
+/// With the statement that would allow what was denied.
+impl From<AwsError> for Error {
+    fn from(error: AwsError) -> Self {
+        let text = error.to_string();
+        Self::new(text.as_str()).allow(denied(&text))
     }
 }
 

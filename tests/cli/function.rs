@@ -41,6 +41,13 @@ fn it_looks_as_the_function_does() {
     set(json!({"REDEPLOY_LOOKUP": "tags"}));
     assert_eq!(audit(&[]).code, Some(2));
     assert_eq!(audit(&as_it).code, Some(0));
+    // Its settings are not the defaults because they cannot be read.
+    set(json!({"error": "Lambda was unable to decrypt the environment variables"}));
+    let said = audit(&as_it);
+    let expected = "error: lambda:GetFunctionConfiguration failed: Lambda does not give the environment of redeployer: \
+                    AccessDeniedException: Lambda was unable";
+    assert!(said.err.starts_with(expected), "{}", said.text());
+    assert_eq!(said.code, Some(1));
     set(json!({"REDEPLOY_NEWER": "x"}));
     let said = audit(&as_it).err;
     let expected = "error: the function redeployer: REDEPLOY_NEWER is not a variable";

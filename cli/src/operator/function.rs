@@ -40,9 +40,21 @@ impl Session {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let variables = found
-            .environment
-            .and_then(|environment| environment.variables);
+        let environment = found.environment;
+        // Without it, the settings would be the defaults.
+        let error = environment.as_ref().and_then(|known| known.error());
+        if let Some(error) = error {
+            return Err(AwsError {
+                action: ACTION,
+                kind: ErrorKind::Rejected,
+                message: format!(
+                    "Lambda does not give the environment of {name}: {}: {}",
+                    error.error_code().unwrap_or("unknown error"),
+                    error.message().unwrap_or("may its key be used?")
+                ),
+            });
+        }
+        let variables = environment.and_then(|environment| environment.variables);
         let log_group = found.logging_config.and_then(|logging| logging.log_group);
         let name = found.function_name.unwrap_or_else(|| name.to_owned());
         Ok(Some(FunctionSettings {
