@@ -74,7 +74,7 @@ async fn unknown(session: &Session, secret: &str) -> Error {
     if let Ok(Some(_)) = parameter(session, &slashed).await {
         return error.hint(format!("there is a parameter {slashed}"));
     }
-    match secret_names(session).await {
+    match secret_names(&session.aws, "").await {
         Ok(names) => error.hint(nearest(secret, names.into_iter())),
         Err(failed) => error.hint(format!("the nearest names are not known: {failed}")),
     }
