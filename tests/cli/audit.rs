@@ -191,3 +191,16 @@ fn as_evidence_it_says_of_where_and_when_it_is() {
     assert!(page.out.starts_with(head), "{}", page.text());
     assert!(page.out.contains(" was not examined: "), "{}", page.text());
 }
+
+#[test]
+fn what_only_exempt_services_read_is_no_unknown_name() {
+    let (mut world, api) = stale();
+    world.tag(&api, "ignore");
+    let done = run(&Endpoint::start(world).url, &["audit", "prod/db"]);
+    assert_eq!(
+        (done.code, done.err.as_str()),
+        (Some(0), ""),
+        "{}",
+        done.text()
+    );
+}

@@ -145,7 +145,10 @@ fn configuration(path: &str, mood: &Mood) -> (u16, String) {
             200,
             json!({
                 "FunctionName": "redeployer", "Environment": environment(variables),
-                "LoggingConfig": {"LogGroup": "/ours/redeployer"},
+                "LoggingConfig": {
+                    "LogGroup": "/ours/redeployer",
+                    "ApplicationLogLevel": variables["level"].as_str().unwrap_or("INFO"),
+                },
             })
             .to_string(),
         ),

@@ -362,7 +362,7 @@ impl Document<'_> {
         } = self;
         let secrets = self.secrets.len();
         if secrets == 0 && *unknown == 0 {
-            return "nothing in scope reads a secret or parameter".to_owned();
+            return "nothing in scope that takes part reads a secret or parameter, or what was named".to_owned();
         }
         format!(
             "{secrets} secrets and parameters in use; services and tasks: \

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::args::{Drawing, Graph};
 use crate::audit::{Document, State, ask, examine};
 use crate::connection::open;
-use crate::names::nearest;
+use crate::names::{nearest, without_key};
 use crate::output::{Error, Exit, display_name, print, print_json};
 use crate::preview::{SWEEP, preview, reason_text, task_definitions, to_seconds};
 
@@ -302,18 +302,7 @@ fn identity(reference: &Reference, service: &Workload, facts: &Facts) -> (String
         location.is_some_and(|location| reference.follows(source, location) != Follows::No)
     };
     let known = facts.changes.keys().find(is_it);
-    let id = known.map_or_else(
-        || {
-            let text = reference.to_string();
-            // Without JSON key, stage and version.
-            if text.starts_with("arn:") {
-                text.split(':').take(7).collect::<Vec<_>>().join(":")
-            } else {
-                text
-            }
-        },
-        ToString::to_string,
-    );
+    let id = known.map_or_else(|| without_key(reference), ToString::to_string);
     let name = display_name(&id);
     (id, name)
 }
