@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCompleter, Shell};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+use crate::complete;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -68,7 +70,7 @@ Examples:
 Exit codes: 0 done, 1 error; with --exit-code 2 when something would be redeployed.")]
 pub(crate) struct Plan {
     /// The secret or parameter, by name or ARN
-    #[arg(required_unless_present = "event")]
+    #[arg(required_unless_present = "event", add = ArgValueCompleter::new(complete::secrets))]
     pub(crate) secret: Option<String>,
     /// Plan for this event instead: a file of JSON as EventBridge or a queue sends it, `-` for
     /// stdin
@@ -97,7 +99,7 @@ Examples:
 Exit codes: 0 nothing is stale or rolling, 2 something is, 1 error.")]
 pub(crate) struct Audit {
     /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
-    #[arg(value_name = "SECRET|SERVICE")]
+    #[arg(value_name = "SECRET|SERVICE", add = ArgValueCompleter::new(complete::any))]
     pub(crate) names: Vec<String>,
     /// Leave out what is stale or rolling for a shorter time, as 90s, 15m, 1h or 2d
     #[arg(long, value_name = "TIME", value_parser = span)]
@@ -127,9 +129,10 @@ Exit codes: 0 done or nothing to do; 1 error, a rollout failed or timed out, or 
 )]
 pub(crate) struct Redeploy {
     /// The secret or parameter, by name or ARN: every service that follows it
+    #[arg(add = ArgValueCompleter::new(complete::secrets))]
     pub(crate) secret: Option<String>,
     /// These services, on account of all that they read
-    #[arg(long, value_name = "CLUSTER/SERVICE")]
+    #[arg(long, value_name = "CLUSTER/SERVICE", add = ArgValueCompleter::new(complete::services))]
     pub(crate) service: Vec<String>,
     /// Every service in scope that is on an older value
     #[arg(long)]
@@ -175,7 +178,7 @@ Exit codes: 0 nothing is on an old value, 1 error, a rollout failed or timed out
 130 interrupted.")]
 pub(crate) struct Wait {
     /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
-    #[arg(value_name = "SECRET|SERVICE")]
+    #[arg(value_name = "SECRET|SERVICE", add = ArgValueCompleter::new(complete::any))]
     pub(crate) names: Vec<String>,
     /// How long to wait at most, as 90s, 15m or 1h
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = span)]
@@ -197,7 +200,7 @@ Exit codes: 0 done, 1 error.")]
 pub(crate) struct History {
     /// Only what is about this secret or parameter, by name or ARN, or service, by CLUSTER/SERVICE
     /// or ARN
-    #[arg(value_name = "SECRET|SERVICE")]
+    #[arg(value_name = "SECRET|SERVICE", add = ArgValueCompleter::new(complete::any))]
     pub(crate) name: Option<String>,
     /// How far to look back, as 90s, 15m, 1h or 7d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = span)]
@@ -219,6 +222,7 @@ Examples:
   redeploy-on-rotation graph prod/db --output mermaid")]
 pub(crate) struct Graph {
     /// Only what has to do with these secrets or parameters, by name or ARN
+    #[arg(add = ArgValueCompleter::new(complete::secrets))]
     pub(crate) secrets: Vec<String>,
     /// How to draw it
     #[arg(long, short, value_enum, default_value_t = Drawing::Mermaid)]
@@ -246,10 +250,10 @@ Exit codes: 0 no fault found, 2 a fault found, 1 error. What may not be looked a
 )]
 pub(crate) struct Doctor {
     /// The service, by CLUSTER/SERVICE or ARN
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCompleter::new(complete::services))]
     pub(crate) service: Option<String>,
     /// Every service that names this secret or parameter, by name or ARN, and only on account of it
-    #[arg(long, value_name = "SECRET")]
+    #[arg(long, value_name = "SECRET", add = ArgValueCompleter::new(complete::secrets))]
     pub(crate) secret: Option<String>,
     /// How to print the result
     #[arg(long, short, value_name = "FORM", default_value = "text", value_parser = text_or_json())]
@@ -258,12 +262,14 @@ pub(crate) struct Doctor {
     pub(crate) scope: Scope,
 }
 
-/// Writes the completions for a shell to stdout
+/// Prints what a shell is to source, so that arguments and names complete
+///
+/// Names of secrets, parameters, services and clusters complete where credentials allow.
 #[derive(Arguments, Debug)]
 #[command(after_help = "\
 Examples:
-  redeploy-on-rotation completions zsh > ~/.zfunc/_redeploy-on-rotation
-  source <(redeploy-on-rotation completions bash)")]
+  source <(redeploy-on-rotation completions bash)
+  redeploy-on-rotation completions fish | source")]
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: Shell,
@@ -337,7 +343,7 @@ pub(crate) struct Scope {
     #[command(flatten)]
     pub(crate) sign_in: SignIn,
     /// Look in these clusters only, by name or ARN [`REDEPLOY_CLUSTERS`]
-    #[arg(long, value_name = "CLUSTER", value_delimiter = ',')]
+    #[arg(long, value_name = "CLUSTER", value_delimiter = ',', add = ArgValueCompleter::new(complete::clusters))]
     pub(crate) cluster: Vec<String>,
     /// Look as this function does: with its settings instead of the `REDEPLOY_*` variables
     #[arg(long, value_name = "NAME")]

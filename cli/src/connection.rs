@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use redeploy_core::config::{Config, InvalidConfig};
-use redeploy_on_rotation::aws::denied;
 
 use crate::args::{Scope, SignIn};
-use crate::operator::{ConnectError, ConnectOptions, FunctionSettings, Session};
+use crate::operator::{FunctionSettings, Session};
 use crate::output::{Error, spinner};
 
 /// Reads the settings, signs in, and sees who that is.
@@ -26,23 +25,14 @@ pub(crate) async fn open(scope: &Scope) -> Result<(Session, Config), Error> {
 /// Signs in, and sees who that is.
 pub(crate) async fn sign_in(how: &SignIn) -> Result<Session, Error> {
     let waiting = spinner("signing in");
-    let options = ConnectOptions {
-        region: how.region.clone(),
-        profile: how.profile.clone(),
-        endpoint_url: how.endpoint_url.clone(),
-        verbose: how.verbose,
-    };
-    let session = Session::open(options).await;
+    let session = Session::open(how).await;
     waiting.finish_and_clear();
-    session.map_err(|error| explain(error, how))
+    session
 }
 
 /// The settings of the function of this name.
 pub(crate) async fn function(session: &Session, name: &str) -> Result<FunctionSettings, Error> {
-    let settings = session.function_settings(name).await.map_err(|error| {
-        let text = error.to_string();
-        Error::new(text.clone()).allow(denied(&text))
-    })?;
+    let settings = session.function_settings(name).await?;
     settings.ok_or_else(|| {
         let place = session.place();
         Error::new(format!("there is no function {name:?} in {place}"))
@@ -77,28 +67,4 @@ fn config(mut vars: BTreeMap<String, String>, scope: &Scope) -> Result<Config, E
         (_, Some(name)) => Error::new(format!("the function {name}: {invalid}")),
         (_, None) => Error::new(invalid.to_string()),
     })
-}
-
-/// Why there is no connection, and what to do about it.
-fn explain(error: ConnectError, how: &SignIn) -> Error {
-    let profile = how
-        .profile
-        .as_ref()
-        .map(|profile| format!(" --profile {profile}"))
-        .unwrap_or_default();
-    match error {
-        ConnectError::NoRegion => {
-            Error::new("no Region is given: use --region, AWS_REGION or a profile that names one")
-        }
-        ConnectError::SignedOut(why) => {
-            Error::new(format!("not signed in to AWS: {why}")).hint(format!(
-                "sign in again, for example with `aws sso login{profile}` or `aws login{profile}`"
-            ))
-        }
-        ConnectError::Unreachable { region, why } => {
-            Error::new(format!("AWS does not answer in the Region {region}: {why}"))
-                .hint("is the Region spelled right, and the network up?")
-        }
-        ConnectError::Refused(why) => Error::new(why),
-    }
 }

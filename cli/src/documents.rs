@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Command, CommandFactory};
 use redeploy_core::report::Report;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -66,65 +66,18 @@ fn the_page_has_the_arguments() {
     let page = std::fs::read_to_string(Path::new(DOCS).join("cli.md")).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let mut args = Args::command();
+    let mut args = Args::command().name("redeploy-on-rotation").term_width(100);
     args.build();
-    let is_shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
-    let commands: Vec<_> = args.get_subcommands().filter(is_shown).collect();
-    let sections = commands.iter().map(|command| {
-        let about = command.get_about().map(ToString::to_string);
-        let args = command
-            .get_arguments()
-            .filter(|arg| arg.get_help_heading().is_none());
-        section(command.get_name(), &about.unwrap_or_default(), args)
+    let is_shown = |command: &&mut Command| !command.is_hide_set() && command.get_name() != "help";
+    let sections = args.get_subcommands_mut().filter(is_shown).map(|command| {
+        let help = command.render_help().to_string();
+        let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+        format!(
+            "\n### {}\n\n```text\n{}\n```\n",
+            command.get_name(),
+            lines.join("\n")
+        )
     });
     let sections: String = sections.collect();
-    let shared = commands
-        .iter()
-        .max_by_key(|command| command.get_arguments().count());
-    let shared = shared.unwrap().get_arguments();
-    let shared = shared.filter(|arg| arg.get_help_heading().is_some());
-    let about = "Every command that asks AWS has these (`history` has no `--cluster`)";
-    let shared = section("where to look", about, shared);
-    hold(
-        "cli.md",
-        &format!("{before}{BEGIN}{sections}{shared}{END}{after}"),
-    );
-}
-
-/// Arguments as a table.
-fn section<'a>(name: &str, about: &str, args: impl Iterator<Item = &'a Arg>) -> String {
-    let args = args.filter(|arg| !["help", "version", "color"].contains(&arg.get_id().as_str()));
-    let rows: String = args.map(row).collect();
-    format!("\n### {name}\n\n{about}.\n\n| argument | is |\n| --- | --- |\n{rows}")
-}
-
-fn row(arg: &Arg) -> String {
-    let value = arg
-        .get_value_names()
-        .filter(|_| arg.get_action().takes_values());
-    let value = value.map(|names| names[0].to_string());
-    let long = arg.get_long().map(|long| format!("--{long}"));
-    let names = arg.get_short().map(|short| format!("-{short}"));
-    let names: Vec<_> = names.into_iter().chain(long).collect();
-    let name = match (names.join(", "), value) {
-        (names, None) => names,
-        (names, Some(value)) => format!("{names} <{value}>").trim_start().to_owned(),
-    };
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let values = arg.get_possible_values();
-    let values = values.iter().map(|value| format!("`{}`", value.get_name()));
-    let values: Vec<_> = values.collect();
-    let values = match values.as_slice() {
-        _ if !arg.get_action().takes_values() => String::new(),
-        [] => String::new(),
-        values => format!(": {}", values.join(", ")),
-    };
-    let default = arg.get_default_values().first();
-    let default = default.filter(|_| arg.get_action().takes_values());
-    let default = default.map(|default| format!("; else `{}`", default.display()));
-    format!(
-        "| `{}` | {help}{values}{} |\n",
-        name.replace('|', "\\|"),
-        default.unwrap_or_default()
-    )
+    hold("cli.md", &format!("{before}{BEGIN}{sections}{END}{after}"));
 }

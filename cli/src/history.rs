@@ -1,7 +1,6 @@
 //! `history`: what the function did and why, from its own log.
 
 use jiff::Timestamp;
-use redeploy_on_rotation::aws::denied;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +9,7 @@ use crate::connection::{function, sign_in};
 use crate::names::is_called;
 use crate::output::{
     Error, Exit, column, display_name, print, print_item, print_json, print_table, spinner, table,
+    warn,
 };
 
 /// The JSON form.
@@ -25,6 +25,9 @@ pub(crate) struct Document {
     invocations: Vec<Invocation>,
     /// How many invocations had nothing to do with anything that was asked for.
     left_out: usize,
+    /// Whether it is about one thing only.
+    #[serde(skip)]
+    is_of_one: bool,
 }
 
 /// One invocation, as the function logged it.
@@ -85,15 +88,16 @@ pub(crate) async fn run(history: &History) -> Result<Exit, Error> {
     let waiting = spinner("reading the log");
     let lines = session.report_lines(&settings.log_group, since).await;
     waiting.finish_and_clear();
-    let lines = lines.map_err(|error| {
-        let text = error.to_string();
-        Error::new(text.clone()).allow(denied(&text))
-    })?;
-    let mut invocations = Vec::new();
-    for line in &lines {
-        let invocation: Invocation = serde_json::from_str(line)
-            .map_err(|error| Error::new(format!("a line of the log is not a report: {error}")))?;
-        invocations.push(invocation);
+    let lines = lines?;
+    let read = lines.iter().map(|line| serde_json::from_str(line).ok());
+    let mut invocations: Vec<Invocation> = read.flatten().collect();
+    if let unread @ 1.. = lines.len() - invocations.len() {
+        warn(&format!(
+            "lines of the log that are not reports as this version knows them: {unread}"
+        ));
+    }
+    if settings.hides_reports {
+        warn("the log level of the function hides its reports; set it to INFO or lower");
     }
     let all = invocations.len();
     match &history.name {
@@ -105,6 +109,7 @@ pub(crate) async fn run(history: &History) -> Result<Exit, Error> {
         log_group: settings.log_group,
         since,
         left_out: all - invocations.len(),
+        is_of_one: history.name.is_some(),
         invocations,
     };
     match history.output.format {
@@ -115,19 +120,17 @@ pub(crate) async fn run(history: &History) -> Result<Exit, Error> {
 }
 
 impl Invocation {
-    /// Keeps what is about this; says whether there is any.
+    /// Keeps the services that it is about; says whether it is about it at all, by its services, by
+    /// what changed, or in a sentence.
     fn keep(&mut self, name: &str) -> bool {
         let is_it = |arn: &String| is_called(arn, name);
-        if self
-            .rotations
-            .iter()
-            .any(|rotation| is_it(&rotation.secret))
-        {
-            return true;
-        }
         self.services
             .retain(|service| is_it(&service.arn) || service.secrets.iter().any(is_it));
+        let mut texts = std::iter::once(&self.reason).chain(&self.warnings);
+        let mut rotations = self.rotations.iter();
         !self.services.is_empty()
+            || texts.any(|text| text.contains(name))
+            || rotations.any(|rotation| is_it(&rotation.secret))
     }
 }
 
@@ -146,9 +149,10 @@ impl Document {
         for invocation in &self.invocations {
             let time = invocation.timestamp.split('.').next().unwrap_or_default();
             let time = format!("{}Z", time.trim_end_matches('Z'));
-            let services = invocation.services.iter();
-            let acted: Vec<_> = services.filter(|s| s.action != "skipped").collect();
-            if acted.is_empty() {
+            // What was skipped is of interest only where it was asked for.
+            let is_shown = |service: &&Service| self.is_of_one || service.action != "skipped";
+            let shown: Vec<_> = invocation.services.iter().filter(is_shown).collect();
+            if shown.is_empty() {
                 let secrets = invocation.rotations.iter().map(|r| display_name(&r.secret));
                 rows.add_row([
                     time.clone(),
@@ -160,7 +164,7 @@ impl Document {
                     String::new(),
                 ]);
             }
-            for service in acted {
+            for service in shown {
                 let secrets = service.secrets.iter().map(|secret| display_name(secret));
                 rows.add_row([
                     time.clone(),
@@ -174,6 +178,11 @@ impl Document {
                 let error = service.error.as_ref();
                 let name = display_name(&service.arn);
                 notes.extend(error.map(|error| format!("{time} {name}: {error}")));
+            }
+            if let omitted @ 1.. = invocation.services_omitted {
+                notes.push(format!(
+                    "{time} services that its line had no room for: {omitted}"
+                ));
             }
             let warnings = invocation.warnings.iter();
             notes.extend(warnings.map(|warning| format!("{time} {warning}")));

@@ -7,6 +7,7 @@
 mod args;
 mod audit;
 mod code_deploy;
+mod complete;
 mod connection;
 mod dist;
 pub mod doctor;
@@ -34,6 +35,11 @@ use output::Exit;
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    match complete::answer() {
+        Ok(false) => {}
+        Ok(true) => return Exit::Ok.into(),
+        Err(error) => return output::Error::new(error.to_string()).print().into(),
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         // Wrong usage is an error like any other: 2 means that there is something to do.
@@ -69,7 +75,7 @@ async fn run(args: &Args) -> Result<Exit, output::Error> {
         Command::History(history) => history::run(history).await,
         Command::Graph(graph) => graph::run(graph).await,
         Command::Doctor(doctor) => doctor::command::run(doctor, &doctor.scope).await,
-        Command::Completions(completions) => Ok(dist::completions(completions)),
+        Command::Completions(completions) => dist::completions(completions),
         Command::Dist(dist) => dist::run(dist),
     }
 }

@@ -1,6 +1,7 @@
 //! What a person may call things: by ARN, or as they are shown.
 
 use redeploy_core::facts::Facts;
+use redeploy_core::reference::Reference;
 
 use crate::output::{Error, display_name};
 
@@ -9,11 +10,24 @@ pub(crate) fn is_called(arn: &str, name: &str) -> bool {
     arn == name || display_name(arn) == name
 }
 
+/// What a reference names, without JSON key, label and version.
+pub(crate) fn without_key(reference: &Reference) -> String {
+    let text = reference.to_string();
+    if text.starts_with("arn:") {
+        text.split(':').take(7).collect::<Vec<_>>().join(":")
+    } else {
+        text
+    }
+}
+
 /// Checks that each of these names means something that a look found.
 pub(crate) fn check(facts: &Facts, names: &[String]) -> Result<(), Error> {
     let mut known: Vec<_> = facts.workloads.keys().map(ToString::to_string).collect();
     known.extend(facts.followed.keys().map(ToString::to_string));
     known.extend(facts.changes.keys().map(ToString::to_string));
+    // What only exempt services read was not looked up.
+    let used = facts.workloads.values().flat_map(|w| w.uses.iter());
+    known.extend(used.map(|used| without_key(used.reference())));
     let is_known = |name: &&String| known.iter().any(|arn| is_called(arn, name));
     match names.iter().find(|name| !is_known(name)) {
         None => Ok(()),

@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 use redeploy_core::arn::{Arn, SecretArn};
 use redeploy_core::report::ServiceAction;
+use redeploy_on_rotation::aws::{AwsError, denied};
 use serde::Serialize;
 
 use crate::args::Format;
@@ -106,6 +107,14 @@ impl Error {
     }
 }
 
+/// With the statement that would allow what was denied.
+impl From<AwsError> for Error {
+    fn from(error: AwsError) -> Self {
+        let text = error.to_string();
+        Self::new(text.as_str()).allow(denied(&text))
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self {
@@ -196,7 +205,16 @@ pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
 /// Prints a table without the space at the ends of its lines.
 pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
     if is_markdown() {
-        return print(&table.to_string());
+        let mut escaped = Table::new();
+        escaped.load_style(presets::ASCII_MARKDOWN);
+        let row = |row: &Row| {
+            row.cell_iter()
+                .map(|cell| plain(&cell.content()))
+                .collect::<Vec<_>>()
+        };
+        escaped.set_header(table.header().map(row).unwrap_or_default());
+        escaped.add_rows(table.row_iter().map(row));
+        return print(&escaped.to_string());
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -206,6 +224,12 @@ pub(crate) fn print_table(mut table: Table) -> Result<(), Error> {
         .map(|line| line.trim_end().to_owned())
         .collect();
     print(&lines.join("\n"))
+}
+
+/// Text that is nothing but text in a cell of Markdown.
+fn plain(text: &str) -> String {
+    let text = text.replace('|', "\\|").replace('<', "&lt;");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What a word on the screen means to a person.
@@ -268,4 +292,14 @@ pub(crate) fn spinner(text: &str) -> ProgressBar {
     bar.set_message(text.to_owned());
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_cell_of_markdown_ends_where_the_table_says() {
+        assert_eq!(plain("a|b <c>\nd"), "a\\|b &lt;c> d");
+    }
 }

@@ -11,6 +11,7 @@ use redeploy_core::plan::End;
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::Reason;
 use redeploy_core::report::ServiceAction;
+use redeploy_core::tag::Participation;
 use redeploy_core::workload::Workload;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
@@ -49,6 +50,9 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
     preview.say_errors();
     let planned = preview.planned().count();
     let is_dry = redeploy.dry_run || config.dry_run;
+    if config.dry_run && !redeploy.dry_run {
+        warn("REDEPLOY_DRY_RUN is true, so nothing is changed; set it to false to redeploy");
+    }
     let has = |action| {
         let mut services = preview.report.services.iter();
         services.any(|service| service.action == action)
@@ -168,7 +172,8 @@ async fn of_service(
         }
         Some(end) => return Err(preview::explain(&run::ended(kind, config, end.clone()))),
     }
-    let left = facts.workloads.values().find_map(reason_to_leave);
+    let mut workloads = facts.workloads.values();
+    let left = workloads.find_map(|workload| reason_to_leave(workload, policy));
     match left.filter(|_| plan.decisions.is_empty()) {
         Some(reason) => warn(&format!("{name}: {}", reason_text(reason))),
         None if plan.decisions.is_empty() => {
@@ -183,11 +188,13 @@ async fn of_service(
 }
 
 /// Why nothing is asked about what a service reads.
-fn reason_to_leave(workload: &Workload) -> Option<Reason> {
+fn reason_to_leave(workload: &Workload, policy: &Policy) -> Option<Reason> {
     if !workload.active {
         Some(Reason::NotActive)
     } else if workload.is_ignored() {
         Some(Reason::OptedOut)
+    } else if workload.participation(policy.default) == Participation::Ignore {
+        Some(Reason::NotOptedIn)
     } else {
         (!workload.has_tasks()).then_some(Reason::NothingRunning)
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use redeploy_core::arn::{Arn, ParameterArn};
-use redeploy_on_rotation::aws::{AwsError, ErrorKind, denied, timestamp};
+use redeploy_on_rotation::aws::{ErrorKind, timestamp};
 
 use crate::names::nearest;
 use crate::operator::{Session, parameter, secret_names};
@@ -32,39 +32,31 @@ pub(crate) async fn resolve(session: &Session, secret: &str) -> Result<Named, Er
 }
 
 async fn look(session: &Session, secret: &str) -> Result<Named, Error> {
-    let failed = |error: AwsError| {
-        let text = error.to_string();
-        Error::new(text.clone()).allow(denied(&text))
-    };
     if ParameterArn::parse(secret).is_some() {
         return Ok(Named {
             id: secret.to_owned(),
             changed_at: None,
         });
     }
-    match session.aws.describe_secret("", secret, None).await {
-        Ok(Some(found)) => {
-            return Ok(Named {
-                id: secret.to_owned(),
-                changed_at: found.last_changed,
-            });
-        }
-        Ok(None) => {}
-        Err(error) if error.kind == ErrorKind::Invalid => {}
-        Err(error) => return Err(failed(error)),
+    let described = session.aws.describe_secret("", secret, None).await;
+    if let Ok(Some(found)) = described {
+        return Ok(Named {
+            id: secret.to_owned(),
+            changed_at: found.last_changed,
+        });
     }
-    let found = match parameter(session, secret).await {
-        Ok(found) => found,
-        // Only names of parameters begin with a slash as a rule.
-        Err(error) if secret.starts_with('/') => return Err(failed(error)),
-        Err(_) => None,
-    };
-    match found {
-        Some((id, found)) => Ok(Named {
+    let found = parameter(session, secret).await;
+    if let Ok(Some((id, found))) = found {
+        return Ok(Named {
             id,
             changed_at: found.last_modified_date().and_then(timestamp),
-        }),
-        None => Err(unknown(session, secret).await),
+        });
+    }
+    match (described, found) {
+        // Only names of parameters begin with a slash as a rule.
+        (_, Err(error)) if secret.starts_with('/') => Err(error.into()),
+        (Err(error), _) if error.kind != ErrorKind::Invalid => Err(error.into()),
+        _ => Err(unknown(session, secret).await),
     }
 }
 
@@ -82,7 +74,7 @@ async fn unknown(session: &Session, secret: &str) -> Error {
     if let Ok(Some(_)) = parameter(session, &slashed).await {
         return error.hint(format!("there is a parameter {slashed}"));
     }
-    match secret_names(session).await {
+    match secret_names(&session.aws, "").await {
         Ok(names) => error.hint(nearest(secret, names.into_iter())),
         Err(failed) => error.hint(format!("the nearest names are not known: {failed}")),
     }

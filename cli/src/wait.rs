@@ -32,7 +32,9 @@ pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
             let mut sources = decision.sources.iter();
             is_called(&decision.workload, name) || sources.any(|source| is_called(source, name))
         };
-        wait.names.is_empty() || wait.names.iter().any(is_meant)
+        // Nobody knows what is behind a lookup that failed.
+        let may_be_meant = decision.error.is_some() && decision.sources.is_empty();
+        wait.names.is_empty() || may_be_meant || wait.names.iter().any(is_meant)
     };
     let (mut entries, interrupted) = run.all(concerns).await;
     entries.retain(|entry| entry.rollout != Rollout::NotNeeded);

@@ -49,7 +49,10 @@ impl Aws {
     }
 
     /// All clusters of the Region, by ARN, which tells the account, too.
-    async fn list_clusters(&self) -> Result<Vec<String>, AwsError> {
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn list_clusters(&self) -> Result<Vec<String>, AwsError> {
         let call = self.ecs.list_clusters().max_results(PAGE_SIZE);
         let clusters = pages(async |token| {
             let page = async || call.clone().set_next_token(token.clone()).send().await;
@@ -83,7 +86,10 @@ impl Aws {
     }
 
     /// The services of a cluster, by ARN.
-    pub(super) async fn list_services(&self, cluster: &str) -> Result<Vec<Arc<str>>, AwsError> {
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn list_services(&self, cluster: &str) -> Result<Vec<Arc<str>>, AwsError> {
         let call = self
             .ecs
             .list_services()

@@ -43,6 +43,26 @@ pub(super) struct Described {
 }
 
 impl Aws {
+    /// All that ECS says of one service, by names or ARNs; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn service_of(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Option<Service>, AwsError> {
+        let call = self
+            .ecs
+            .describe_services()
+            .cluster(cluster)
+            .services(service);
+        let call = async || call.clone().send().await;
+        let answer = self.read(ApiBucket::ServiceRead, "ecs:DescribeServices", call);
+        let services = answer.await?.services.unwrap_or_default();
+        Ok(services.into_iter().next())
+    }
+
     /// Describes services by cluster, as many at a time as one call accepts.
     pub(super) async fn describe(
         &self,

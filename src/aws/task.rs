@@ -24,7 +24,8 @@ impl Aws {
     /// The running tasks of a service.
     pub(super) async fn tasks_of(&self, workload: &Workload) -> Result<Vec<Task>, AwsError> {
         let name = workload.arn.rsplit('/').next();
-        let tasks = self.running_tasks(&workload.cluster, name).await?;
+        let tasks = self.tasks(&workload.cluster, name, DesiredStatus::Running);
+        let tasks = tasks.await?;
         let task = |task: &aws_sdk_ecs::types::Task| {
             Some(Task {
                 created_at: timestamp(task.created_at().or(task.started_at())?)?,
@@ -67,7 +68,7 @@ impl Aws {
             }
         }
         let answers = in_parallel(crowded, async |(cluster, _)| {
-            let tasks = self.running_tasks(&cluster, None).await;
+            let tasks = self.tasks(&cluster, None, DesiredStatus::Running).await;
             tasks.map_err(|error| format!("standalone tasks of {cluster} are not known: {error}"))
         });
         let mut tasks = Vec::new();
@@ -118,18 +119,22 @@ impl Aws {
         (tasks.into_iter().filter_map(workload).collect(), warnings)
     }
 
-    /// The running tasks of a cluster, or of one of its services.
-    async fn running_tasks(
+    /// The tasks of a cluster, or of one of its services, that run or are to stop.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub async fn tasks(
         &self,
         cluster: &str,
         service: Option<&str>,
+        desired: DesiredStatus,
     ) -> Result<Vec<aws_sdk_ecs::types::Task>, AwsError> {
         let call = self
             .ecs
             .list_tasks()
             .cluster(cluster)
             .max_results(PAGE_SIZE);
-        let call = call.desired_status(DesiredStatus::Running);
+        let call = call.desired_status(desired);
         let call = call.set_service_name(service.map(str::to_owned));
         let arns = pages(async |token| {
             let page = async || call.clone().set_next_token(token.clone()).send().await;

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, skip};
-use crate::process::run;
-use crate::simulation::account::FakeAws;
+use crate::process::{command, done, run};
+use crate::simulation::account::{FakeAws, Fault};
 
 /// Two services of two tasks, an hour after `prod/db` changed.
 fn stale() -> (FakeAws, String) {
@@ -112,4 +112,95 @@ fn it_may_be_about_some_only_and_about_what_is_old_for_long() {
     let page = run(&endpoint.url, &["audit", "-o", "markdown"]);
     assert!(page.out.contains("| SECRET "), "{}", page.text());
     assert!(page.out.contains("\n- `stale`: "), "{}", page.text());
+}
+
+#[test]
+fn a_graph_shows_what_is_rolling() {
+    let (mut world, api) = stale();
+    let service = world.services.get_mut(&api).unwrap();
+    service.takes = Duration::from_secs(60);
+    let definition = service.deployments[0].task_definition.clone();
+    world.deploy(&api, &definition);
+    skip(&mut world, 45);
+    let endpoint = Endpoint::start(world);
+    let graph = run(&endpoint.url, &["graph", "-o", "json"]).json();
+    let services = graph["services"].as_array().unwrap().iter();
+    let states: Vec<_> = services.map(|s| s["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["rolling", "current"], "{graph}");
+    let text = run(&endpoint.url, &["audit"]);
+    assert!(!text.out.contains("already-fresh"), "{}", text.text());
+    assert!(
+        text.out.contains("rolling  deployed since the change"),
+        "{}",
+        text.text()
+    );
+}
+
+#[test]
+fn old_tasks_of_which_nobody_knows_what_they_hold_are_unknown() {
+    let (mut world, api) = stale();
+    let service = world.services.get_mut(&api).unwrap();
+    service.takes = Duration::from_secs(60);
+    let definition = service.deployments[0].task_definition.clone();
+    world.deploy(&api, &definition);
+    skip(&mut world, 45);
+    let denied = Fault::Refused("AccessDeniedException");
+    world.fail_next("ListSecretVersionIds", &[denied; 8]);
+    world.fail_next("LookupEvents", &[denied; 8]);
+    let (said, _) = audit(&Endpoint::start(world), &[]);
+    assert_eq!(said["state"], "unknown", "{said}");
+    assert_eq!(said["reason"], "unknown", "{said}");
+}
+
+#[test]
+fn what_is_stale_by_one_secret_is_examined_for_the_others_too() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(3));
+    let [db, _] = ["prod/db", "prod/mail"].map(|name| world.make_secret(name));
+    let api = world.make_service("api", &db);
+    world.tag(&api, "prod/mail");
+    skip(&mut world, 3600);
+    world.put_value("prod/db");
+    world.put_value("prod/mail");
+    skip(&mut world, 1800);
+    let definition = world.services[&api].deployments[0].task_definition.clone();
+    world.deploy(&api, &definition);
+    skip(&mut world, 1800);
+    // Its description changed, so that its last change is no bound.
+    world.describe("prod/mail");
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    let endpoint = Endpoint::start(world);
+    let mut command = command(&endpoint.url, &["audit", "prod/mail", "-o", "json"]);
+    command.env("REDEPLOY_LOOKUP", "scan,tags");
+    let done = done(command);
+    let json = done.json();
+    assert_eq!(json["secrets"][0]["users"][0]["state"], "current", "{json}");
+    assert_eq!(done.code, Some(0));
+}
+
+#[test]
+fn as_evidence_it_says_of_where_and_when_it_is() {
+    let (mut world, _) = stale();
+    world
+        .clusters
+        .push("arn:aws:ecs:eu-west-1:123456789012:cluster/other".to_owned());
+    let denied = Fault::Refused("AccessDeniedException");
+    world.fail_next("ListServices", &[denied; 8]);
+    let page = run(&Endpoint::start(world).url, &["audit", "-o", "markdown"]);
+    let head = "eu-west-1 of account 123456789012 at 20";
+    assert!(page.out.starts_with(head), "{}", page.text());
+    assert!(page.out.contains(" was not examined: "), "{}", page.text());
+}
+
+#[test]
+fn what_only_exempt_services_read_is_no_unknown_name() {
+    let (mut world, api) = stale();
+    world.tag(&api, "ignore");
+    let done = run(&Endpoint::start(world).url, &["audit", "prod/db"]);
+    assert_eq!(
+        (done.code, done.err.as_str()),
+        (Some(0), ""),
+        "{}",
+        done.text()
+    );
 }

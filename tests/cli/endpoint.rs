@@ -144,8 +144,11 @@ fn configuration(path: &str, mood: &Mood) -> (u16, String) {
         Some(variables) => (
             200,
             json!({
-                "FunctionName": "redeployer", "Environment": {"Variables": variables},
-                "LoggingConfig": {"LogGroup": "/ours/redeployer"},
+                "FunctionName": "redeployer", "Environment": environment(variables),
+                "LoggingConfig": {
+                    "LogGroup": "/ours/redeployer",
+                    "ApplicationLogLevel": variables["level"].as_str().unwrap_or("INFO"),
+                },
             })
             .to_string(),
         ),
@@ -154,6 +157,14 @@ fn configuration(path: &str, mood: &Mood) -> (u16, String) {
             json!({"__type": "ResourceNotFoundException", "message": "Function not found"})
                 .to_string(),
         ),
+    }
+}
+
+/// What Lambda says of the variables; it may not be able to read them.
+fn environment(variables: &Value) -> Value {
+    match variables.get("error") {
+        Some(error) => json!({"Error": {"ErrorCode": "AccessDeniedException", "Message": error}}),
+        None => json!({"Variables": variables}),
     }
 }
 

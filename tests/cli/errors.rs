@@ -134,3 +134,57 @@ fn a_plan_is_of_one_event() {
     ];
     insta::assert_snapshot!(texts.join("\n\n"));
 }
+
+#[test]
+fn what_keeps_a_redeployment_from_being_made_is_said() {
+    let endpoint = Endpoint::start(world());
+    let args = ["redeploy", "--service", "prod/api", "--yes"];
+    let with = |name, value| {
+        let mut command = command(&endpoint.url, &args);
+        command.env(name, value);
+        done(command)
+    };
+    let dry = with("REDEPLOY_DRY_RUN", "true");
+    let expected = "warning: REDEPLOY_DRY_RUN is true, so nothing is changed";
+    assert!(dry.err.contains(expected), "{}", dry.text());
+    let out = with("REDEPLOY_DEFAULT", "ignore");
+    let expected = "warning: prod/api: REDEPLOY_DEFAULT is ignore";
+    assert!(out.err.starts_with(expected), "{}", out.text());
+    assert_eq!(endpoint.wire.account().redeploys, []);
+}
+
+#[test]
+fn what_to_paste_is_printed_only_for_services_that_need_it() {
+    let mut world = FakeAws::at(jiff::Timestamp::now());
+    let db = world.make_secret("prod/db");
+    for name in ["web", "batch"] {
+        world.make_service(name, &db);
+    }
+    for service in world.services.values_mut() {
+        service.controller = "CODE_DEPLOY";
+    }
+    let batch = world
+        .services
+        .keys()
+        .find(|arn| arn.ends_with("/batch"))
+        .unwrap()
+        .clone();
+    world.tag(&batch, "ignore");
+    let endpoint = Endpoint::start(world);
+    let plan = run(&endpoint.url, &["plan", "prod/db"]);
+    assert!(
+        plan.out.contains("prod/web is deployed by CodeDeploy"),
+        "{}",
+        plan.text()
+    );
+    assert!(
+        plan.out.contains("\ninfo=$(aws deploy get-deployment"),
+        "{}",
+        plan.text()
+    );
+    assert!(
+        !plan.out.contains("prod/batch is deployed"),
+        "{}",
+        plan.text()
+    );
+}

@@ -22,6 +22,7 @@ mod process;
 mod agreement;
 mod audit;
 mod calls;
+mod complete;
 mod doctor;
 mod errors;
 mod function;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::endpoint::{Endpoint, skip};
 use crate::process::run;
-use crate::simulation::account::FakeAws;
+use crate::simulation::account::{FakeAws, Fault};
 
 const ARN: &str = "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit";
 
@@ -60,4 +60,12 @@ fn what_is_called_nearly_the_same_and_is_of_the_other_kind_is_named() {
         let said = run(&endpoint.url, &["plan", asked]);
         assert!(said.err.ends_with(there_is), "{}", said.text());
     }
+}
+
+#[test]
+fn a_parameter_needs_no_permission_for_secrets() {
+    let mut world = world();
+    world.fail_next("DescribeSecret", &[Fault::Refused("AccessDeniedException")]);
+    let plan = run(&Endpoint::start(world).url, &["plan", "/app/limit"]);
+    assert_eq!(plan.code, Some(0), "{}", plan.text());
 }

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, skip};
-use crate::process::run;
-use crate::simulation::account::FakeAws;
+use crate::process::{command, done, run};
+use crate::simulation::account::{FakeAws, Fault};
 
 /// A service that is stale since half an hour, and takes this long to replace its tasks.
 fn stale(takes: u64) -> (FakeAws, String) {
@@ -219,4 +219,145 @@ fn the_first_service_goes_first_and_the_plan_says_so() {
     assert_eq!(order, [web, api]);
     let apart = world.redeploys[1].0.duration_since(world.redeploys[0].0);
     assert!(apart >= SignedDuration::from_secs(3), "{apart}");
+}
+
+#[test]
+fn what_times_out_begins_nothing_more() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    for name in ["api", "web"] {
+        let arn = world.make_service(name, &db);
+        world.services.get_mut(&arn).unwrap().takes = Duration::from_secs(600);
+    }
+    skip(&mut world, 5400);
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    let endpoint = Endpoint::start(world);
+    let limits = ["--max-in-flight", "1", "--timeout", "6s", "-o", "json"];
+    let done = run(&endpoint.url, &[&REDEPLOY as &[&str], &limits].concat());
+    assert_eq!(
+        (done.code, endpoint.wire.account().redeploys.len()),
+        (Some(1), 1),
+        "{}",
+        done.text()
+    );
+    let services = done.json();
+    let rollouts = services["services"].as_array().unwrap().iter();
+    let rollouts: Vec<_> = rollouts.map(|s| s["rollout"].as_str().unwrap()).collect();
+    assert!(rollouts.contains(&"timed-out"), "{rollouts:?}");
+}
+
+#[test]
+fn what_is_begun_by_others_at_its_turn_is_followed() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    let api = world.make_service("api", &db);
+    skip(&mut world, 7198);
+    world.put_value("prod/db");
+    world.services.get_mut(&api).unwrap().takes = Duration::from_secs(4);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| {
+            let mut command = command(&endpoint.url, &REDEPLOY);
+            command
+                .env("REDEPLOY_SETTLE_SECONDS", "6")
+                .args(["-o", "json"]);
+            let done = done(command);
+            (done.json()["services"][0].clone(), done.code)
+        });
+        std::thread::sleep(Duration::from_secs(2));
+        deploy(&mut endpoint.wire.account(), &api);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], &said["value"], code),
+        (&json!("completed"), &json!("new"), Some(0)),
+        "{said}"
+    );
+    assert_eq!(endpoint.wire.account().redeploys.len(), 0);
+}
+
+#[test]
+fn a_read_that_is_throttled_ends_no_wait() {
+    let (world, _) = stale(6);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
+        while endpoint.wire.account().redeploys.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut world = endpoint.wire.account();
+        world.fail_next("DescribeServices", &[Fault::Throttled; 4]);
+        drop(world);
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], &said["value"], code),
+        (&json!("completed"), &json!("new"), Some(0)),
+        "{said}"
+    );
+    assert!(
+        endpoint
+            .wire
+            .account()
+            .faults
+            .values()
+            .all(|f| f.is_empty())
+    );
+}
+
+#[test]
+fn a_service_that_is_gone_was_not_rolled_back() {
+    let (world, api) = stale(600);
+    let endpoint = Endpoint::start(world);
+    let (said, code) = std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
+        while endpoint.wire.account().redeploys.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        endpoint
+            .wire
+            .account()
+            .services
+            .get_mut(&api)
+            .unwrap()
+            .status = "INACTIVE";
+        command.join().unwrap()
+    });
+    assert_eq!(
+        (&said["rollout"], code),
+        (&json!("failed"), Some(1)),
+        "{said}"
+    );
+    let why = said["error"].as_str().unwrap();
+    assert!(
+        why.starts_with("the service is INACTIVE or DRAINING"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_wait_does_not_call_current_what_is_only_left_alone() {
+    let (mut world, api) = stale(4);
+    world.tag(&api, "notify");
+    let endpoint = Endpoint::start(world);
+    let (said, code) = service(&endpoint, &["wait"]);
+    assert_eq!(
+        (&said["rollout"], &said["value"], code),
+        (&json!("blocked"), &json!("old"), Some(1)),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_wait_for_a_name_fails_where_a_lookup_fails() {
+    let (mut world, api) = stale(0);
+    deploy(&mut world, &api);
+    skip(&mut world, 900);
+    let mail = world.make_secret("prod/mail");
+    let web = world.make_service("web", &mail);
+    world.hidden.insert(web);
+    let done = run(&Endpoint::start(world).url, &["wait", "prod/db"]);
+    assert_eq!(done.code, Some(1), "{}", done.text());
+    assert!(done.err.contains("prod/web: "), "{}", done.text());
 }

@@ -158,6 +158,8 @@ fn when_a_rollout_fails_no_other_is_started() {
         "--stale",
         "--yes",
         "--wait",
+        "--timeout",
+        "30s",
         "--max-in-flight",
         "1",
         "--output",
@@ -222,14 +224,14 @@ fn meanwhile(happens: impl FnOnce(&mut FakeAws, &str)) -> serde_json::Value {
 }
 
 #[test]
-fn a_newer_deployment_supersedes_ours_and_a_roll_back_is_a_failure() {
+fn a_newer_deployment_is_followed_instead_and_a_roll_back_is_a_failure() {
     let newer = meanwhile(|world, arn| {
         let definition = world.services[arn].deployments[0].task_definition.clone();
         world.deploy(arn, &definition);
     });
     assert_eq!(
-        (&newer["rollout"], &newer["code"]),
-        (&"superseded".into(), &0.into())
+        (&newer["rollout"], &newer["value"], &newer["code"]),
+        (&"completed".into(), &"new".into(), &0.into())
     );
     let back = meanwhile(|world, arn| world.roll_back(arn));
     assert_eq!(

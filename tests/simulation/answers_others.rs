@@ -111,11 +111,16 @@ impl FakeAws {
     }
 
     pub(super) fn describe_parameters(&self, body: &Value) -> Value {
-        let names = body["ParameterFilters"][0]["Values"].as_array().unwrap();
-        let found = self
-            .parameters
-            .iter()
-            .filter(|(name, _)| names.iter().any(|asked| asked == *name));
+        let filter = &body["ParameterFilters"][0];
+        let names = filter["Values"].as_array();
+        let is_asked = |name: &str| match names {
+            Some(names) if filter["Option"] == "BeginsWith" => {
+                name.starts_with(names[0].as_str().unwrap())
+            }
+            Some(names) => names.iter().any(|asked| asked == name),
+            None => true,
+        };
+        let found = self.parameters.iter().filter(|(name, _)| is_asked(name));
         let parameters: Vec<_> = found
             .map(|(name, at)| {
                 let mut parameter = json!({"Name": name, "LastModifiedDate": seconds(*at)});

@@ -191,7 +191,7 @@ impl FakeAws {
             let task_set = |deployment: &Deployment| {
                 json!({
                     "id": deployment.id, "status": status(deployment), "taskDefinition": deployment.task_definition,
-                    "createdAt": seconds(deployment.created_at),
+                    "createdAt": seconds(deployment.created_at), "externalId": "d-1A2B3C4D5",
                 })
             };
             answer["taskSets"] = visible.iter().map(task_set).collect();

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{
-    Error, Status, column, display_name, kebab, print, print_table, status_cell, table,
+    Error, Status, column, display_name, kebab, print, print_item, print_meaning, print_table,
+    status_cell, table,
 };
 use crate::preview::{print_reasons, reason_code, to_seconds};
 
@@ -149,14 +150,17 @@ impl User {
         if state <= State::Current {
             old_tasks = workload.and_then(|workload| OldTasks::of(workload, change));
         }
+        let mut reason = decision.reason;
         if state == State::Current && old_tasks.is_some() {
             state = State::Rolling;
+        } else if state == State::Current && workload.is_some_and(|w| may_be_old(w, change)) {
+            (state, reason) = (State::Unknown, Reason::Unknown);
         }
         let primary = workload.and_then(Workload::primary);
         Self {
             state,
             name: decision.workload,
-            reason: decision.reason,
+            reason,
             running: workload.map_or(0, |workload| workload.running),
             old_tasks: old_tasks.filter(|_| state.is_old()),
             deployed_at: primary.map(|primary| primary.created_at),
@@ -169,26 +173,33 @@ impl OldTasks {
     /// else by their deployments.
     fn of(workload: &Workload, change: &Change) -> Option<Self> {
         let fresh_from = fresh_from(change.moved().not_before);
-        let by_task = workload.tasks.known().map(|tasks| {
-            let tasks = tasks.iter();
-            let tasks = tasks.map(|task| (task.created_at, &*task.started_by, 1));
-            tasks.collect::<Vec<_>>()
-        });
-        let tasks = by_task.unwrap_or_else(|| {
-            let live = workload.deployments.iter();
-            let live = live.map(|d| (d.created_at, &*d.id, d.running.try_into().unwrap_or(0)));
-            live.collect()
-        });
-        let is_old = |(created_at, _, count): &(Timestamp, &str, usize)| {
-            *created_at < fresh_from && *count > 0
-        };
-        let old: Vec<_> = tasks.into_iter().filter(is_old).collect();
+        let mut old = running(workload);
+        old.retain(|(created_at, ..)| *created_at < fresh_from);
         Some(Self {
             count: old.iter().map(|(.., count)| count).sum(),
             since: old.iter().map(|(created_at, ..)| *created_at).min()?,
             started_by: old.iter().map(|(_, by, _)| (*by).to_owned()).collect(),
         })
     }
+}
+
+/// The tasks of a workload, by themselves where they were asked about, else by their deployments: when
+/// they were created, of what, and how many.
+fn running(workload: &Workload) -> Vec<(Timestamp, &str, usize)> {
+    let tasks = workload.tasks.known().into_iter().flatten();
+    let tasks = tasks.map(|task| (task.created_at, &*task.started_by, 1));
+    let live = workload.deployments.iter();
+    let live = live.map(|d| (d.created_at, &*d.id, d.running.try_into().unwrap_or(0)));
+    let live = live.filter(|(.., count)| *count > 0 && workload.tasks.known().is_none());
+    tasks.chain(live).collect()
+}
+
+/// Whether tasks of an earlier deployment started at about the time of a change.
+fn may_be_old(workload: &Workload, change: &Change) -> bool {
+    let primary = workload.primary().map(|primary| &*primary.id);
+    let fresh_from = change.moved().fresh_from();
+    let mut running = running(workload).into_iter();
+    running.any(|(created_at, by, _)| Some(by) != primary && created_at < fresh_from)
 }
 
 impl Used {
@@ -294,7 +305,12 @@ impl Document<'_> {
             users.map(move |user| (secret, user))
         });
         for (secret, user) in users.filter(|(_, user)| user.state <= State::Unknown) {
-            reasons.push(user.reason);
+            // To the planner, one that is rolling is fresh already.
+            let reason = match user.state {
+                State::Rolling => String::new(),
+                _ => reason_code(user.reason),
+            };
+            reasons.extend((user.state != State::Rolling).then_some(user.reason));
             let old = user.old_tasks.as_ref();
             let count = old.map(|old| format!("{} of {}", old.count, user.running));
             let started_by = old.map(|old| Vec::from_iter(old.started_by.clone()).join(", "));
@@ -303,7 +319,7 @@ impl Document<'_> {
                 display_name(&user.name).into(),
                 secret.name().into(),
                 age(now.duration_since(secret.changed_at)).into(),
-                reason_code(user.reason).into(),
+                reason.into(),
                 count.unwrap_or_default().into(),
                 old.map(|old| to_seconds(old.since))
                     .unwrap_or_default()
@@ -316,7 +332,23 @@ impl Document<'_> {
             print("")?;
         }
         print(&self.summary())?;
+        if self.rolling > 0 {
+            let meaning = "deployed since the change, and tasks from before still run";
+            print_meaning("rolling", "rolling".len(), meaning)?;
+        }
         print_reasons(reasons.into_iter())
+    }
+
+    /// Prints what could not be examined; a person on a terminal has heard of it on stderr.
+    pub(super) fn print_unexamined(&self) -> Result<(), Error> {
+        let mut unexamined = self.unexamined.iter();
+        unexamined.try_for_each(|one| {
+            print_item(&format!(
+                "{} was not examined: {}",
+                display_name(one.name),
+                one.error
+            ))
+        })
     }
 
     fn summary(&self) -> String {
@@ -330,7 +362,7 @@ impl Document<'_> {
         } = self;
         let secrets = self.secrets.len();
         if secrets == 0 && *unknown == 0 {
-            return "nothing in scope reads a secret or parameter".to_owned();
+            return "nothing in scope that takes part reads a secret or parameter, or what was named".to_owned();
         }
         format!(
             "{secrets} secrets and parameters in use; services and tasks: \

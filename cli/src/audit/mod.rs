@@ -17,8 +17,8 @@ use crate::args::{Audit, Format};
 use crate::connection::open;
 use crate::names::{check, is_called};
 use crate::operator::Session;
-use crate::output::{Error, Exit, print_json};
-use crate::preview::{Examined, SWEEP, preview};
+use crate::output::{Error, Exit, print, print_json};
+use crate::preview::{Examined, SWEEP, preview, to_seconds};
 
 pub(crate) use document::{Document, State};
 use document::{Unexamined, Used, User};
@@ -33,7 +33,7 @@ pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
         return Ok(Exit::Ok);
     };
     check(&examined.facts, &audit.names)?;
-    ask_for_tasks(&session, &config, &mut examined.facts, &clock).await;
+    ask(&session, &config, examined, &clock).await;
     let now = clock.now();
     let mut document = examine(examined, now);
     if !audit.names.is_empty() {
@@ -48,7 +48,15 @@ pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
     document.count();
     match audit.output.format {
         Format::Json => print_json(&document)?,
-        Format::Text | Format::Markdown => document.print(now)?,
+        format => {
+            if format == Format::Markdown {
+                print(&format!("{} at {}\n", session.place(), to_seconds(now)))?;
+            }
+            document.print(now)?;
+            if format == Format::Markdown {
+                document.print_unexamined()?;
+            }
+        }
     }
     Ok(if preview.report.failure.is_some() {
         Exit::Error
@@ -59,37 +67,61 @@ pub(crate) async fn run(audit: &Audit) -> Result<Exit, Error> {
     })
 }
 
-/// Asks which tasks run where a rollout is under way, or left tasks of before, and when what they
-/// read was stored: the tasks decide.
-pub(crate) async fn ask_for_tasks(
+/// Asks what each change leaves open by itself, which a sweep does not ask where another one decides;
+/// and which tasks run where a rollout is under way, or left tasks of before: they decide.
+pub(crate) async fn ask(
     session: &Session,
     config: &Config,
-    facts: &mut Facts,
+    examined: &mut Examined,
     clock: &Clock,
 ) {
-    let is_open = |workload: &Workload| {
-        let mut others = workload.deployments.iter().filter(|d| !d.primary);
-        !workload.followed().is_empty() && others.any(|other| other.running > 0)
-    };
-    let open = facts
-        .workloads
-        .values()
-        .filter(|workload| is_open(workload));
-    let unasked = open.filter(|workload| workload.tasks.is_unasked());
-    let mut questions: BTreeSet<_> = unasked.map(|w| Question::Tasks(w.arn.clone())).collect();
-    if facts.workloads.values().any(is_open) {
-        let sources = facts.changes.values().filter(|change| {
-            change.stored.is_unasked()
-                && !change.moved().is_exact()
-                && change.source.label().is_some()
-                && facts.about(&change.source).workloads.values().any(is_open)
+    let Examined { facts, policy, .. } = examined;
+    let mut open: Vec<_> = facts.changes.keys().cloned().collect();
+    loop {
+        let mut questions = BTreeSet::new();
+        let mut moves = BTreeSet::new();
+        open.retain(|source| {
+            let before = (questions.len(), moves.len());
+            for question in open_questions(&facts.about(source), policy, clock.now()) {
+                match question {
+                    Question::MoveTimes(sources) => moves.extend(sources),
+                    question => drop(questions.insert(question)),
+                }
+            }
+            (questions.len(), moves.len()) != before
         });
-        questions.extend(sources.map(|change| Question::VersionStored(change.source.clone())));
+        questions.extend((!moves.is_empty()).then_some(Question::MoveTimes(moves)));
+        if questions.is_empty() {
+            return;
+        }
+        let answers = session.aws.answer(config, facts, questions, || clock.now());
+        for answer in answers.await {
+            facts.learn(answer, clock.now());
+        }
     }
-    let answers = session.aws.answer(config, facts, questions, || clock.now());
-    for answer in answers.await {
-        facts.learn(answer, clock.now());
-    }
+}
+
+/// What decides about one change.
+fn open_questions(alone: &Facts, policy: &Policy, now: Timestamp) -> Vec<Question> {
+    let asks = |question: &Question| {
+        use Question::{MoveTimes, Tasks, VersionStored};
+        matches!(question, VersionStored(_) | MoveTimes(_) | Tasks(_))
+    };
+    let mut questions: Vec<_> = plan(alone, policy, now).questions.into_iter().collect();
+    questions.retain(asks);
+    let is_open = |workload: &&Workload| {
+        let mut others = workload.deployments.iter().filter(|d| !d.primary);
+        others.any(|other| other.running > 0)
+    };
+    let open = alone.workloads.values().filter(is_open);
+    let unasked = open.clone().filter(|workload| workload.tasks.is_unasked());
+    questions.extend(unasked.map(|workload| Question::Tasks(workload.arn.clone())));
+    let undated = alone.changes.values().filter(|change| {
+        change.stored.is_unasked() && !change.moved().is_exact() && change.source.label().is_some()
+    });
+    let undated = undated.filter(|_| open.clone().next().is_some());
+    questions.extend(undated.map(|change| Question::VersionStored(change.source.clone())));
+    questions
 }
 
 /// Holds everything that is used against everything that uses it, by the function's own decisions.

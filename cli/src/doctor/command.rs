@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use owo_colors::OwoColorize;
 use redeploy_core::arn::Arn;
 use redeploy_core::config::{MappedService, cluster_name};
-use redeploy_on_rotation::aws::{AwsError, denied};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: &Doctor, scope: &Scope) -> Result<Exit, Error> {
         (Some(service), _) => vec![service],
         (None, Some(secret)) => {
             let look = session.aws.look(&config, now, false, || now).await;
-            let look = look.map_err(|error| failed(&error))?;
+            let look = look?;
             let unread = look.unexamined.iter();
             let unread = unread.map(|(name, unread)| format!("{name}: {}", unread.gap.error));
             warnings.extend(unread.chain(look.warnings.iter().cloned()));
@@ -61,7 +60,7 @@ pub(crate) async fn run(args: &Doctor, scope: &Scope) -> Result<Exit, Error> {
     for service in &services {
         waiting.set_message(format!("examining {}/{}", service.cluster, service.service));
         let facts = gatherer.service(service, args.secret.as_deref()).await;
-        let facts = facts.map_err(|error| failed(&error))?;
+        let facts = facts?;
         examined.push(Examined {
             findings: examine(&facts),
             name: facts.service,
@@ -190,9 +189,4 @@ fn show_in_full(finding: &Finding) -> Result<(), Error> {
         print(&format!("    $ {command}"))?;
     }
     print("")
-}
-
-/// Why AWS could not be asked, and what would allow it.
-fn failed(error: &AwsError) -> Error {
-    Error::new(error.to_string()).allow(denied(&error.to_string()))
 }

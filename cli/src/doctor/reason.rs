@@ -341,184 +341,30 @@ mod tests {
     const FARGATE_SSM: &str = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve \
                                secrets from ssm: service call has been retried 1 time(s): ";
 
-    fn check(cases: &[(String, Cause)]) {
-        for (text, expected) in cases {
-            for text in [text.clone(), text.to_uppercase()] {
-                let translation =
-                    translate(&text).unwrap_or_else(|| panic!("{text} is not translated"));
-                assert_eq!(translation.cause, *expected, "{text}");
+    /// Texts of ECS, each behind the name of its cause.
+    const TEXTS: &str = include_str!("texts.txt");
+
+    #[test]
+    fn each_text_is_translated() {
+        let mut causes = std::collections::BTreeSet::new();
+        for line in TEXTS.lines() {
+            let (cause, text) = line.split_once(": ").unwrap();
+            let text = text
+                .replace("{FARGATE}", FARGATE)
+                .replace("{SECRET}", SECRET);
+            let text = text.replace("{FARGATE_SSM}", FARGATE_SSM);
+            for text in [text.to_uppercase(), text] {
+                let found = translate(&text).unwrap_or_else(|| panic!("{text} is not translated"));
+                assert_eq!(format!("{:?}", found.cause), cause, "{text}");
                 assert!(
-                    translation.meaning.ends_with('.') && translation.fix.ends_with('.'),
+                    found.meaning.ends_with('.') && found.fix.ends_with('.'),
                     "{text}"
                 );
+                causes.insert(found.cause);
             }
         }
-    }
-
-    #[test]
-    fn each_text_of_a_secret_that_cannot_be_read_is_translated() {
-        check(&[
-            (
-                format!("{FARGATE}retrieved secret from Secrets Manager did not contain json key password"),
-                Cause::NoJsonKey,
-            ),
-            (format!("{FARGATE}invalid character 'p' looking for beginning of value"), Cause::NotJson),
-            (
-                format!(
-                    "{FARGATE}AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/a is not authorized \
-                     to perform: secretsmanager:GetSecretValue on resource: {SECRET} because no identity-based policy \
-                     allows the secretsmanager:GetSecretValue action status code: 400"
-                ),
-                Cause::SecretPermission,
-            ),
-            (format!("{FARGATE}AccessDeniedException: Access to KMS is not allowed"), Cause::Key),
-            (
-                format!(
-                    "{FARGATE}AccessDeniedException: User: a is not authorized to perform: secretsmanager:GetSecretValue \
-                     on resource: {SECRET} with an explicit deny in a service control policy"
-                ),
-                Cause::OtherPolicy,
-            ),
-            (
-                format!(
-                    "{FARGATE}AccessDeniedException: User: a is not authorized to perform: secretsmanager:GetSecretValue \
-                     on resource: {SECRET} because no resource-based policy allows it"
-                ),
-                Cause::OtherPolicy,
-            ),
-            (
-                format!(
-                    "{FARGATE}AccessDeniedException: User: a is not authorized to perform: secretsmanager:GetSecretValue \
-                     on resource: {SECRET} because no VPC endpoint policy allows it"
-                ),
-                Cause::OtherPolicy,
-            ),
-            (
-                format!("{FARGATE}ResourceNotFoundException: Secrets Manager can't find the specified secret."),
-                Cause::NoSecret,
-            ),
-            (
-                format!(
-                    "ResourceInitializationError: unable to pull secrets or registry auth: The task can't retrieve the \
-                     secret with ARN '{SECRET}' from AWS Secrets Manager. Check whether the secret exists in the \
-                     specified Region. ResourceNotFoundException: Fetching secret data from AWS Secrets Manager"
-                ),
-                Cause::NoSecret,
-            ),
-            (
-                format!(
-                    "{FARGATE}ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging \
-                     label: BLUE"
-                ),
-                Cause::NoVersion,
-            ),
-            (
-                format!(
-                    "{FARGATE}ResourceNotFoundException: Secrets Manager can't find the specified secret value for \
-                     VersionId: 4d383ea9-084a-49c9-8722-cbfb0f25c456"
-                ),
-                Cause::NoVersion,
-            ),
-            (
-                format!(
-                    "{FARGATE}InvalidRequestException: You can't perform this operation on the secret because it was \
-                     marked for deletion."
-                ),
-                Cause::Deleted,
-            ),
-            (
-                format!(
-                    "{FARGATE}an invalid ARN format for the AWS Secrets Manager secret was specified. Specify a valid ARN \
-                     and try again."
-                ),
-                Cause::Form,
-            ),
-            (
-                "ResourceInitializationError: trying to retrieve secret with value arn:aws:s3:::b resulted in error: arn: \
-                 invalid prefix"
-                    .to_owned(),
-                Cause::Form,
-            ),
-            ("could not find a secretsmanager secretID from value a".to_owned(), Cause::Form),
-            (
-                format!("{FARGATE}unexpected ARN format with parameters when trying to retrieve ASM secret"),
-                Cause::Form,
-            ),
-            (
-                format!(
-                    "{FARGATE}InvalidCiphertextException: The ciphertext refers to a customer master key that does not \
-                     exist, does not exist in this region, or you are not allowed to access."
-                ),
-                Cause::Key,
-            ),
-        ]);
-    }
-
-    #[test]
-    fn each_text_about_roles_parameters_registries_and_volumes_is_translated() {
-        check(&[
-            ("ASM secret resource: unable to find execution role credentials".to_owned(), Cause::NoRole),
-            ("ssm secret resource: unable to find execution role credentials".to_owned(), Cause::NoRole),
-            ("ECS was unable to assume the role 'arn:aws:iam::123456789012:role/exec'".to_owned(), Cause::Trust),
-            (format!("{FARGATE_SSM}invalid ssm parameters: /app/limit"), Cause::NoParameter),
-            (
-                "fetching secret data from SSM Parameter Store in eu-west-1: invalid parameters: /app/limit".to_owned(),
-                Cause::NoParameter,
-            ),
-            (
-                format!(
-                    "{FARGATE_SSM}AccessDeniedException: User: a is not authorized to perform: ssm:GetParameters on \
-                     resource: arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit"
-                ),
-                Cause::ParameterPermission,
-            ),
-            (format!("{FARGATE_SSM}ThrottlingException: Rate exceeded"), Cause::Throttled),
-            (
-                "fetching secret data from SSM Parameter Store in eu-west-1: InternalServerError".to_owned(),
-                Cause::Parameter,
-            ),
-            (format!("{FARGATE_SSM}InternalServerError"), Cause::Parameter),
-            (
-                format!(
-                    "Fetching secret data from AWS Secrets Manager in region eu-west-1: secret {SECRET}: \
-                     InternalServiceError"
-                ),
-                Cause::Secret,
-            ),
-            (format!("secret {SECRET}: InternalServiceError"), Cause::Secret),
-            (format!("{FARGATE}InternalServiceError"), Cause::Secret),
-            (
-                "asm fetching secret from the service for prod/registry: InternalServiceError".to_owned(),
-                Cause::Registry,
-            ),
-            ("asm fetching authorization data: InternalServiceError".to_owned(), Cause::Registry),
-            ("AuthorizationData is malformed, empty field".to_owned(), Cause::RegistryForm),
-            ("unsupported credentialsParameter, only ssm/secretsmanager ARNs are valid".to_owned(), Cause::VolumeForm),
-            ("CannotPullContainerError: dial tcp: lookup ghcr.io: i/o timeout".to_owned(), Cause::Image),
-        ]);
-    }
-
-    #[test]
-    fn each_text_of_a_task_without_a_network_is_translated() {
-        let texts = [
-            "context deadline exceeded",
-            "RequestCanceled: request context canceled caused by: context deadline exceeded",
-            "RequestError: send request failed caused by: Post https://secretsmanager.eu-west-1.amazonaws.com/: dial tcp \
-             52.1.1.1:443",
-            "dial udp 10.0.0.2:53",
-            "read udp 10.0.0.9:52000->10.0.0.2:53: i/o timeout",
-            "net/http: TLS handshake timeout",
-            "read tcp 10.0.0.9:52000->52.1.1.1:443: read: connection timed out",
-            "Client.Timeout exceeded while awaiting headers",
-            "net/http: request canceled while waiting for connection",
-            "signal: killed",
-            "https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded",
-            "There is a connection issue between the task and Secrets Manager. Check your task network configuration.",
-            "There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network \
-             configuration.",
-        ];
-        check(&texts.map(|text| (format!("{FARGATE}{text}"), Cause::Network)));
-        check(&texts.map(|text| (text.to_owned(), Cause::Network)));
+        let all: std::collections::BTreeSet<_> = ROWS.iter().map(|(cause, ..)| *cause).collect();
+        assert_eq!(causes, all, "each cause has a text");
     }
 
     /// A fix is printed where nothing else may be, or at the other end of a long list.

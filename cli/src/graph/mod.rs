@@ -17,9 +17,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::{Drawing, Graph};
-use crate::audit::{Document, State, examine};
+use crate::audit::{Document, State, ask, examine};
 use crate::connection::open;
-use crate::names::nearest;
+use crate::names::{nearest, without_key};
 use crate::output::{Error, Exit, display_name, print, print_json};
 use crate::preview::{SWEEP, preview, reason_text, task_definitions, to_seconds};
 
@@ -66,16 +66,18 @@ struct Edge {
 
 pub(crate) async fn run(graph: &Graph) -> Result<Exit, Error> {
     let (session, config) = open(&graph.scope).await?;
-    let preview = preview(&session, &config, SWEEP, Policy::new(&config, false)).await?;
+    let mut preview = preview(&session, &config, SWEEP, Policy::new(&config, false)).await?;
     preview.say_errors();
-    let Some(examined) = preview.examined.first() else {
+    let clock = preview.clock;
+    let Some(examined) = preview.examined.first_mut() else {
         return Ok(Exit::Ok);
     };
+    ask(&session, &config, examined, &clock).await;
     let facts = &examined.facts;
     let services = facts.workloads.values();
     let definitions = services.flat_map(task_definitions).cloned().collect();
     let (revisions, _) = session.aws.revisions(&definitions).await;
-    let now = preview.clock.now();
+    let now = clock.now();
     let audit = examine(examined, now);
     let mut picture = Picture::of(facts, &audit, &revisions);
     (picture.account, picture.region, picture.at) = (session.account, session.region, now);
@@ -300,18 +302,7 @@ fn identity(reference: &Reference, service: &Workload, facts: &Facts) -> (String
         location.is_some_and(|location| reference.follows(source, location) != Follows::No)
     };
     let known = facts.changes.keys().find(is_it);
-    let id = known.map_or_else(
-        || {
-            let text = reference.to_string();
-            // Without JSON key, stage and version.
-            if text.starts_with("arn:") {
-                text.split(':').take(7).collect::<Vec<_>>().join(":")
-            } else {
-                text
-            }
-        },
-        ToString::to_string,
-    );
+    let id = known.map_or_else(|| without_key(reference), ToString::to_string);
     let name = display_name(&id);
     (id, name)
 }

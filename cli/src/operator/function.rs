@@ -20,6 +20,8 @@ pub struct FunctionSettings {
     pub variables: BTreeMap<String, String>,
     /// Where it logs.
     pub log_group: String,
+    /// Whether its log leaves out what is logged at INFO, as the reports are.
+    pub hides_reports: bool,
 }
 
 impl Session {
@@ -40,14 +42,35 @@ impl Session {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let variables = found
-            .environment
-            .and_then(|environment| environment.variables);
-        let log_group = found.logging_config.and_then(|logging| logging.log_group);
+        let environment = found.environment;
+        // Without it, the settings would be the defaults.
+        let error = environment.as_ref().and_then(|known| known.error());
+        if let Some(error) = error {
+            return Err(AwsError {
+                action: ACTION,
+                kind: ErrorKind::Rejected,
+                message: format!(
+                    "Lambda does not give the environment of {name}: {}: {}",
+                    error.error_code().unwrap_or("unknown error"),
+                    error.message().unwrap_or("may its key be used?")
+                ),
+            });
+        }
+        let variables = environment.and_then(|environment| environment.variables);
+        let logging = found.logging_config;
+        let level = logging
+            .as_ref()
+            .and_then(|known| known.application_log_level());
+        let hides_reports = level.is_some_and(|level| {
+            use aws_sdk_lambda::types::ApplicationLogLevel::{Error, Fatal, Warn};
+            matches!(level, Warn | Error | Fatal)
+        });
+        let log_group = logging.and_then(|logging| logging.log_group);
         let name = found.function_name.unwrap_or_else(|| name.to_owned());
         Ok(Some(FunctionSettings {
             variables: variables.unwrap_or_default().into_iter().collect(),
             log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
+            hides_reports,
         }))
     }
 

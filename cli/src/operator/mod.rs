@@ -12,43 +12,16 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::ProvideCredentials;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use redeploy_on_rotation::aws::{Aws, AwsError, causes, https};
+
+use crate::args::SignIn;
+use crate::output::Error;
 
 pub use function::FunctionSettings;
 pub use gatherer::Gatherer;
-pub use names::{parameter, secret_names};
-pub use rollout::{RolloutProgress, Stage, primary_task_set, protected_tasks, rollout_progress};
-
-/// How a person signs in; what is not said comes from the environment and the profile.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectOptions {
-    /// The Region.
-    pub region: Option<String>,
-    /// The profile.
-    pub profile: Option<String>,
-    /// The endpoint that stands for AWS.
-    pub endpoint_url: Option<String>,
-    /// Whether each call is printed to stderr.
-    pub verbose: bool,
-}
-
-/// Why nothing can be asked at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConnectError {
-    /// Nothing names a Region.
-    NoRegion,
-    /// There are no credentials, or they are not valid any more.
-    SignedOut(String),
-    /// Nobody answers.
-    Unreachable {
-        /// In this Region.
-        region: String,
-        /// Why.
-        why: String,
-    },
-    /// Anything else.
-    Refused(String),
-}
+pub(crate) use names::{parameter, parameter_names, secret_names};
+pub use rollout::{last_word, primary_task_set, protected_tasks};
 
 /// A person's connection: the function's own clients, and what there is beside.
 #[derive(Debug)]
@@ -67,32 +40,18 @@ pub struct Session {
 
 impl Session {
     /// Signs in, and asks who that is: the one question that needs no permission.
-    ///
-    /// # Errors
-    /// When nothing more can be asked.
-    pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let watched = calls::watched(https(), options.verbose);
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(watched);
-        if let Some(region) = options.region {
-            loader = loader.region(Region::new(region));
-        }
-        if let Some(profile) = options.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(url) = options.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let sdk = loader.load().await;
+    pub(crate) async fn open(how: &SignIn) -> Result<Self, Error> {
+        let sdk = settings(how, calls::watched(https(), how.verbose)).await;
         if sdk.endpoint_url() == Some("") {
-            return Err(ConnectError::Refused(
-                "the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL".to_owned(),
-            ));
+            let message = "the endpoint is empty: unset AWS_ENDPOINT_URL or give a URL";
+            return Err(Error::new(message));
         }
-        let region = sdk.region().ok_or(ConnectError::NoRegion)?.to_string();
+        let no_region = || {
+            Error::new("no Region is given: use --region, AWS_REGION or a profile that names one")
+        };
+        let region = sdk.region().ok_or_else(no_region)?.to_string();
         let Some(credentials) = sdk.credentials_provider() else {
-            return Err(ConnectError::SignedOut(
-                "there are no credentials".to_owned(),
-            ));
+            return Err(signed_out(how, "there are no credentials"));
         };
         if let Err(error) = credentials.provide_credentials().await {
             let why = causes(&error);
@@ -100,13 +59,13 @@ impl Session {
             // nothing.
             let nothing = why.contains("IMDS") || why.contains("no providers in chain");
             let why = if nothing {
-                "neither environment nor profile gives credentials".to_owned()
+                "neither environment nor profile gives credentials"
             } else {
-                why
+                &why
             };
-            return Err(ConnectError::SignedOut(why));
+            return Err(signed_out(how, why));
         }
-        let identity = identity(&sdk, &region).await?;
+        let identity = identity(&sdk, &region, how).await?;
         let arn = identity.as_ref().and_then(|identity| identity.arn());
         let partition = arn.and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
         Ok(Self {
@@ -141,7 +100,7 @@ impl Session {
 /// throttles, and a minute where it does not answer at all.
 const ATTEMPTS: u32 = 4;
 /// More than any quota. An emulator on this machine has none to share with others.
-const UNPACED: f64 = 1e6;
+pub(crate) const UNPACED: f64 = 1e6;
 
 fn is_on_loopback(endpoint: Option<&str>) -> bool {
     let host = endpoint
@@ -152,12 +111,28 @@ fn is_on_loopback(endpoint: Option<&str>) -> bool {
         .any(|name| host == *name || host.starts_with(&format!("{name}:")))
 }
 
+/// How a person signs in; what is not said comes from the environment and the profile.
+pub(crate) async fn settings(how: &SignIn, client: SharedHttpClient) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(client);
+    if let Some(region) = &how.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &how.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &how.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader.load().await
+}
+
 /// Who is signed in. Where STS refuses to say, as where an endpoint's policy leaves it out, the
 /// other services are asked all the same.
 async fn identity(
     sdk: &SdkConfig,
     region: &str,
-) -> Result<Option<GetCallerIdentityOutput>, ConnectError> {
+    how: &SignIn,
+) -> Result<Option<GetCallerIdentityOutput>, Error> {
     const ACTION: &str = "sts:GetCallerIdentity";
     let timeouts = aws_config::timeout::TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
@@ -167,17 +142,25 @@ async fn identity(
     match client.get_caller_identity().send().await {
         Ok(identity) => Ok(Some(identity)),
         Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
-            Err(ConnectError::Unreachable {
-                region: region.to_owned(),
-                why: causes(&error),
-            })
+            let why = causes(&error);
+            let message = format!("AWS does not answer in the Region {region}: {why}");
+            Err(Error::new(message).hint("is the Region spelled right, and the network up?"))
         }
         Err(SdkError::ServiceError(refused)) if is_signed_out(refused.err().code()) => {
             let error = AwsError::new(ACTION, &SdkError::ServiceError(refused));
-            Err(ConnectError::SignedOut(error.message))
+            Err(signed_out(how, &error.message))
         }
         Err(_) => Ok(None),
     }
+}
+
+fn signed_out(how: &SignIn, why: &str) -> Error {
+    let profile = how.profile.as_ref();
+    let profile = profile.map(|profile| format!(" --profile {profile}"));
+    let profile = profile.unwrap_or_default();
+    Error::new(format!("not signed in to AWS: {why}")).hint(format!(
+        "sign in again, for example with `aws sso login{profile}` or `aws login{profile}`"
+    ))
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>

@@ -129,8 +129,7 @@ impl Preview {
         for (image, services) in by_image {
             let services = list(&services);
             print_item(&format!(
-                "! {services}: {image} is resolved anew, so whatever the tag names by now is \
-                 shipped"
+                "! {services}: {image} is resolved again, so what the tag names now is shipped"
             ))?;
         }
         if !unprotected.is_empty() {

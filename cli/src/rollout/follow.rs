@@ -1,106 +1,88 @@
-//! One rollout, looked at until it is over.
+//! How far a rollout is that is followed.
 
-use std::time::Duration;
-
-use indicatif::ProgressBar;
 use redeploy_core::decide::Decision;
-use redeploy_core::reason::Reason;
-use redeploy_core::report::ServiceReport;
-use redeploy_core::workload::{CircuitBreaker, Platform, Workload};
-use redeploy_on_rotation::aws::READ_LAG;
-use tokio::time::{Instant, sleep};
+use redeploy_core::reason::{Action, Reason};
+use redeploy_core::workload::{CircuitBreaker, Platform, RolloutState, Workload};
 
-use super::{Entry, Limits, Rollout, Run, Shared, Value};
-use crate::operator::{RolloutProgress, Stage, protected_tasks, rollout_progress};
-use crate::output::display_name;
+/// How far a rollout is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All tasks are of the new deployment.
+    Done,
+    /// Tasks are being replaced; how many are.
+    UnderWay(String),
+    /// All that is left to do is to stop old tasks, which may be here to stay.
+    OnlyOldLeft(String),
+    /// It failed, or is there no more; why.
+    Failed(String),
+}
 
-/// How often a rollout is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-impl Run<'_> {
-    /// Looks at a rollout until it is over.
-    pub(super) async fn look(
-        &self,
+impl Progress {
+    /// By the planner's own facts and decision. So early, a read may not show the deployment yet.
+    pub(super) fn of(
+        deployment: Option<&str>,
+        decision: &Decision,
         workload: &Workload,
-        shared: &Shared<'_>,
-        decision: &Decision,
-        report: ServiceReport,
-        line: &ProgressBar,
-        limits: &Limits,
-    ) -> Entry {
-        let aws = &self.session.aws;
-        let deployment = report.deployment.clone().unwrap_or_default();
-        let name = display_name(&workload.arn);
-        let began = Instant::now();
-        loop {
-            let progress = match rollout_progress(aws, workload, &deployment).await {
-                Ok(progress) => progress,
-                Err(error) => {
-                    return Entry::failed(report, format!("it cannot be followed: {error}"));
-                }
-            };
-            let text = describe(&progress);
-            line.set_message(format!("{name}: {text}"));
-            match &progress.stage {
-                Stage::Completed if progress.old == 0 => {
-                    return Entry::new(report, Rollout::Completed, Value::New);
-                }
-                Stage::Failed(why) => return Entry::failed(report, why.clone()),
-                // So early, a read may not show ours yet.
-                Stage::Superseded if began.elapsed() >= READ_LAG => {
-                    return self.superseded(shared, report, decision).await;
-                }
-                Stage::UnderWay if keeps_failing(workload, &progress) => {
-                    let why = format!(
-                        "{} tasks in a row failed to start, and without a deployment circuit \
-                         breaker ECS goes on trying{}",
-                        progress.failed,
-                        said(&progress)
-                    );
-                    return Entry::failed(report, why);
-                }
-                // What is left are old tasks, which may be here to stay.
-                Stage::UnderWay | Stage::Completed
-                    if progress.old > 0 && progress.new >= progress.desired =>
-                {
-                    let protected = protected_tasks(aws, workload, &deployment).await;
-                    if let Ok(Some(tasks)) = protected {
-                        return Entry::protected(report, tasks);
-                    }
-                }
-                Stage::UnderWay | Stage::Completed | Stage::Superseded => {}
+        is_early: bool,
+    ) -> Self {
+        let new = workload.primary().map_or(0, |primary| primary.running);
+        let running = workload.deployments.iter().map(|d| d.running);
+        let (desired, old) = (workload.desired, running.sum::<i32>() - new);
+        let failed = workload.primary().map_or(0, |primary| primary.failed_tasks);
+        let state = workload.primary().map(|primary| primary.rollout);
+        match decision.reason {
+            Reason::AlreadyFresh | Reason::StaleTasks | Reason::NothingRunning => {}
+            // The clock of this machine may be ahead of that of ECS.
+            Reason::Stale if workload.primary().map(|primary| &*primary.id) == deployment => {}
+            reason if decision.action() == Action::Wait => {
+                return Self::UnderWay(reason.meaning().to_owned());
             }
-            if let Err(cut) = limits.sleep(LOOK_EVERY).await {
-                let why = format!("{text}{}", said(&progress));
-                return self.cut(report, cut, &why);
+            _ if is_early => return Self::UnderWay("started".to_owned()),
+            Reason::Stale => {
+                return Self::Failed("ECS went back to the deployment before".to_owned());
             }
+            reason => return Self::Failed(reason.meaning().to_owned()),
         }
-    }
-
-    /// Another deployment took the place of ours: the planner knows whether that is a newer one, or
-    /// a roll-back.
-    async fn superseded(
-        &self,
-        shared: &Shared<'_>,
-        report: ServiceReport,
-        decision: &Decision,
-    ) -> Entry {
-        // ECS may still show ours as one that is under way.
-        sleep(READ_LAG).await;
-        match self.decide_again(shared, decision).await {
-            Ok((_, now)) if now.reason == Reason::AlreadyFresh => {
-                Entry::new(report, Rollout::Superseded, Value::OnTheWay)
-            }
-            Ok(_) => Entry::failed(report, "ECS went back to the deployment before".to_owned()),
-            Err(error) => Entry::failed(report, error),
+        let is_done = match state {
+            _ if old > 0 => false,
+            Some(RolloutState::Completed) => true,
+            // ECS gives task sets and some staged deployments no state.
+            Some(RolloutState::Unknown) => workload.deployments.len() == 1 && new == desired,
+            _ => false,
+        };
+        if is_done {
+            return Self::Done;
+        }
+        if state == Some(RolloutState::Failed) {
+            return Self::Failed("ECS gave the rollout up".to_owned());
+        }
+        if keeps_failing(workload) {
+            return Self::Failed(format!(
+                "{failed} tasks in a row failed to start, and without a deployment circuit breaker \
+                 ECS goes on trying"
+            ));
+        }
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!(", {failed} failed to start"),
+        };
+        let state = match state {
+            Some(RolloutState::Completed) => "stopping old tasks",
+            _ => "replacing tasks",
+        };
+        let text = format!("{new}/{desired} new, {old} old{failed}; {state}");
+        if old > 0 && new >= desired {
+            Self::OnlyOldLeft(text)
+        } else {
+            Self::UnderWay(text)
         }
     }
 }
 
 /// Whether ECS's own circuit breaker would give up, of which the service has none
 /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>).
-fn keeps_failing(workload: &Workload, progress: &RolloutProgress) -> bool {
-    let threshold = (progress.desired.saturating_add(1) / 2).clamp(3, 200);
+fn keeps_failing(workload: &Workload) -> bool {
+    let threshold = (workload.desired.saturating_add(1) / 2).clamp(3, 200);
     let has_none = matches!(
         workload.platform,
         Platform::Service {
@@ -108,32 +90,8 @@ fn keeps_failing(workload: &Workload, progress: &RolloutProgress) -> bool {
             ..
         }
     );
-    has_none && progress.failed >= threshold
-}
-
-fn describe(progress: &RolloutProgress) -> String {
-    let RolloutProgress {
-        stage,
-        desired,
-        new,
-        failed,
-        old,
-        said: _,
-    } = progress;
-    let failed = match failed {
-        0 => String::new(),
-        failed => format!(", {failed} failed to start"),
-    };
-    let state = match stage {
-        Stage::Completed => "stopping old tasks",
-        _ => "replacing tasks",
-    };
-    format!("{new}/{desired} new, {old} old{failed}; {state}")
-}
-
-/// What ECS said last.
-fn said(progress: &RolloutProgress) -> String {
-    let said = progress.said.as_ref();
-    said.map(|said| format!("; ECS says: {said}"))
-        .unwrap_or_default()
+    has_none
+        && workload
+            .primary()
+            .is_some_and(|primary| primary.failed_tasks >= threshold)
 }

@@ -4,6 +4,7 @@
 mod follow;
 mod outcome;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -11,27 +12,30 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use indicatif::{HumanDuration, ProgressBar};
-use jiff::Timestamp;
+use indicatif::ProgressBar;
+use jiff::{SignedDuration, Timestamp};
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
+use redeploy_core::fact::Fact;
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::{Action, Reason};
 use redeploy_core::report::{ServiceAction, ServiceReport};
 use redeploy_core::workload::{RolloutState, Workload};
+use redeploy_on_rotation::aws::READ_LAG;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::operator::Session;
+use crate::operator::{Session, last_word, protected_tasks};
 use crate::output::{display_name, kebab, note, spinner};
 use crate::preview::{Examined, Preview};
+use follow::Progress;
 
 pub(crate) use outcome::{Document, Entry, Outcome, Rollout, Value, print_entries, say};
 
-/// How often a service is looked at of which a rollout has still to begin.
-const DECIDE_EVERY: Duration = Duration::from_secs(4);
+/// How often the services that are waited for are looked at, all together.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// One run of `redeploy` or `wait`.
 pub(crate) struct Run<'a> {
@@ -49,7 +53,7 @@ pub(crate) struct Run<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Go {
     On,
-    /// A rollout failed: no other is begun.
+    /// A rollout failed or timed out: no other is begun.
     BeginNoMore,
     /// Ctrl-C came: nothing is waited for.
     Stop,
@@ -58,7 +62,8 @@ enum Go {
 /// Why a wait was over before it had an end.
 #[derive(Clone, Copy)]
 enum Cut {
-    Interrupted,
+    /// Nothing more is begun, or waited for.
+    Stopped,
     TimedOut,
 }
 
@@ -99,7 +104,8 @@ impl Run<'_> {
             tokio::select! {
                 entry = open.next() => {
                     let Some(entry) = entry else { break };
-                    if entry.rollout == Rollout::Failed && !interrupted {
+                    let stops = matches!(entry.rollout, Rollout::Failed | Rollout::TimedOut);
+                    if stops && !interrupted {
                         tell.send_replace(Go::BeginNoMore);
                     }
                     entries.push(entry);
@@ -121,143 +127,182 @@ impl Run<'_> {
         (entries, interrupted)
     }
 
-    /// Begins the rollout of one service by the function's own means, as soon as nothing is in its
-    /// way, and follows it; or follows the one that is under way.
+    /// What becomes of one service.
     async fn one(&self, shared: &Shared<'_>, decision: Decision, limits: &Limits) -> Entry {
-        let (mut again, mut decision) = (None::<Arc<Examined>>, decision);
-        let name = display_name(&decision.workload);
-        let mut line = None;
-        let is_followed = self.timeout.is_some();
-        let began = Instant::now();
+        let service = decision.workload.clone();
+        let mut line = Line::new(&service);
+        let entry = self.to_the_end(shared, decision, &mut line, limits).await;
+        shared.awaited.borrow_mut().remove(&service);
+        if let (Some(seconds), true) = (entry.seconds, std::io::stderr().is_terminal()) {
+            let became = kebab(&entry.rollout);
+            note(&format!("{}: {became} after {seconds} s", line.name));
+        }
+        entry
+    }
+
+    /// Begins the rollout of one service as soon as nothing is in its way, and follows it; or follows
+    /// the one that is under way.
+    async fn to_the_end(
+        &self,
+        shared: &Shared<'_>,
+        mut decision: Decision,
+        line: &mut Line,
+        limits: &Limits,
+    ) -> Entry {
+        let mut again = None::<Arc<Examined>>;
+        let mut followed = None::<ServiceReport>;
+        let mut turn = None;
+        let mut since = Instant::now();
         loop {
-            let examined = again.as_deref().unwrap_or(shared.before);
-            let workload = examined.facts.workloads.get(&decision.workload);
+            let known = again.as_deref().unwrap_or(shared.before);
+            let workload = known.facts.workloads.get(&decision.workload);
             match decision.action() {
-                Action::Redeploy if self.begins => {
-                    line.inspect(ProgressBar::finish_and_clear);
-                    return self.begin(shared, examined, decision, limits).await;
-                }
-                Action::Redeploy | Action::Wait if is_followed => {
-                    let line = line.get_or_insert_with(|| spinner(""));
-                    line.set_message(format!("{name}: {}", waits_for(&decision)));
-                    if let Err(cut) = limits.sleep(DECIDE_EVERY).await {
-                        line.finish_and_clear();
-                        let why = format!("it did not begin: {}", waits_for(&decision));
-                        return self.cut(decision.into(), cut, &why);
+                Action::Redeploy if self.begins && followed.is_none() => {
+                    let (its_turn, report) = match self.begin(known, &decision, line, limits).await
+                    {
+                        Ok(begun) => begun,
+                        Err(cut) => return self.cut(decision.into(), cut, "it did not begin"),
+                    };
+                    // Somebody else may have begun one meanwhile.
+                    let is_held = report.action == ServiceAction::Waiting
+                        || report.reason == Reason::AlreadyFresh;
+                    let is_begun = report.action == ServiceAction::Redeployed;
+                    if self.timeout.is_none() || !is_begun && !is_held {
+                        return Entry::of_untouched(report);
                     }
-                    match self.decide_again(shared, &decision).await {
-                        Ok((examined, now)) => (again, decision) = (Some(examined), now),
-                        Err(error) => return Entry::failed(decision.into(), error),
-                    }
-                    if self.begins && limits.begins_no_more() {
-                        line.finish_and_clear();
-                        return Entry::of_untouched(decision.into());
+                    if is_begun {
+                        (followed, turn) = (Some(report), Some(its_turn));
+                        since = Instant::now();
                     }
                 }
                 // What was waited for may be over by the time of this look.
                 Action::Skip
-                    if is_followed
+                    if self.timeout.is_some()
+                        && followed.is_none()
                         && decision.reason == Reason::AlreadyFresh
                         && (again.is_some() || workload.is_some_and(is_rolling)) =>
                 {
-                    line.inspect(ProgressBar::finish_and_clear);
-                    let mut report = ServiceReport::from(decision.clone());
-                    let primary = workload.and_then(Workload::primary);
-                    report.deployment = primary.map(|primary| primary.id.clone());
-                    return self.follow(shared, &decision, report, began, limits).await;
+                    followed = Some(ServiceReport {
+                        deployment: workload
+                            .and_then(Workload::primary)
+                            .map(|primary| primary.id.clone()),
+                        ..decision.clone().into()
+                    });
                 }
-                _ => {
-                    line.inspect(ProgressBar::finish_and_clear);
-                    return Entry::of_untouched(decision.into());
+                Action::Redeploy | Action::Wait if self.timeout.is_some() => {}
+                _ if followed.is_some() => {}
+                _ => return Entry::of_untouched(decision.into()),
+            }
+            let mut text = waits_for(&decision).to_owned();
+            if let (Some(report), Some(workload)) = (&followed, workload) {
+                let is_early = since.elapsed() < READ_LAG + LOOK_EVERY;
+                match self.look(report, &decision, workload, is_early).await {
+                    Ok(entry) => return entry.after(since.elapsed()),
+                    Err(how_far) => text = how_far,
+                }
+            }
+            line.say(&text);
+            shared
+                .awaited
+                .borrow_mut()
+                .insert(decision.workload.clone());
+            let begins = self.begins && followed.is_none();
+            if let Err(cut) = limits.unless_cut(begins, sleep(LOOK_EVERY)).await {
+                let Some(report) = followed else {
+                    return self.cut(decision.into(), cut, &format!("it did not begin: {text}"));
+                };
+                if let (Cut::TimedOut, Some(workload)) = (cut, workload) {
+                    text += &self.said(workload).await;
+                }
+                drop(turn);
+                return self.cut(report, cut, &text).after(since.elapsed());
+            }
+            match self.decide_again(shared, &decision).await {
+                Ok(Some((examined, now))) => (again, decision) = (Some(examined), now),
+                // What was said last is all that is known.
+                Ok(None) => {}
+                Err(error) => {
+                    let report = followed.unwrap_or_else(|| decision.into());
+                    return Entry::failed(report, error).after(since.elapsed());
                 }
             }
         }
     }
 
-    /// Begins a rollout when its turn comes and the change has settled.
-    async fn begin(
+    /// What became of a rollout, or how far it is.
+    async fn look(
         &self,
-        shared: &Shared<'_>,
-        examined: &Examined,
-        decision: Decision,
-        limits: &Limits,
-    ) -> Entry {
-        let turn = limits.in_flight.acquire();
-        let Ok(_turn) = limits.unless_stopped(Go::BeginNoMore, turn).await else {
-            return Entry::of_untouched(decision.into());
-        };
-        let name = display_name(&decision.workload);
-        let line = spinner(&format!("{name}: waiting until the change has settled"));
+        report: &ServiceReport,
+        decision: &Decision,
+        workload: &Workload,
+        is_early: bool,
+    ) -> Result<Entry, String> {
+        let report = report.clone();
+        let deployment = report.deployment.as_deref();
+        match Progress::of(deployment, decision, workload, is_early) {
+            Progress::Done => Ok(Entry::new(report, Rollout::Completed, Value::New)),
+            Progress::Failed(why) => Ok(Entry::failed(report, why + &self.said(workload).await)),
+            Progress::OnlyOldLeft(text) => {
+                let protected = protected_tasks(&self.session.aws, workload).await;
+                let protected = protected.ok().flatten().ok_or(text)?;
+                Ok(Entry::protected(report, protected))
+            }
+            Progress::UnderWay(text) => Err(text),
+        }
+    }
+
+    /// Begins a rollout by the function's own means when its turn comes and the change has settled.
+    async fn begin<'l>(
+        &self,
+        known: &Examined,
+        decision: &Decision,
+        line: &mut Line,
+        limits: &'l Limits,
+    ) -> Result<(SemaphorePermit<'l>, ServiceReport), Cut> {
+        let turn = limits.unless_cut(true, limits.in_flight.acquire()).await?;
+        let turn = turn.map_err(|_| Cut::Stopped)?;
+        line.say("waiting until the change has settled");
         let clock = &self.preview.clock;
         let policy = Policy {
             acts: true,
-            ..examined.policy.clone()
+            ..known.policy.clone()
         };
-        let settled_from = policy.settled_from(decision.at);
-        let settled = clock.sleep_until(settled_from);
-        if limits
-            .unless_stopped(Go::BeginNoMore, settled)
-            .await
-            .is_err()
-        {
-            line.finish_and_clear();
-            return Entry::of_untouched(decision.into());
-        }
-        line.set_message(format!("{name}: starting"));
-        let aws = &self.session.aws;
-        let (config, facts) = (self.config, &examined.facts);
-        let report = run::redeploy(aws, config, &policy, facts, decision.clone(), clock).await;
-        line.finish_and_clear();
-        if report.action == ServiceAction::Redeployed && self.timeout.is_some() {
-            let began = Instant::now();
-            return self.follow(shared, &decision, report, began, limits).await;
-        }
-        Entry::of_untouched(report)
+        let settled = clock.sleep_until(policy.settled_from(decision.at));
+        let _ = limits.unless_cut(true, settled).await?;
+        line.say("starting");
+        let (aws, config) = (&self.session.aws, self.config);
+        let report = run::redeploy(aws, config, &policy, &known.facts, decision.clone(), clock);
+        Ok((turn, report.await))
     }
 
-    /// Follows the deployment of a report to its end, and says so.
-    async fn follow(
-        &self,
-        shared: &Shared<'_>,
-        decision: &Decision,
-        report: ServiceReport,
-        began: Instant,
-        limits: &Limits,
-    ) -> Entry {
-        let workloads = &shared.before.facts.workloads;
-        let Some(workload) = workloads.get(&decision.workload) else {
-            return Entry::of_untouched(report);
-        };
-        let line = spinner("");
-        let mut entry = self
-            .look(workload, shared, decision, report, &line, limits)
-            .await;
-        line.finish_and_clear();
-        entry.seconds = Some(began.elapsed().as_secs());
-        if std::io::stderr().is_terminal() {
-            let (name, took) = (display_name(&workload.arn), HumanDuration(began.elapsed()));
-            note(&format!("{name}: {} after {took}", kebab(&entry.rollout)));
-        }
-        entry
-    }
-
-    /// What is decided about a service by facts of now.
+    /// What is decided about a service by facts of now; nothing where AWS did not say this time.
     async fn decide_again(
         &self,
         shared: &Shared<'_>,
         before: &Decision,
-    ) -> Result<(Arc<Examined>, Decision), String> {
+    ) -> Result<Option<(Arc<Examined>, Decision)>, String> {
         let mut latest = shared.latest.lock().await;
         let known = latest
             .as_ref()
-            .filter(|(at, _)| at.elapsed() < DECIDE_EVERY);
+            .filter(|(at, _)| at.elapsed() < LOOK_EVERY / 2);
         let examined = if let Some((_, examined)) = known {
             examined.clone()
         } else {
-            let examined = Arc::new(self.examine_again(shared.before).await);
+            let known = latest.as_ref().map(|(_, examined)| &**examined);
+            let examined = self.look_again(shared, known.unwrap_or(shared.before));
+            let examined = Arc::new(examined.await);
             *latest = Some((Instant::now(), examined.clone()));
             examined
         };
+        let facts = &examined.facts;
+        let unread = facts.unexamined.get(&*before.workload);
+        let workload = facts.workloads.get(&before.workload);
+        let gap = unread
+            .map(|unexamined| &unexamined.gap)
+            .or_else(|| workload?.history.gap());
+        if gap.is_some_and(|gap| !gap.stays()) {
+            return Ok(None);
+        }
         let mut decisions = examined.plan.decisions.iter();
         let now = decisions.find(|now| now.workload == before.workload);
         // A service about which nothing more is to be said is gone.
@@ -267,55 +312,78 @@ impl Run<'_> {
         });
         match &now.error {
             Some(error) => Err(format!("it cannot be followed: {error}")),
-            None => Ok((examined, now)),
+            None => Ok(Some((examined, now))),
         }
     }
 
-    /// Reads again what has still to be done, and who follows the same.
-    async fn examine_again(&self, before: &Examined) -> Examined {
-        let Examined { facts, plan, .. } = before;
-        let is_open = |decision: &&Decision| {
-            let workload = facts.workloads.get(&decision.workload);
-            matches!(decision.action(), Action::Redeploy | Action::Wait)
-                || workload.is_some_and(is_rolling)
-        };
-        let open = plan.decisions.iter().filter(is_open);
-        let sources: BTreeSet<_> = open.flat_map(|decision| &decision.sources).collect();
-        let concerned = plan.decisions.iter();
-        let concerned = concerned.filter(|d| d.sources.iter().any(|s| sources.contains(s)));
-        let concerned: Vec<_> = concerned
-            .map(|decision| decision.workload.clone())
-            .collect();
+    /// Reads again what is waited for, and what may stand in its way.
+    async fn look_again(&self, shared: &Shared<'_>, known: &Examined) -> Examined {
+        let Examined {
+            facts,
+            plan,
+            policy,
+        } = known;
+        let mut open = shared.awaited.borrow().clone();
+        if plan.decisions.iter().any(|d| d.action() == Action::Wait) {
+            let blocked = plan
+                .decisions
+                .iter()
+                .filter(|d| d.action() == Action::Block);
+            open.extend(blocked.map(|decision| decision.workload.clone()));
+        }
+        let mut facts = facts.clone();
+        for arn in open {
+            // One that could not be read last time is there all the same.
+            facts.unexamined.remove(&*arn);
+            facts.unread_firsts.remove(&arn);
+            let before = shared.before.facts.workloads.get(&arn);
+            if let Some(mut workload) = facts.workloads.remove(&arn).or_else(|| before.cloned()) {
+                workload.forget_reads();
+                workload.forced_at = None;
+                facts.workloads.insert(arn, workload);
+            }
+        }
+        facts.calendar = Fact::Unasked;
         let clock = Clock::new(Timestamp::now(), None);
-        let mut facts = facts.again(&concerned, clock.now());
-        let policy = before.policy.clone();
-        let plan = run::decide(&self.session.aws, self.config, &policy, &mut facts, &clock).await;
+        let plan = run::decide(&self.session.aws, self.config, policy, &mut facts, &clock).await;
         Examined {
             facts,
             plan: plan.unwrap_or_default(),
-            policy,
+            policy: policy.clone(),
         }
+    }
+
+    /// What ECS said last about a service.
+    async fn said(&self, workload: &Workload) -> String {
+        let said = last_word(&self.session.aws, workload).await;
+        let said = said.ok().flatten();
+        said.map(|said| format!("; ECS says: {said}"))
+            .unwrap_or_default()
     }
 
     /// What is said of a service whose wait was over too early.
     fn cut(&self, report: ServiceReport, cut: Cut, why: &str) -> Entry {
-        let began = report.deployment.is_some();
         match cut {
-            Cut::Interrupted if began => Entry::new(report, Rollout::Started, Value::OnTheWay),
-            Cut::Interrupted => Entry::of_untouched(report),
+            Cut::Stopped if report.deployment.is_some() => {
+                Entry::new(report, Rollout::Started, Value::OnTheWay)
+            }
+            Cut::Stopped => Entry::of_untouched(report),
             Cut::TimedOut => {
-                let timeout = HumanDuration(self.timeout.unwrap_or_default());
-                let error = format!("timed out after {timeout:#}: {why}");
-                Entry::timed_out(report, error)
+                let timeout = self
+                    .timeout
+                    .and_then(|span| SignedDuration::try_from(span).ok());
+                let timeout = timeout.unwrap_or_default();
+                Entry::timed_out(report, format!("timed out after {timeout:#}: {why}"))
             }
         }
     }
 }
 
-/// What was decided together. It is decided again together, too, at most once in a while: who may go
-/// depends on the others.
+/// What was decided together. It is decided again together, too: who may go depends on the others.
 struct Shared<'a> {
     before: &'a Examined,
+    /// The services that are waited for.
+    awaited: RefCell<BTreeSet<Arc<str>>>,
     latest: Mutex<Option<(Instant, Arc<Examined>)>>,
 }
 
@@ -323,33 +391,48 @@ impl<'a> Shared<'a> {
     fn new(before: &'a Examined) -> Self {
         Self {
             before,
+            awaited: RefCell::default(),
             latest: Mutex::default(),
         }
     }
 }
 
-impl Limits {
-    fn begins_no_more(&self) -> bool {
-        *self.go.borrow() != Go::On
-    }
+/// The line of a service on the terminal, from when there is something to say.
+struct Line {
+    name: String,
+    bar: Option<ProgressBar>,
+}
 
-    /// Waits, unless it is cut short.
-    async fn sleep(&self, duration: Duration) -> Result<(), Cut> {
-        let mut go = self.go.clone();
-        tokio::select! {
-            biased;
-            _ = go.wait_for(|go| *go == Go::Stop) => Err(Cut::Interrupted),
-            () = sleep_until(self.deadline) => Err(Cut::TimedOut),
-            () = sleep(duration) => Ok(()),
+impl Line {
+    fn new(service: &str) -> Self {
+        Self {
+            name: display_name(service),
+            bar: None,
         }
     }
 
-    /// Does something, unless that is stopped before it is done.
-    async fn unless_stopped<T>(&self, at: Go, done: impl Future<Output = T>) -> Result<T, Go> {
+    fn say(&mut self, text: &str) {
+        let bar = self.bar.get_or_insert_with(|| spinner(""));
+        bar.set_message(format!("{}: {text}", self.name));
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+impl Limits {
+    /// Waits for something, unless that is cut short: at the deadline, by Ctrl-C, and where it is for
+    /// a beginning also by the failure of another.
+    async fn unless_cut<T>(&self, begins: bool, done: impl Future<Output = T>) -> Result<T, Cut> {
         let mut go = self.go.clone();
+        let stops = |go: &Go| *go == Go::Stop || begins && *go == Go::BeginNoMore;
         tokio::select! {
             biased;
-            _ = go.wait_for(|go| *go == at || *go == Go::Stop) => Err(at),
+            () = sleep_until(self.deadline) => Err(Cut::TimedOut),
+            _ = go.wait_for(stops) => Err(Cut::Stopped),
             done = done => Ok(done),
         }
     }

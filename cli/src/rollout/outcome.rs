@@ -1,10 +1,13 @@
 //! What became of each service, as JSON, as a table and in sentences.
 
+use std::time::Duration;
+
 use redeploy_core::report::{ChangeReport, ServiceAction, ServiceReport};
 use redeploy_on_rotation::aws::denied;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::audit::State;
 use crate::output::{
     Error, Exit, Status, column, display_name, kebab, note, print_table, status_cell, table, warn,
 };
@@ -73,8 +76,6 @@ pub(crate) enum Rollout {
     TimedOut,
     /// It was started and not followed to its end.
     Started,
-    /// Another, newer deployment took its place.
-    Superseded,
     /// It was not started.
     NotStarted,
     /// It cannot or must not be started.
@@ -95,6 +96,8 @@ pub(crate) enum Value {
     Old,
     /// The rollout is not over.
     OnTheWay,
+    /// AWS cannot tell.
+    Unknown,
 }
 
 impl Entry {
@@ -115,6 +118,12 @@ impl Entry {
             protected_tasks: tasks,
             ..done
         }
+    }
+
+    /// How long it was followed.
+    pub(super) fn after(self, took: Duration) -> Self {
+        let seconds = Some(took.as_secs());
+        Self { seconds, ..self }
     }
 
     pub(super) fn timed_out(report: ServiceReport, error: String) -> Self {
@@ -142,13 +151,14 @@ impl Entry {
 
     /// What is known of a service whose rollout was not followed, or not started.
     pub(super) fn of_untouched(report: ServiceReport) -> Self {
-        let (rollout, value) = match report.action {
-            ServiceAction::Redeployed => (Rollout::Started, Value::OnTheWay),
-            ServiceAction::Failed => (Rollout::Failed, Value::Old),
-            ServiceAction::Planned => (Rollout::NotStarted, Value::Old),
-            ServiceAction::Blocked => (Rollout::Blocked, Value::Old),
-            ServiceAction::Waiting => (Rollout::Waiting, Value::Old),
-            ServiceAction::Skipped => (Rollout::NotNeeded, Value::New),
+        let (rollout, value) = match (report.action, State::from(report.reason)) {
+            (ServiceAction::Redeployed, _) => (Rollout::Started, Value::OnTheWay),
+            (ServiceAction::Failed, _) => (Rollout::Failed, Value::Old),
+            (ServiceAction::Planned, _) => (Rollout::NotStarted, Value::Old),
+            (ServiceAction::Waiting, _) => (Rollout::Waiting, Value::Old),
+            (ServiceAction::Blocked, _) | (_, State::Stale) => (Rollout::Blocked, Value::Old),
+            (ServiceAction::Skipped, State::Unknown) => (Rollout::NotNeeded, Value::Unknown),
+            (ServiceAction::Skipped, _) => (Rollout::NotNeeded, Value::New),
         };
         Self::new(report, rollout, value)
     }
@@ -157,7 +167,7 @@ impl Entry {
 impl From<Rollout> for Status {
     fn from(rollout: Rollout) -> Self {
         match rollout {
-            Rollout::Completed | Rollout::Superseded => Self::Good,
+            Rollout::Completed => Self::Good,
             Rollout::Failed | Rollout::TimedOut | Rollout::Blocked => Self::Bad,
             Rollout::Started | Rollout::NotStarted | Rollout::Waiting | Rollout::NotNeeded => {
                 Self::Busy
@@ -171,7 +181,7 @@ impl From<Value> for Status {
         match value {
             Value::New => Self::Good,
             Value::Old => Self::Bad,
-            Value::OnTheWay => Self::Busy,
+            Value::OnTheWay | Value::Unknown => Self::Busy,
         }
     }
 }
@@ -222,8 +232,7 @@ pub(crate) fn say(entries: &[Entry], interrupted: bool) {
             ));
         }
     }
-    let is_planned = |entry: &&Entry| entry.report.action == ServiceAction::Planned;
-    let not_started = entries.iter().filter(is_planned).count();
+    let not_started = with(Rollout::NotStarted).count();
     if interrupted {
         let started = with(Rollout::Started).map(|entry| display_name(&entry.report.service));
         let started = started.collect::<Vec<_>>().join(", ");
@@ -239,6 +248,10 @@ pub(crate) fn say(entries: &[Entry], interrupted: bool) {
     } else if not_started > 0 && with(Rollout::Failed).next().is_some() {
         note(&format!(
             "stopped after the failure; not started: {not_started}"
+        ));
+    } else if not_started > 0 && with(Rollout::TimedOut).next().is_some() {
+        note(&format!(
+            "stopped at the time-out; not started: {not_started}"
         ));
     }
 }

@@ -96,6 +96,19 @@ fn finding(check: Check, verdict: Verdict, subject: &str, evidence: String) -> F
     }
 }
 
+impl Finding {
+    /// Adds what to do about it.
+    fn fix(self, fix: impl Into<String>) -> Self {
+        let fix = Some(fix.into());
+        Self { fix, ..self }
+    }
+
+    /// Adds commands that do it, or show more.
+    fn run(self, commands: Vec<String>) -> Self {
+        Self { commands, ..self }
+    }
+}
+
 fn ok(check: Check, subject: &str, evidence: &str) -> Finding {
     finding(check, Verdict::Ok, subject, evidence.to_owned())
 }

@@ -18,27 +18,25 @@ pub(super) fn inactive(facts: &Facts, definition: &TaskDefinition) -> Option<Fin
     let cluster = path.next().unwrap_or_default();
     let name = definition.arn.rsplit('/').next().unwrap_or_default();
     let family = name.split(':').next().unwrap_or_default();
-    Some(Finding {
-        fix: Some(format!(
-            "Deploy an ACTIVE revision of {family}; where there is none, register what this one says again."
-        )),
-        commands: vec![
-            format!(
-                "aws ecs list-task-definitions --region {region} --family-prefix {family} --status ACTIVE"
-            ),
-            format!(
-                "aws ecs update-service --region {region} --cluster {cluster} --service {service} --task-definition \
-                 {family}"
-            ),
-        ],
-        ..finding(
-            Check::TaskDefinition,
-            Verdict::Fault,
-            &definition.arn,
-            "it is INACTIVE: somebody deregistered it, and ECS refuses a new deployment of it"
-                .to_owned(),
-        )
-    })
+    Some(finding(
+        Check::TaskDefinition,
+        Verdict::Fault,
+        &definition.arn,
+        "it is INACTIVE: somebody deregistered it, and ECS refuses a new deployment of it"
+            .to_owned(),
+    )
+    .fix(format!(
+        "Deploy an ACTIVE revision of {family}; where there is none, register what this one says again."
+    ))
+    .run(vec![
+        format!(
+            "aws ecs list-task-definitions --region {region} --family-prefix {family} --status ACTIVE"
+        ),
+        format!(
+            "aws ecs update-service --region {region} --cluster {cluster} --service {service} --task-definition \
+             {family}"
+        ),
+    ]))
 }
 
 /// Which references a platform version does not know
@@ -98,23 +96,21 @@ pub(super) fn platform_version(facts: &Facts, definition: &TaskDefinition) -> Op
                     &facts.service,
                     &format!("Fargate {version} reads {what}"),
                 ),
-                _ => Finding {
-                    fix: Some("Update the service to the platform version LATEST.".to_owned()),
-                    commands: vec![format!(
-                        "aws ecs update-service --region {} --cluster {cluster} --service {} --platform-version LATEST",
-                        facts.home.region,
-                        facts.service.rsplit('/').next().unwrap_or_default()
-                    )],
-                    ..finding(
-                        check,
-                        Verdict::Fault,
-                        &facts.service,
-                        format!(
-                            "Fargate {version} cannot read {what}; that needs {}",
-                            needed.map(|n| n.to_string()).join(".")
-                        ),
-                    )
-                },
+                _ => finding(
+                    check,
+                    Verdict::Fault,
+                    &facts.service,
+                    format!(
+                        "Fargate {version} cannot read {what}; that needs {}",
+                        needed.map(|n| n.to_string()).join(".")
+                    ),
+                )
+                .fix("Update the service to the platform version LATEST.")
+                .run(vec![format!(
+                    "aws ecs update-service --region {} --cluster {cluster} --service {} --platform-version LATEST",
+                    facts.home.region,
+                    facts.service.rsplit('/').next().unwrap_or_default()
+                )]),
             })
         }
         Platform::Fargate {
@@ -223,11 +219,9 @@ pub(super) fn network(facts: &Facts, definition: &TaskDefinition) -> Finding {
     } else {
         Verdict::Fault
     };
-    Finding {
-        fix: Some(fix.to_owned()),
-        commands,
-        ..finding(check, verdict, &facts.service, evidence)
-    }
+    finding(check, verdict, &facts.service, evidence)
+        .fix(fix)
+        .run(commands)
 }
 
 /// The questions to EC2 that settle whether there is a way.

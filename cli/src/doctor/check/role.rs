@@ -137,33 +137,30 @@ pub(super) fn execution_role(facts: &Facts, definition: &TaskDefinition) -> Vec<
                  not read secrets with it."
             )
         });
-        return vec![Finding {
-            fix: Some(
-                "Set executionRoleArn to a role that may read what the task definition names."
-                    .to_owned(),
-            ),
-            ..finding(
+        return vec![
+            finding(
                 Check::ExecutionRole,
                 Verdict::Fault,
                 &definition.arn,
                 format!("the task definition names no execution role.{mistaken}"),
             )
-        }];
+            .fix("Set executionRoleArn to a role that may read what the task definition names."),
+        ];
     };
     let mut findings = Vec::new();
     match facts.roles.get(role) {
         None => {}
         Some(Err(why)) => findings.push(cannot_tell(Check::ExecutionRole, role, why)),
         Some(Ok(None)) => {
-            return vec![Finding {
-                fix: Some("Make the role, or name one that exists.".to_owned()),
-                ..finding(
+            return vec![
+                finding(
                     Check::ExecutionRole,
                     Verdict::Fault,
                     role,
                     "there is no such role".to_owned(),
                 )
-            }];
+                .fix("Make the role, or name one that exists."),
+            ];
         }
         Some(Ok(Some(found))) => {
             findings.push(ok(Check::ExecutionRole, role, "it exists"));
@@ -202,20 +199,20 @@ fn trust(role: &str, policy: &str) -> Finding {
             && (has(&principal["Service"], &[ECS_TASKS]) || has(principal, &["*"]))
     };
     let for_ecs: Vec<_> = statements.iter().filter(is_for_ecs).collect();
-    let fault = |evidence: String| Finding {
-        fix: Some(format!(
-            "Allow sts:AssumeRole to the service {ECS_TASKS} in its trust policy."
-        )),
-        commands: vec![format!(
-            "aws iam update-assume-role-policy --role-name {} --policy-document {}",
-            role.rsplit('/').next().unwrap_or(role),
-            quoted(&policy_that_allows(
-                "sts:AssumeRole",
-                "Principal",
-                &json!({"Service": ECS_TASKS})
+    let fault = |evidence: String| {
+        finding(Check::Trust, Verdict::Fault, role, evidence)
+            .fix(format!(
+                "Allow sts:AssumeRole to the service {ECS_TASKS} in its trust policy."
             ))
-        )],
-        ..finding(Check::Trust, Verdict::Fault, role, evidence)
+            .run(vec![format!(
+                "aws iam update-assume-role-policy --role-name {} --policy-document {}",
+                role.rsplit('/').next().unwrap_or(role),
+                quoted(&policy_that_allows(
+                    "sts:AssumeRole",
+                    "Principal",
+                    &json!({"Service": ECS_TASKS})
+                ))
+            )])
     };
     let allows = |statement: &&Value| statement["Effect"] == "Allow";
     let is_conditional = |statement: &Value| {
@@ -315,11 +312,11 @@ fn permission(
             vec![allow(role, action, resource)],
         ),
     };
-    Some(Finding {
-        fix: Some(fix),
-        commands,
-        ..finding(check, Verdict::Fault, resource, evidence.join("; "))
-    })
+    Some(
+        finding(check, Verdict::Fault, resource, evidence.join("; "))
+            .fix(fix)
+            .run(commands),
+    )
 }
 
 /// A key that is named by an alias: which key that is, only KMS knows.

@@ -31,15 +31,15 @@ pub(super) fn references(definition: &TaskDefinition) -> Vec<Finding> {
             }
             _ => "Name a secret by its ARN, or a parameter by its name or ARN.",
         };
-        findings.push(Finding {
-            fix: Some(fix.to_owned()),
-            ..finding(
+        findings.push(
+            finding(
                 Check::Reference,
                 Verdict::Fault,
                 &mention.at,
                 format!("{:?} cannot be read: {error}", mention.text),
             )
-        });
+            .fix(fix),
+        );
     }
     findings.extend(definition.mentions.iter().filter_map(doubled_slash));
     if readable > 0 {
@@ -63,19 +63,17 @@ fn doubled_slash(mention: &Mention) -> Option<Finding> {
     while right.contains("//") {
         right = right.replace("//", "/");
     }
-    Some(Finding {
-        fix: Some(format!("Write {right}.")),
-        ..finding(
-            Check::Reference,
-            Verdict::Warning,
-            &mention.at,
-            format!(
-                "{:?} has two slashes in a row; the parameter's own ARN has one, and a policy that names that does \
-                 not allow this",
-                mention.text
-            ),
-        )
-    })
+    Some(finding(
+        Check::Reference,
+        Verdict::Warning,
+        &mention.at,
+        format!(
+            "{:?} has two slashes in a row; the parameter's own ARN has one, and a policy that names that does \
+             not allow this",
+            mention.text
+        ),
+    )
+    .fix(format!("Write {right}.")))
 }
 
 /// Every secret that is named, once, and what is asked of it.
@@ -131,19 +129,17 @@ pub(super) fn secret<'a>(
         }
         Some(Ok(Some(secret))) => {
             findings.push(match secret.deleted {
-                Some(at) => Finding {
-                    fix: Some("Restore it.".to_owned()),
-                    commands: vec![format!(
-                        "aws secretsmanager restore-secret --region {region} --secret-id {}",
-                        quoted(&secret.arn)
-                    )],
-                    ..finding(
-                        Check::Secret,
-                        Verdict::Fault,
-                        id,
-                        format!("it is scheduled for deletion since {at}"),
-                    )
-                },
+                Some(at) => finding(
+                    Check::Secret,
+                    Verdict::Fault,
+                    id,
+                    format!("it is scheduled for deletion since {at}"),
+                )
+                .fix("Restore it.")
+                .run(vec![format!(
+                    "aws secretsmanager restore-secret --region {region} --secret-id {}",
+                    quoted(&secret.arn)
+                )]),
                 None => ok(Check::Secret, id, &format!("it exists in {region}")),
             });
             Some(secret)
@@ -194,11 +190,9 @@ fn missing_secret(place: &Place, secrets: &BTreeMap<Place, Known<Option<Secret>>
             "aws secretsmanager list-secrets --region {region} --query 'SecretList[].ARN'"
         )],
     };
-    Finding {
-        fix: Some(fix),
-        commands,
-        ..finding(check, Verdict::Fault, id, evidence)
-    }
+    finding(check, Verdict::Fault, id, evidence)
+        .fix(fix)
+        .run(commands)
 }
 
 fn partial_arn(id: &str, secret: &Secret) -> Option<Finding> {
@@ -207,19 +201,17 @@ fn partial_arn(id: &str, secret: &Secret) -> Option<Finding> {
         return None;
     }
     Some(match split_suffix(&resource) {
-        Some(_) => Finding {
-            fix: Some(format!("Put {} into the task definition.", secret.arn)),
-            ..finding(
-                Check::PartialArn,
-                Verdict::Warning,
-                id,
-                format!(
-                    "it means {} today; because it ends in a hyphen and six characters, it can as well be read as the \
-                     full ARN of another secret",
-                    secret.arn
-                ),
-            )
-        },
+        Some(_) => finding(
+            Check::PartialArn,
+            Verdict::Warning,
+            id,
+            format!(
+                "it means {} today; because it ends in a hyphen and six characters, it can as well be read as the \
+                 full ARN of another secret",
+                secret.arn
+            ),
+        )
+        .fix(format!("Put {} into the task definition.", secret.arn)),
         None => ok(
             Check::PartialArn,
             id,
@@ -240,9 +232,8 @@ pub(super) fn version(at: &str, secret: &Secret, stage: &str, version: &str) -> 
     } else {
         labels.join(", ")
     };
-    let fault = |evidence: String, fix: &str| Finding {
-        fix: Some(fix.to_owned()),
-        ..finding(Check::Version, Verdict::Fault, at, evidence)
+    let fault = |evidence: String, fix: &str| {
+        finding(Check::Version, Verdict::Fault, at, evidence).fix(fix)
     };
     let on = secret.labels.get(label);
     if version.is_empty() {
@@ -271,17 +262,15 @@ pub(super) fn version(at: &str, secret: &Secret, stage: &str, version: &str) -> 
             at,
             &format!("version {version} exists; it is pinned, so no rotation reaches it"),
         ),
-        Ok(versions) if versions.contains(version) => Finding {
-            fix: Some("Name a version with a label, or none.".to_owned()),
-            ..finding(
-                Check::Version,
-                Verdict::Warning,
-                at,
-                format!(
-                    "version {version} exists, but has no label any more, so Secrets Manager may delete it"
-                ),
-            )
-        },
+        Ok(versions) if versions.contains(version) => finding(
+            Check::Version,
+            Verdict::Warning,
+            at,
+            format!(
+                "version {version} exists, but has no label any more, so Secrets Manager may delete it"
+            ),
+        )
+        .fix("Name a version with a label, or none."),
         Ok(_) => fault(
             format!("there is no version {version}"),
             "Name one that exists, or none for the current one.",
@@ -317,18 +306,16 @@ fn json_key(facts: &Facts, mention: &Mention, id: &str, key: &str) -> Finding {
                 ),
             )
         },
-        _ => Finding {
-            fix: Some(format!(
-                "Put the key {key:?} into the secret's value, or correct the reference."
-            )),
-            commands: vec![command],
-            ..finding(
-                Check::JsonKey,
-                Verdict::Fault,
-                &mention.at,
-                format!("a task stopped because the value has no key {key:?}"),
-            )
-        },
+        _ => finding(
+            Check::JsonKey,
+            Verdict::Fault,
+            &mention.at,
+            format!("a task stopped because the value has no key {key:?}"),
+        )
+        .fix(format!(
+            "Put the key {key:?} into the secret's value, or correct the reference."
+        ))
+        .run(vec![command]),
     }
 }
 
@@ -366,8 +353,5 @@ fn missing_parameter(facts: &Facts, (region, name): &Place) -> Finding {
             "Correct the name, its leading slash too, or make the parameter.".to_owned(),
         ),
     };
-    Finding {
-        fix: Some(fix),
-        ..finding(Check::Parameter, Verdict::Fault, name, evidence)
-    }
+    finding(Check::Parameter, Verdict::Fault, name, evidence).fix(fix)
 }

@@ -49,10 +49,7 @@ pub(super) fn stopped_tasks(facts: &Facts) -> Vec<Finding> {
         );
         let fix = "Look at its log: refused credentials there mean that the value is old or wrong.";
         let check = Check::StoppedTasks;
-        findings.push(Finding {
-            fix: Some(fix.to_owned()),
-            ..finding(check, Verdict::Warning, &facts.service, evidence)
-        });
+        findings.push(finding(check, Verdict::Warning, &facts.service, evidence).fix(fix));
     }
     if findings.is_empty() {
         findings.push(ok(
@@ -88,10 +85,8 @@ fn of_group(old: bool, cause: Cause, group: &[&StoppedTask]) -> Option<Finding> 
     };
     Some(match translation {
         Some(translation) => translated(verdict, task, translation, &evidence),
-        None => Finding {
-            fix: Some("Look the text up in AWS's list of stopped task errors.".to_owned()),
-            ..finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
-        },
+        None => finding(Check::StoppedTasks, Verdict::Warning, task, evidence)
+            .fix("Look the text up in AWS's list of stopped task errors."),
     })
 }
 
@@ -116,15 +111,13 @@ fn translated(
     translation: Translation,
     evidence: &str,
 ) -> Finding {
-    Finding {
-        fix: Some(translation.fix.to_owned()),
-        ..finding(
-            Check::StoppedTasks,
-            verdict,
-            subject,
-            format!("{} {}", translation.meaning, capital(evidence)),
-        )
-    }
+    finding(
+        Check::StoppedTasks,
+        verdict,
+        subject,
+        format!("{} {}", translation.meaning, capital(evidence)),
+    )
+    .fix(translation.fix)
 }
 
 /// What tells two failures of the same kind apart: the key or the ARN, and not the id of the

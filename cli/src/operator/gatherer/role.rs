@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use percent_encoding::percent_decode_str;
 use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, in_parallel};
 
 use super::{Gatherer, refused};
@@ -65,7 +66,8 @@ impl Gatherer<'_> {
                     .and_then(|role| role.assume_role_policy_document)
                     .unwrap_or_default();
                 Ok(Some(Role {
-                    trust: percent_decoded(&trust),
+                    // Encoded, by RFC 3986.
+                    trust: percent_decode_str(&trust).decode_utf8_lossy().into_owned(),
                 }))
             }
             Err(AwsError {
@@ -116,21 +118,4 @@ impl Gatherer<'_> {
             other => Err(refused(ACTION, &format!("the answer decides {other:?}"))),
         }
     }
-}
-
-/// IAM sends policies percent-encoded, by RFC 3986.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-        let encoded = after.get(..2).filter(|_| *first == b'%').and_then(hex);
-        bytes.push(encoded.unwrap_or(*first));
-        rest = if encoded.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

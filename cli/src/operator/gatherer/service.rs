@@ -5,13 +5,10 @@ use aws_sdk_ecs::types::{
 };
 use redeploy_core::config::MappedService;
 use redeploy_core::reference::Reference;
-use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, in_parallel, pages, timestamp};
+use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, timestamp};
 
 use super::{Gatherer, refused};
 use crate::doctor::{Member, Mention, Network, Platform, StoppedTask, TaskDefinition};
-
-/// `DescribeTasks` accepts this many names.
-const TASKS_PER_CALL: usize = 100;
 
 impl Gatherer<'_> {
     pub(super) async fn describe_service(
@@ -20,18 +17,7 @@ impl Gatherer<'_> {
     ) -> Result<aws_sdk_ecs::types::Service, AwsError> {
         const ACTION: &str = "ecs:DescribeServices";
         let MappedService { cluster, service } = service;
-        let call = self
-            .ecs
-            .describe_services()
-            .cluster(cluster)
-            .services(service);
-        let answer = self
-            .aws
-            .read(ApiBucket::ServiceRead, ACTION, async || {
-                call.clone().send().await
-            })
-            .await?;
-        let found = answer.services.unwrap_or_default().into_iter().next();
+        let found = self.aws.service_of(cluster, service).await?;
         found.ok_or_else(|| AwsError {
             action: ACTION,
             kind: ErrorKind::NotFound,
@@ -87,40 +73,10 @@ impl Gatherer<'_> {
         service: &MappedService,
     ) -> Result<Vec<StoppedTask>, AwsError> {
         let MappedService { cluster, service } = service;
-        let call = self.ecs.list_tasks().cluster(cluster).service_name(service);
-        let call = call.desired_status(DesiredStatus::Stopped).max_results(100);
-        let arns = pages(async |token| {
-            let page = async || call.clone().set_next_token(token.clone()).send().await;
-            let page = self
-                .aws
-                .read(ApiBucket::ClusterResourceRead, "ecs:ListTasks", page)
-                .await?;
-            Ok((page.task_arns.unwrap_or_default(), page.next_token))
-        })
-        .await?;
-        let chunks: Vec<_> = arns.chunks(TASKS_PER_CALL).map(<[_]>::to_vec).collect();
-        let answers = in_parallel(chunks, async |names| {
-            let call = self
-                .ecs
-                .describe_tasks()
-                .cluster(cluster)
-                .set_tasks(Some(names));
-            let call = async || call.clone().send().await;
-            self.aws
-                .read(ApiBucket::ClusterResourceRead, "ecs:DescribeTasks", call)
-                .await
-        });
-        let mut tasks = Vec::new();
-        for answer in answers.await {
-            tasks.extend(
-                answer?
-                    .tasks
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(stopped_task),
-            );
-        }
-        Ok(tasks)
+        let tasks = self
+            .aws
+            .tasks(cluster, Some(service), DesiredStatus::Stopped);
+        Ok(tasks.await?.into_iter().map(stopped_task).collect())
     }
 }
 
