@@ -22,7 +22,7 @@ use crate::operator::Session;
 use crate::output::{Error, Exit, print, print_json, spinner, warn};
 use crate::plan as planning;
 use crate::preview::{self, Examined, Preview, SWEEP, preview, reason_text};
-use crate::rollout::{Document, Entry, Outcome, Run, print_entries, say};
+use crate::rollout::{Document, Entry, Outcome, Rollout, Run, print_entries, say};
 use crate::secrets;
 
 pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
@@ -85,7 +85,9 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
         max_in_flight: redeploy.max_in_flight,
     };
     let (entries, interrupted) = run.all(|_| true).await;
-    let has_failed = has_failed || is_blocked || entries.iter().any(Entry::is_bad);
+    let ends_blocked = |entry: &Entry| redeploy.stale && entry.rollout == Rollout::Blocked;
+    let is_bad = |entry: &Entry| entry.is_bad() || ends_blocked(entry);
+    let has_failed = has_failed || is_blocked || entries.iter().any(is_bad);
     let outcome = match (interrupted, has_failed) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Failed,

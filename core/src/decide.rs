@@ -13,7 +13,9 @@ use crate::policy::Policy;
 use crate::reason::{Action, Reason};
 use crate::relation::{Related, Relation};
 use crate::tag::Participation;
-use crate::workload::{Controller, Platform, ROLL_BACK_TIME, RolloutState, Task, Workload};
+use crate::workload::{
+    Controller, MIN_ROLLOUT_AGE, Platform, ROLL_BACK_TIME, RolloutState, Task, Workload,
+};
 
 /// What to do about one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,8 +329,9 @@ fn earliest_change(about: &[Related]) -> Timestamp {
 }
 
 /// Whether earlier deployments must be known. A moment after the change has settled, nothing can
-/// have been deployed for it and rolled back, unless this process did. The same holds later, as long
-/// as ECS has not changed the deployment that was seen then.
+/// have been deployed for it and rolled back, unless this process did. The same holds for some
+/// minutes, as long as ECS has not changed the deployment that was seen then: it does when it goes
+/// back to it.
 fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: Timestamp) -> bool {
     let moved = about.iter().map(|related| related.known.moved);
     let at = moved.clone().map(|moved| moved.not_after).max();
@@ -336,7 +339,8 @@ fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: T
         && !workload.is_staged()
         && at.is_some_and(|at| {
             let end = policy.settled_from(at).saturating_add(SHORTEST_ROLL_BACK);
-            let seen = workload.seen_at.unwrap_or(now).min(now);
+            let is_recent = now.duration_since(at) < MIN_ROLLOUT_AGE;
+            let seen = workload.seen_at.filter(|_| is_recent).unwrap_or(now);
             end.is_ok_and(|end| seen < end) && workload.forced_at.is_none_or(|forced| forced < at)
         });
     workload.history.is_unasked() && !is_first_attempt

@@ -339,10 +339,15 @@ fn must_be_dated(facts: &Facts, policy: &Policy, workload: &Workload, now: Times
 }
 
 fn ask_for_last_changes(facts: &Facts, policy: &Policy, now: Timestamp, plan: &mut Plan) {
+    // The end of a rollout of one that does not take part gives a slot back, too.
+    let gives_back = |workload: &Workload| {
+        let is_it = matches!(&facts.scope, Scope::Around(arn) if workload.is_called(arn));
+        is_it && has_order(facts, policy)
+    };
     let dated = facts
         .workloads
         .values()
-        .filter(|workload| must_be_dated(facts, policy, workload, now));
+        .filter(|workload| must_be_dated(facts, policy, workload, now) || gives_back(workload));
     let open = dated
         .flat_map(Workload::followed)
         .filter(|(followed, _)| followed.may_be_included(&policy.secrets))

@@ -85,10 +85,18 @@ impl Judged<'_> {
 
     fn progress(&self, related: &Related, now: Timestamp) -> Progress {
         if !self.takes_part() {
-            // Somebody else may roll it.
-            return match self.rollout(related, now) {
-                Progress::Rolling => Progress::Rolling,
-                _ => Progress::Apart,
+            // Somebody else may roll it. Only what says so counts, and not for good: nothing more is asked
+            // about it.
+            let newest = self.workload.newest();
+            let is_rolling = newest.is_some_and(|newest| {
+                newest.rollout == RolloutState::InProgress
+                    && newest.created_at >= related.known.moved.fresh_from()
+                    && now.duration_since(newest.created_at) < ROLLOUT_TIME
+            });
+            return if is_rolling {
+                Progress::Rolling
+            } else {
+                Progress::Apart
             };
         }
         if self.reason() == Reason::RolledBack && !is_fresh(self.workload, related) {
@@ -100,11 +108,6 @@ impl Judged<'_> {
         if !is_fresh(self.workload, related) {
             return Progress::Pending;
         }
-        self.rollout(related, now)
-    }
-
-    /// How far the newest deployment is, if it was created since a change.
-    fn rollout(&self, related: &Related, now: Timestamp) -> Progress {
         let fresh_from = related.known.moved.fresh_from();
         let newest = self.workload.newest();
         match newest.filter(|newest| newest.created_at >= fresh_from) {

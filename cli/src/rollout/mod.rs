@@ -330,6 +330,10 @@ impl Run<'_> {
                 .iter()
                 .filter(|d| d.action() == Action::Block);
             open.extend(blocked.map(|decision| decision.workload.clone()));
+            // Of one that does not take part, too.
+            let decided = plan.decisions.iter().map(|decision| &decision.workload);
+            let rolling = decided.filter(|arn| facts.workloads.get(*arn).is_some_and(is_rolling));
+            open.extend(rolling.cloned());
         }
         let mut facts = facts.clone();
         for arn in open {

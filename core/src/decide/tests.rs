@@ -755,15 +755,16 @@ fn the_history_is_not_needed_later_where_the_deployment_is_still_as_it_was_seen(
         seen_at: Some(second(at)),
         ..read_later(service())
     };
-    assert_eq!(history(&seen(50), &changes, 5000), None);
-    assert_eq!(history(&seen(112), &changes, 5000), None);
-    assert!(history(&seen(113), &changes, 5000).is_some());
+    assert_eq!(history(&seen(50), &changes, 699), None);
+    assert_eq!(history(&seen(112), &changes, 699), None);
+    assert!(history(&seen(113), &changes, 699).is_some());
+    assert!(history(&seen(50), &changes, 700).is_some());
     let forced = Workload {
         forced_at: Some(second(100)),
         ..seen(50)
     };
-    assert!(history(&forced, &changes, 5000).is_some());
-    assert!(history(&staged(seen(50)), &changes, 5000).is_some());
+    assert!(history(&forced, &changes, 699).is_some());
+    assert!(history(&staged(seen(50)), &changes, 699).is_some());
 }
 
 /// The same, read so long after the change that its tasks may have been replaced since.

@@ -749,6 +749,23 @@ fn a_deployment_asks_when_what_its_service_follows_changed_and_who_else_follows_
 }
 
 #[test]
+fn the_end_of_a_rollout_gives_a_slot_back_whether_its_service_takes_part_or_not() {
+    let ignored = Workload {
+        tag: Some("ignore".into()),
+        ..called("api", &[DB])
+    };
+    let facts = deployed(ignored);
+    assert_eq!(asks(&facts, &ACT, 100), []);
+    let limited = Policy {
+        order: Some(crate::policy::Order {
+            max_in_flight: Some(1),
+        }),
+        ..ACT
+    };
+    assert_eq!(asks(&facts, &limited, 100), [last_changes(&[DB])]);
+}
+
+#[test]
 fn a_change_of_a_day_ago_is_left_to_sweeps() {
     let mut facts = deployed(called("api", &[DB]));
     learn_last_change(&mut facts, DB, 5, 100);

@@ -363,11 +363,13 @@ fn a_rollout_of_one_that_does_not_take_part_takes_a_slot_and_holds_nobody_back_a
         reasons(vec![stale("a"), ignored("ignore first")], &at_most(2)),
         rows(&[("a", Reason::Stale), ("z", Reason::OptedOut)])
     );
-    let done = follower("z", "ignore", 1100, Completed);
-    assert_eq!(
-        reasons(vec![stale("a"), done], &at_most(1)),
-        rows(&[("a", Reason::Stale), ("z", Reason::OptedOut)])
-    );
+    for rollout in [Completed, crate::workload::RolloutState::Unknown] {
+        let done = follower("z", "ignore", 1100, rollout);
+        assert_eq!(
+            reasons(vec![stale("a"), done], &at_most(1)),
+            rows(&[("a", Reason::Stale), ("z", Reason::OptedOut)])
+        );
+    }
 }
 
 #[test]
