@@ -5,11 +5,11 @@ use redeploy_core::policy::Policy;
 
 use crate::args::{Format, Wait};
 use crate::connection::open;
-use crate::names::{check, is_called};
+use crate::names::{check, is_called, without_key};
 use crate::output::{Error, Exit, note};
 use crate::preview::{SWEEP, preview};
 use crate::redeploy::finish;
-use crate::rollout::{Entry, Outcome, Rollout, Run};
+use crate::rollout::{Entry, Outcome, Rollout, Run, is_rolling};
 
 pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
     wait.output.format.write_global();
@@ -32,9 +32,19 @@ pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
             let mut sources = decision.sources.iter();
             is_called(&decision.workload, name) || sources.any(|source| is_called(source, name))
         };
+        // A rollout for one secret may be under way when another changes.
+        let workload = preview
+            .examined
+            .iter()
+            .find_map(|examined| examined.facts.workloads.get(&decision.workload));
+        let rolling = workload.filter(|workload| is_rolling(workload));
+        let uses = || rolling.into_iter().flat_map(|rolling| rolling.uses.iter());
+        let is_rolled =
+            |name: &String| uses().any(|used| is_called(&without_key(used.reference()), name));
         // Nobody knows what is behind a lookup that failed.
         let may_be_meant = decision.error.is_some() && decision.sources.is_empty();
-        wait.names.is_empty() || may_be_meant || wait.names.iter().any(is_meant)
+        let mut names = wait.names.iter();
+        may_be_meant || names.len() == 0 || names.any(|name| is_meant(name) || is_rolled(name))
     };
     let (mut entries, interrupted) = run.all(concerns).await;
     entries.retain(|entry| entry.rollout != Rollout::NotNeeded);
