@@ -109,7 +109,7 @@ impl Executor<'_> {
                 .decisions
                 .iter()
                 .find(|now| now.workload == before.workload);
-            now.cloned().unwrap_or_else(|| gone(before))
+            now.cloned().unwrap_or_else(|| before.gone())
         });
         let deploys = decided.map(|decision| self.redeploy(&facts, decision));
         stream::iter(deploys)
@@ -185,7 +185,7 @@ impl Executor<'_> {
             return Some(deferred(decision.clone()));
         };
         let Some(now) = plan.decisions.into_iter().next() else {
-            return Some(gone(decision.clone()).into());
+            return Some(decision.clone().gone().into());
         };
         match now.reason {
             Reason::Stale => None,
@@ -200,12 +200,6 @@ impl Executor<'_> {
             _ => Some(now.into()),
         }
     }
-}
-
-/// A service about which nothing more is to be said is gone.
-fn gone(decision: Decision) -> Decision {
-    let reason = Reason::NotActive;
-    Decision { reason, ..decision }
 }
 
 fn deferred(decision: Decision) -> ServiceReport {

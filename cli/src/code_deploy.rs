@@ -15,7 +15,7 @@ use crate::preview::Preview;
 pub(crate) async fn print_commands(session: &Session, preview: &Preview) -> Result<(), Error> {
     let services = preview.report.services.iter();
     let blocked = services.filter(|service| service.reason == Reason::UnsupportedController);
-    let workloads = blocked.filter_map(|service| preview.workload(service));
+    let workloads = blocked.filter_map(|service| preview.workload(&service.service));
     for workload in workloads.filter(|w| w.controller() == Some(Controller::CodeDeploy)) {
         let name = display_name(&workload.arn);
         let (deployment, revision) = match primary_task_set(&session.aws, workload).await {

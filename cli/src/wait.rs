@@ -9,7 +9,7 @@ use crate::names::{check, is_called, without_key};
 use crate::output::{Error, Exit, note};
 use crate::preview::{SWEEP, preview};
 use crate::redeploy::finish;
-use crate::rollout::{Entry, Outcome, Rollout, Run, is_rolling};
+use crate::rollout::{Entry, Outcome, Rollout, Run};
 
 pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
     wait.output.format.write_global();
@@ -33,14 +33,12 @@ pub(crate) async fn run(wait: &Wait) -> Result<Exit, Error> {
             is_called(&decision.workload, name) || sources.any(|source| is_called(source, name))
         };
         // A rollout for one secret may be under way when another changes.
-        let workload = preview
-            .examined
-            .iter()
-            .find_map(|examined| examined.facts.workloads.get(&decision.workload));
-        let rolling = workload.filter(|workload| is_rolling(workload));
-        let uses = || rolling.into_iter().flat_map(|rolling| rolling.uses.iter());
-        let is_rolled =
-            |name: &String| uses().any(|used| is_called(&without_key(used.reference()), name));
+        let rolling = preview.workload(&decision.workload);
+        let rolling = rolling.filter(|workload| workload.is_rolling());
+        let is_rolled = |name: &String| {
+            let mut uses = rolling.into_iter().flat_map(|rolling| rolling.uses.iter());
+            uses.any(|used| is_called(&without_key(used.reference()), name))
+        };
         // Nobody knows what is behind a lookup that failed.
         let may_be_meant = decision.error.is_some() && decision.sources.is_empty();
         let mut names = wait.names.iter();

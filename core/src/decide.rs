@@ -428,6 +428,13 @@ impl Decision {
         (sources, self.at, self.workload.clone())
     }
 
+    /// The decision about a workload about which nothing more is to be said: it is gone.
+    #[must_use]
+    pub fn gone(self) -> Self {
+        let reason = Reason::NotActive;
+        Self { reason, ..self }
+    }
+
     /// What happens to the workload.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -325,17 +325,20 @@ impl Facts {
         }
     }
 
-    /// The same facts about these workloads only, of which all that may have changed is asked for once
-    /// more from then on.
-    #[must_use]
-    pub fn again(&self, arns: &[Arc<str>], began_at: Timestamp) -> Self {
-        let mut facts = self.only(arns);
-        for workload in facts.workloads.values_mut() {
-            workload.forget_reads();
+    /// Has all that may have changed about these workloads asked for once more. One that could not be
+    /// read last time is taken as it was known before.
+    pub fn forget_reads(&mut self, arns: impl IntoIterator<Item = Arc<str>>, before: &Self) {
+        self.calendar = Fact::Unasked;
+        for arn in arns {
+            self.unexamined.remove(&*arn);
+            self.unread_firsts.remove(&arn);
+            let before = before.workloads.get(&arn);
+            if let Some(mut workload) = self.workloads.remove(&arn).or_else(|| before.cloned()) {
+                workload.forget_reads();
+                workload.forced_at = None;
+                self.workloads.insert(arn, workload);
+            }
         }
-        facts.calendar = Fact::Unasked;
-        facts.began_at = began_at;
-        facts
     }
 
     /// The same facts about one change alone, and the workloads that name what changed.

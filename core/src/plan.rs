@@ -296,15 +296,13 @@ fn must_be_described(facts: &Facts, workload: &Workload, decision: Option<&Decis
     };
     match workload.read_at {
         None => true,
-        Some(read_at) if read_at < facts.began_at => match facts.scope {
-            Scope::Around(_) => decision.reason != Reason::AlreadyFresh,
-            _ => match decision.reason {
-                Reason::PinnedVersion | Reason::ImagePullOnly => false,
-                Reason::AlreadyFresh => workload.forced_at.is_none_or(|forced_at| {
-                    facts.began_at.duration_since(forced_at) > MAX_FACT_AGE
-                }),
-                _ => true,
-            },
+        Some(read_at) if read_at < facts.began_at => match (&facts.scope, decision.reason) {
+            (Scope::Around(_), reason) => reason != Reason::AlreadyFresh,
+            (_, Reason::PinnedVersion | Reason::ImagePullOnly) => false,
+            (_, Reason::AlreadyFresh) => workload
+                .forced_at
+                .is_none_or(|forced_at| facts.began_at.duration_since(forced_at) > MAX_FACT_AGE),
+            _ => true,
         },
         Some(_) => false,
     }

@@ -14,7 +14,7 @@ use crate::plan::Question;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::relation::Related;
-use crate::workload::{Platform, ROLLOUT_TIME, RolloutState, Workload};
+use crate::workload::{Deployment, Platform, ROLLOUT_TIME, RolloutState, Workload};
 
 /// A workload, what it follows that changed, and what is decided about it alone.
 pub(crate) struct Judged<'a> {
@@ -84,19 +84,16 @@ impl Judged<'_> {
     }
 
     fn progress(&self, related: &Related, now: Timestamp) -> Progress {
+        let fresh_from = related.known.moved.fresh_from();
+        let newest = self.workload.newest();
+        let newest = newest.filter(|newest| newest.created_at >= fresh_from);
+        let is_young = |newest: &&Deployment| now.duration_since(newest.created_at) < ROLLOUT_TIME;
         if !self.takes_part() {
-            // Somebody else may roll it. Only what says so counts, and not for good: nothing more is asked
-            // about it.
-            let newest = self.workload.newest();
-            let is_rolling = newest.is_some_and(|newest| {
-                newest.rollout == RolloutState::InProgress
-                    && newest.created_at >= related.known.moved.fresh_from()
-                    && now.duration_since(newest.created_at) < ROLLOUT_TIME
-            });
-            return if is_rolling {
-                Progress::Rolling
-            } else {
-                Progress::Apart
+            // Somebody else may roll it. Only what says so counts, and not for good: nothing more is
+            // asked about it.
+            return match newest.filter(is_young).map(|newest| newest.rollout) {
+                Some(RolloutState::InProgress) => Progress::Rolling,
+                _ => Progress::Apart,
             };
         }
         if self.reason() == Reason::RolledBack && !is_fresh(self.workload, related) {
@@ -108,19 +105,10 @@ impl Judged<'_> {
         if !is_fresh(self.workload, related) {
             return Progress::Pending;
         }
-        let fresh_from = related.known.moved.fresh_from();
-        let newest = self.workload.newest();
-        match newest.filter(|newest| newest.created_at >= fresh_from) {
-            Some(newest) if newest.rollout != RolloutState::Completed => {
-                let age = now.duration_since(newest.created_at);
-                let is_overdue = !self.workload.is_staged() && age >= ROLLOUT_TIME;
-                if is_overdue {
-                    Progress::Overdue
-                } else {
-                    Progress::Rolling
-                }
-            }
-            _ => Progress::Done,
+        match newest.filter(|newest| newest.rollout != RolloutState::Completed) {
+            None => Progress::Done,
+            Some(newest) if self.workload.is_staged() || is_young(&newest) => Progress::Rolling,
+            Some(_) => Progress::Overdue,
         }
     }
 

@@ -397,6 +397,21 @@ impl Workload {
         }
     }
 
+    /// Whether tasks run that are of another deployment than the PRIMARY.
+    #[must_use]
+    pub fn has_other_tasks(&self) -> bool {
+        let mut others = self.deployments.iter().filter(|other| !other.primary);
+        others.any(|other| other.running > 0)
+    }
+
+    /// Whether tasks are still being replaced.
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        let primary = self.primary();
+        primary.is_some_and(|primary| primary.rollout == RolloutState::InProgress)
+            || self.has_other_tasks()
+    }
+
     /// Whether tasks run besides those of the PRIMARY deployment, although it is done with its
     /// rollout or had the time for it.
     ///

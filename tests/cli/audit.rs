@@ -22,6 +22,17 @@ fn stale() -> (FakeAws, String) {
     (world, api)
 }
 
+/// The same, in the middle of a rollout of `api`.
+fn rolling() -> FakeAws {
+    let (mut world, api) = stale();
+    let service = world.services.get_mut(&api).unwrap();
+    service.takes = Duration::from_secs(60);
+    let definition = service.deployments[0].task_definition.clone();
+    world.deploy(&api, &definition);
+    skip(&mut world, 45);
+    world
+}
+
 /// What `audit` says about `api`, and how it ends.
 fn audit(endpoint: &Endpoint, args: &[&str]) -> (Value, Option<i32>) {
     let args = [&["audit", "-o", "json"], args].concat();
@@ -116,13 +127,7 @@ fn it_may_be_about_some_only_and_about_what_is_old_for_long() {
 
 #[test]
 fn a_graph_shows_what_is_rolling() {
-    let (mut world, api) = stale();
-    let service = world.services.get_mut(&api).unwrap();
-    service.takes = Duration::from_secs(60);
-    let definition = service.deployments[0].task_definition.clone();
-    world.deploy(&api, &definition);
-    skip(&mut world, 45);
-    let endpoint = Endpoint::start(world);
+    let endpoint = Endpoint::start(rolling());
     let graph = run(&endpoint.url, &["graph", "-o", "json"]).json();
     let services = graph["services"].as_array().unwrap().iter();
     let states: Vec<_> = services.map(|s| s["state"].as_str().unwrap()).collect();
@@ -138,12 +143,7 @@ fn a_graph_shows_what_is_rolling() {
 
 #[test]
 fn old_tasks_of_which_nobody_knows_what_they_hold_are_unknown() {
-    let (mut world, api) = stale();
-    let service = world.services.get_mut(&api).unwrap();
-    service.takes = Duration::from_secs(60);
-    let definition = service.deployments[0].task_definition.clone();
-    world.deploy(&api, &definition);
-    skip(&mut world, 45);
+    let mut world = rolling();
     let denied = Fault::Refused("AccessDeniedException");
     world.fail_next("ListSecretVersionIds", &[denied; 8]);
     world.fail_next("LookupEvents", &[denied; 8]);

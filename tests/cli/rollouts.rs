@@ -34,6 +34,18 @@ fn service(endpoint: &Endpoint, args: &[&str]) -> (Value, Option<i32>) {
 
 const REDEPLOY: [&str; 4] = ["redeploy", "--stale", "--yes", "--wait"];
 
+/// What `redeploy` says of `api`, and how it ends, where this happens once its rollout has begun.
+fn redeploy_while(endpoint: &Endpoint, happens: impl FnOnce(&mut FakeAws)) -> (Value, Option<i32>) {
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| service(endpoint, &REDEPLOY));
+        while endpoint.wire.account().redeploys.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        happens(&mut endpoint.wire.account());
+        command.join().unwrap()
+    })
+}
+
 #[test]
 fn tasks_that_never_start_are_not_waited_for_for_ever() {
     let (mut world, api) = stale(4);
@@ -63,15 +75,8 @@ fn tasks_that_never_start_are_not_waited_for_for_ever() {
 fn without_a_circuit_breaker_tasks_that_keep_failing_are_a_verdict() {
     let (world, api) = stale(600);
     let endpoint = Endpoint::start(world);
-    let (said, code) = std::thread::scope(|scope| {
-        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
-        while endpoint.wire.account().redeploys.is_empty() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let mut world = endpoint.wire.account();
+    let (said, code) = redeploy_while(&endpoint, |world| {
         world.services.get_mut(&api).unwrap().deployments[0].failed_tasks = 3;
-        drop(world);
-        command.join().unwrap()
     });
     assert_eq!(
         (&said["rollout"], code),
@@ -281,15 +286,8 @@ fn what_is_begun_by_others_at_its_turn_is_followed() {
 fn a_read_that_is_throttled_ends_no_wait() {
     let (world, _) = stale(6);
     let endpoint = Endpoint::start(world);
-    let (said, code) = std::thread::scope(|scope| {
-        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
-        while endpoint.wire.account().redeploys.is_empty() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let mut world = endpoint.wire.account();
+    let (said, code) = redeploy_while(&endpoint, |world| {
         world.fail_next("DescribeServices", &[Fault::Throttled; 4]);
-        drop(world);
-        command.join().unwrap()
     });
     assert_eq!(
         (&said["rollout"], &said["value"], code),
@@ -310,19 +308,8 @@ fn a_read_that_is_throttled_ends_no_wait() {
 fn a_service_that_is_gone_was_not_rolled_back() {
     let (world, api) = stale(600);
     let endpoint = Endpoint::start(world);
-    let (said, code) = std::thread::scope(|scope| {
-        let command = scope.spawn(|| service(&endpoint, &REDEPLOY));
-        while endpoint.wire.account().redeploys.is_empty() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        endpoint
-            .wire
-            .account()
-            .services
-            .get_mut(&api)
-            .unwrap()
-            .status = "INACTIVE";
-        command.join().unwrap()
+    let (said, code) = redeploy_while(&endpoint, |world| {
+        world.services.get_mut(&api).unwrap().status = "INACTIVE";
     });
     assert_eq!(
         (&said["rollout"], code),

@@ -306,6 +306,7 @@ impl FakeAws {
             service.deployments.extend(completed);
         }
         let back = service.deployments.first_mut().unwrap();
+        // AWS calls it the time of the last update, and does not say that this is one.
         (back.primary, back.updated_at) = (true, now);
         service.completed = Some(back.clone());
         service.set_history(&failed, "ROLLBACK_SUCCESSFUL");

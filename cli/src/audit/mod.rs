@@ -10,7 +10,6 @@ use redeploy_core::config::Config;
 use redeploy_core::facts::Facts;
 use redeploy_core::plan::{Plan, Question, plan};
 use redeploy_core::policy::Policy;
-use redeploy_core::workload::Workload;
 use redeploy_on_rotation::clock::Clock;
 
 use crate::args::{Audit, Format};
@@ -109,11 +108,8 @@ fn open_questions(alone: &Facts, policy: &Policy, now: Timestamp) -> Vec<Questio
     };
     let mut questions: Vec<_> = plan(alone, policy, now).questions.into_iter().collect();
     questions.retain(asks);
-    let is_open = |workload: &&Workload| {
-        let mut others = workload.deployments.iter().filter(|d| !d.primary);
-        others.any(|other| other.running > 0)
-    };
-    let open = alone.workloads.values().filter(is_open);
+    let workloads = alone.workloads.values();
+    let open = workloads.filter(|workload| workload.has_other_tasks());
     let unasked = open.clone().filter(|workload| workload.tasks.is_unasked());
     questions.extend(unasked.map(|workload| Question::Tasks(workload.arn.clone())));
     let undated = alone.changes.values().filter(|change| {

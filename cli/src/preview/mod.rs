@@ -27,7 +27,6 @@ use serde::Serialize;
 
 use crate::operator::Session;
 use crate::output::{Error, spinner};
-use crate::rollout::is_rolling;
 
 pub(crate) use details::task_definitions;
 use details::{Entry, images_by_tag};
@@ -194,7 +193,7 @@ impl Preview {
         };
         let planned = preview
             .planned()
-            .filter_map(|report| preview.workload(report));
+            .filter_map(|report| preview.workload(&report.service));
         let definitions = planned.flat_map(task_definitions).cloned().collect();
         (preview.revisions, _) = session.aws.revisions(&definitions).await;
         preview
@@ -209,7 +208,7 @@ impl Preview {
     pub(crate) fn document(&self) -> Document<'_> {
         let entry = |report| {
             let images = self.images_by_tag(report);
-            Entry::new(report, self.workload(report), images)
+            Entry::new(report, self.workload(&report.service), images)
         };
         let Report {
             trigger,
@@ -235,7 +234,10 @@ impl Preview {
     pub(crate) fn is_rolling(&self) -> bool {
         let services = self.report.services.iter();
         let mut fresh = services.filter(|service| service.reason == Reason::AlreadyFresh);
-        fresh.any(|service| self.workload(service).is_some_and(is_rolling))
+        fresh.any(|service| {
+            self.workload(&service.service)
+                .is_some_and(Workload::is_rolling)
+        })
     }
 
     /// How many of the services that would be redeployed have the value already that was last
@@ -272,9 +274,9 @@ impl Preview {
         (!known.is_empty()).then(|| known.iter().filter(|fresh| **fresh).count())
     }
 
-    pub(crate) fn workload(&self, report: &ServiceReport) -> Option<&Workload> {
+    pub(crate) fn workload(&self, arn: &str) -> Option<&Workload> {
         let mut all = self.examined.iter();
-        all.find_map(|examined| examined.facts.workloads.get(&report.service))
+        all.find_map(|examined| examined.facts.workloads.get(arn))
     }
 
     /// How many services in scope have nothing to do with what changed.
@@ -291,7 +293,7 @@ impl Preview {
     }
 
     fn images_by_tag(&self, report: &ServiceReport) -> BTreeSet<&str> {
-        let workload = self.workload(report);
+        let workload = self.workload(&report.service);
         workload
             .map(|workload| images_by_tag(workload, &self.revisions))
             .unwrap_or_default()

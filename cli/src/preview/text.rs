@@ -51,7 +51,7 @@ impl Preview {
             column::BREAKER,
         ]);
         for report in shown {
-            let workload = self.workload(report);
+            let workload = self.workload(&report.service);
             let details = workload.and_then(Details::of);
             let running =
                 workload.map(|workload| format!("{}/{}", workload.running, workload.desired));
@@ -100,7 +100,10 @@ impl Preview {
                 service.reason,
                 Reason::AlreadyFresh | Reason::WaitingForFirst
             ) && service.action != ServiceAction::Skipped;
-            is_open && self.workload(service).is_some_and(Workload::is_first)
+            is_open
+                && self
+                    .workload(&service.service)
+                    .is_some_and(Workload::is_first)
         });
         let firsts: Vec<_> = firsts
             .map(|service| display_name(&service.service))
@@ -121,7 +124,7 @@ impl Preview {
             for image in self.images_by_tag(report) {
                 by_image.entry(image).or_default().push(name.clone());
             }
-            let details = self.workload(report).and_then(Details::of);
+            let details = self.workload(&report.service).and_then(Details::of);
             if details.is_some_and(|details| details.circuit_breaker == NO_BREAKER) {
                 unprotected.push(name);
             }

@@ -16,11 +16,10 @@ use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
-use redeploy_core::fact::Fact;
 use redeploy_core::policy::Policy;
 use redeploy_core::reason::{Action, Reason};
 use redeploy_core::report::{ServiceAction, ServiceReport};
-use redeploy_core::workload::{RolloutState, Workload};
+use redeploy_core::workload::Workload;
 use redeploy_on_rotation::aws::READ_LAG;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
@@ -180,7 +179,7 @@ impl Run<'_> {
                     if self.timeout.is_some()
                         && followed.is_none()
                         && decision.reason == Reason::AlreadyFresh
-                        && (again.is_some() || workload.is_some_and(is_rolling)) =>
+                        && (again.is_some() || workload.is_some_and(Workload::is_rolling)) =>
                 {
                     followed = Some(ServiceReport {
                         deployment: workload
@@ -305,11 +304,7 @@ impl Run<'_> {
         }
         let mut decisions = examined.plan.decisions.iter();
         let now = decisions.find(|now| now.workload == before.workload);
-        // A service about which nothing more is to be said is gone.
-        let now = now.cloned().unwrap_or(Decision {
-            reason: Reason::NotActive,
-            ..before.clone()
-        });
+        let now = now.cloned().unwrap_or_else(|| before.clone().gone());
         match &now.error {
             Some(error) => Err(format!("it cannot be followed: {error}")),
             None => Ok(Some((examined, now))),
@@ -332,22 +327,12 @@ impl Run<'_> {
             open.extend(blocked.map(|decision| decision.workload.clone()));
             // Of one that does not take part, too.
             let decided = plan.decisions.iter().map(|decision| &decision.workload);
-            let rolling = decided.filter(|arn| facts.workloads.get(*arn).is_some_and(is_rolling));
+            let rolling =
+                decided.filter(|arn| facts.workloads.get(*arn).is_some_and(Workload::is_rolling));
             open.extend(rolling.cloned());
         }
         let mut facts = facts.clone();
-        for arn in open {
-            // One that could not be read last time is there all the same.
-            facts.unexamined.remove(&*arn);
-            facts.unread_firsts.remove(&arn);
-            let before = shared.before.facts.workloads.get(&arn);
-            if let Some(mut workload) = facts.workloads.remove(&arn).or_else(|| before.cloned()) {
-                workload.forget_reads();
-                workload.forced_at = None;
-                facts.workloads.insert(arn, workload);
-            }
-        }
-        facts.calendar = Fact::Unasked;
+        facts.forget_reads(open, &shared.before.facts);
         let clock = Clock::new(Timestamp::now(), None);
         let plan = run::decide(&self.session.aws, self.config, policy, &mut facts, &clock).await;
         Examined {
@@ -447,15 +432,4 @@ fn waits_for(decision: &Decision) -> &'static str {
         Action::Redeploy => "waiting for a rollout to begin",
         _ => crate::preview::reason_text(decision.reason),
     }
-}
-
-/// Whether tasks are still being replaced.
-pub(crate) fn is_rolling(workload: &Workload) -> bool {
-    let primary = workload.primary();
-    let in_progress = primary.is_some_and(|p| p.rollout == RolloutState::InProgress);
-    in_progress
-        || workload
-            .deployments
-            .iter()
-            .any(|d| !d.primary && d.running > 0)
 }

@@ -441,6 +441,12 @@ fn tasks_are_known_from_the_first_read_on_while_ecs_does_not_change_the_deployme
     );
     let unsaid = live(&[(10, true, Completed)]);
     assert_eq!(seen_at(&unsaid, &unsaid), None);
+    let unmoved = updated(10, Completed);
+    assert_eq!(
+        seen_at(&unmoved, &unmoved),
+        None,
+        "that is not the end of its rollout"
+    );
     let mut idle = before.clone();
     idle.running = 0;
     assert_eq!(seen_at(&idle, &before), None);
