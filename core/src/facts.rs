@@ -329,6 +329,7 @@ impl Facts {
     /// read last time is taken as it was known before.
     pub fn forget_reads(&mut self, arns: impl IntoIterator<Item = Arc<str>>, before: &Self) {
         self.calendar = Fact::Unasked;
+        self.image_tags.clear();
         for arn in arns {
             self.unexamined.remove(&*arn);
             self.unread_firsts.remove(&arn);

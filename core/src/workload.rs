@@ -308,6 +308,7 @@ impl Workload {
         self.read_at = Some(FORGOTTEN);
         self.seen_at = None;
         (self.history, self.tasks) = (Fact::Unasked, Fact::Unasked);
+        self.images = Fact::Unasked;
     }
 
     /// Adds what else its tasks read.

@@ -227,6 +227,52 @@ fn the_first_service_goes_first_and_the_plan_says_so() {
 }
 
 #[test]
+fn what_queued_begins_only_if_it_still_may() {
+    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
+    let db = world.make_secret("prod/db");
+    for name in ["api", "web"] {
+        let arn = world.make_service(name, &db);
+        world.services.get_mut(&arn).unwrap().takes = Duration::from_secs(7);
+    }
+    skip(&mut world, 5400);
+    world.put_value("prod/db");
+    skip(&mut world, 1800);
+    world.calendars.insert("freeze".to_owned(), Vec::new());
+    let endpoint = Endpoint::start(world);
+    let done = std::thread::scope(|scope| {
+        let command = scope.spawn(|| {
+            let mut command = command(&endpoint.url, &REDEPLOY);
+            let limits = ["--max-in-flight", "1", "--timeout", "20s", "-o", "json"];
+            done({
+                command.env("REDEPLOY_CALENDARS", "freeze").args(limits);
+                command
+            })
+        });
+        while endpoint.wire.account().redeploys.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut world = endpoint.wire.account();
+        let now = world.now();
+        let closed = (now, now + SignedDuration::from_hours(1));
+        world.calendars.insert("freeze".to_owned(), vec![closed]);
+        drop(world);
+        command.join().unwrap()
+    });
+    assert_eq!(done.code, Some(1), "{}", done.text());
+    let services = done.json();
+    let services = services["services"].as_array().unwrap().iter();
+    let became = |s: &Value| (s["rollout"].clone(), s["reason"].clone());
+    let became: Vec<_> = services.map(became).collect();
+    assert!(
+        became.contains(&(json!("completed"), json!("stale")))
+            && became.contains(&(json!("timed-out"), json!("change-freeze"))),
+        "{}",
+        done.text()
+    );
+    assert_eq!(endpoint.wire.account().redeploys.len(), 1);
+}
+
+#[test]
 fn what_times_out_begins_nothing_more() {
     let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
     let db = world.make_secret("prod/db");

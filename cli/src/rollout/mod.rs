@@ -35,6 +35,8 @@ pub(crate) use outcome::{Document, Entry, Outcome, Rollout, Value, print_entries
 
 /// How often the services that are waited for are looked at, all together.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// What was decided longer ago than this is decided again before a rollout is begun.
+const MAX_DECISION_AGE: Duration = Duration::from_secs(5);
 
 /// One run of `redeploy` or `wait`.
 pub(crate) struct Run<'a> {
@@ -148,30 +150,46 @@ impl Run<'_> {
         line: &mut Line,
         limits: &Limits,
     ) -> Entry {
-        let mut again = None::<Arc<Examined>>;
+        let mut again = None::<Look>;
         let mut followed = None::<ServiceReport>;
         let mut turn = None;
         let mut since = Instant::now();
         loop {
-            let known = again.as_deref().unwrap_or(shared.before);
+            let known = again.as_ref();
+            let known = known.map_or(shared.before, |look| &*look.examined);
+            let mut pause = LOOK_EVERY;
             let workload = known.facts.workloads.get(&decision.workload);
             match decision.action() {
                 Action::Redeploy if self.begins && followed.is_none() => {
-                    let (its_turn, report) = match self.begin(known, &decision, line, limits).await
-                    {
-                        Ok(begun) => begun,
-                        Err(cut) => return self.cut(decision.into(), cut, "it did not begin"),
-                    };
-                    // Somebody else may have begun one meanwhile.
-                    let is_held = report.action == ServiceAction::Waiting
-                        || report.reason == Reason::AlreadyFresh;
-                    let is_begun = report.action == ServiceAction::Redeployed;
-                    if self.timeout.is_none() || !is_begun && !is_held {
-                        return Entry::of_untouched(report);
+                    if turn.is_none() {
+                        turn = match self.its_turn(known, &decision, line, limits).await {
+                            Ok(its_turn) => Some(its_turn),
+                            Err(cut) => return self.cut(decision.into(), cut, "it did not begin"),
+                        };
+                        pause = Duration::ZERO;
                     }
-                    if is_begun {
-                        (followed, turn) = (Some(report), Some(its_turn));
-                        since = Instant::now();
+                    let age = match &again {
+                        Some(look) => look.ended.elapsed(),
+                        None => self.preview.clock.elapsed(),
+                    };
+                    // In the queue, or at the question, it may have become wrong to begin.
+                    if age <= MAX_DECISION_AGE {
+                        line.say("starting");
+                        let report = self.begin(known, &decision).await;
+                        // Somebody else may have begun one meanwhile.
+                        let is_held = report.action == ServiceAction::Waiting
+                            || report.reason == Reason::AlreadyFresh;
+                        let is_begun = report.action == ServiceAction::Redeployed;
+                        if self.timeout.is_none() || !is_begun && !is_held {
+                            return Entry::of_untouched(report);
+                        }
+                        pause = LOOK_EVERY;
+                        if is_begun {
+                            followed = Some(report);
+                            since = Instant::now();
+                        } else {
+                            turn = None;
+                        }
                     }
                 }
                 // What was waited for may be over by the time of this look.
@@ -188,13 +206,15 @@ impl Run<'_> {
                         ..decision.clone().into()
                     });
                 }
-                Action::Redeploy | Action::Wait if self.timeout.is_some() => {}
+                Action::Redeploy if self.timeout.is_some() => {}
+                Action::Wait if self.timeout.is_some() && followed.is_none() => turn = None,
                 _ if followed.is_some() => {}
                 _ => return Entry::of_untouched(decision.into()),
             }
             let mut text = waits_for(&decision).to_owned();
             if let (Some(report), Some(workload)) = (&followed, workload) {
-                let is_early = since.elapsed() < READ_LAG + LOOK_EVERY;
+                let early = since + READ_LAG + LOOK_EVERY;
+                let is_early = again.as_ref().is_none_or(|look| look.began < early);
                 match self.look(report, &decision, workload, is_early).await {
                     Ok(entry) => return entry.after(since.elapsed()),
                     Err(how_far) => text = how_far,
@@ -206,7 +226,7 @@ impl Run<'_> {
                 .borrow_mut()
                 .insert(decision.workload.clone());
             let begins = self.begins && followed.is_none();
-            if let Err(cut) = limits.unless_cut(begins, sleep(LOOK_EVERY)).await {
+            if let Err(cut) = limits.unless_cut(begins, sleep(pause)).await {
                 let Some(report) = followed else {
                     return self.cut(decision.into(), cut, &format!("it did not begin: {text}"));
                 };
@@ -217,9 +237,14 @@ impl Run<'_> {
                 return self.cut(report, cut, &text).after(since.elapsed());
             }
             match self.decide_again(shared, &decision).await {
-                Ok(Some((examined, now))) => (again, decision) = (Some(examined), now),
+                Ok(Some((look, now))) => (again, decision) = (Some(look), now),
                 // What was said last is all that is known.
-                Ok(None) => {}
+                Ok(None) if self.timeout.is_some() => {}
+                Ok(None) => {
+                    let error =
+                        "it was not begun, because it could not be read again; try once more";
+                    return Entry::failed(decision.into(), error.to_owned());
+                }
                 Err(error) => {
                     let report = followed.unwrap_or_else(|| decision.into());
                     return Entry::failed(report, error).after(since.elapsed());
@@ -250,28 +275,31 @@ impl Run<'_> {
         }
     }
 
-    /// Begins a rollout by the function's own means when its turn comes and the change has settled.
-    async fn begin<'l>(
+    /// The turn of a service whose change has settled.
+    async fn its_turn<'l>(
         &self,
         known: &Examined,
         decision: &Decision,
         line: &mut Line,
         limits: &'l Limits,
-    ) -> Result<(SemaphorePermit<'l>, ServiceReport), Cut> {
+    ) -> Result<SemaphorePermit<'l>, Cut> {
         let turn = limits.unless_cut(true, limits.in_flight.acquire()).await?;
         let turn = turn.map_err(|_| Cut::Stopped)?;
         line.say("waiting until the change has settled");
-        let clock = &self.preview.clock;
+        let settled_from = known.policy.settled_from(decision.at);
+        let settled = self.preview.clock.sleep_until(settled_from);
+        let _ = limits.unless_cut(true, settled).await?;
+        Ok(turn)
+    }
+
+    /// Begins a rollout by the function's own means.
+    async fn begin(&self, known: &Examined, decision: &Decision) -> ServiceReport {
         let policy = Policy {
             acts: true,
             ..known.policy.clone()
         };
-        let settled = clock.sleep_until(policy.settled_from(decision.at));
-        let _ = limits.unless_cut(true, settled).await?;
-        line.say("starting");
-        let (aws, config) = (&self.session.aws, self.config);
-        let report = run::redeploy(aws, config, &policy, &known.facts, decision.clone(), clock);
-        Ok((turn, report.await))
+        let (aws, config, clock) = (&self.session.aws, self.config, &self.preview.clock);
+        run::redeploy(aws, config, &policy, &known.facts, decision.clone(), clock).await
     }
 
     /// What is decided about a service by facts of now; nothing where AWS did not say this time.
@@ -279,21 +307,24 @@ impl Run<'_> {
         &self,
         shared: &Shared<'_>,
         before: &Decision,
-    ) -> Result<Option<(Arc<Examined>, Decision)>, String> {
+    ) -> Result<Option<(Look, Decision)>, String> {
         let mut latest = shared.latest.lock().await;
-        let known = latest
-            .as_ref()
-            .filter(|(at, _)| at.elapsed() < LOOK_EVERY / 2);
-        let examined = if let Some((_, examined)) = known {
-            examined.clone()
+        let is_recent = |look: &&Look| look.ended.elapsed() < LOOK_EVERY / 2;
+        let look = if let Some(look) = latest.as_ref().filter(is_recent) {
+            look.clone()
         } else {
-            let known = latest.as_ref().map(|(_, examined)| &**examined);
-            let examined = self.look_again(shared, known.unwrap_or(shared.before));
-            let examined = Arc::new(examined.await);
-            *latest = Some((Instant::now(), examined.clone()));
-            examined
+            let began = Instant::now();
+            let known = latest.as_ref();
+            let known = known.map_or(shared.before, |look| &*look.examined);
+            let examined = Arc::new(self.look_again(shared, known).await);
+            let look = Look {
+                began,
+                ended: Instant::now(),
+                examined,
+            };
+            latest.insert(look).clone()
         };
-        let facts = &examined.facts;
+        let Examined { facts, plan, .. } = &*look.examined;
         let unread = facts.unexamined.get(&*before.workload);
         let workload = facts.workloads.get(&before.workload);
         let gap = unread
@@ -302,12 +333,12 @@ impl Run<'_> {
         if gap.is_some_and(|gap| !gap.stays()) {
             return Ok(None);
         }
-        let mut decisions = examined.plan.decisions.iter();
+        let mut decisions = plan.decisions.iter();
         let now = decisions.find(|now| now.workload == before.workload);
         let now = now.cloned().unwrap_or_else(|| before.clone().gone());
         match &now.error {
             Some(error) => Err(format!("it cannot be followed: {error}")),
-            None => Ok(Some((examined, now))),
+            None => Ok(Some((look, now))),
         }
     }
 
@@ -373,7 +404,15 @@ struct Shared<'a> {
     before: &'a Examined,
     /// The services that are waited for.
     awaited: RefCell<BTreeSet<Arc<str>>>,
-    latest: Mutex<Option<(Instant, Arc<Examined>)>>,
+    latest: Mutex<Option<Look>>,
+}
+
+/// What was read together after the preview, and decided by it.
+#[derive(Clone)]
+struct Look {
+    began: Instant,
+    ended: Instant,
+    examined: Arc<Examined>,
 }
 
 impl<'a> Shared<'a> {
