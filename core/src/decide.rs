@@ -308,15 +308,8 @@ fn stale(
         return Reason::LookupFailed;
     }
     // The tasks may say that nothing is to be done.
-    if questions.is_empty() && needs_history(workload, about, policy, now) {
-        let moved = about.iter().map(|related| related.known.moved.not_before);
-        // A deployment that is being rolled back may be older than the change.
-        let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
-        let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
-        questions.push(Question::History {
-            workload: workload.arn.clone(),
-            since: since.unwrap_or(Timestamp::MIN),
-        });
+    if questions.is_empty() {
+        questions.extend(history_of(workload, about, policy, now));
     }
     Reason::Stale
 }
@@ -326,6 +319,23 @@ fn stale(
 fn earliest_change(about: &[Related]) -> Timestamp {
     let moved = about.iter().map(|related| related.known.moved.not_before);
     moved.max().map_or(Timestamp::MAX, fresh_from)
+}
+
+/// What is asked of the past of a service whose tasks lack these changes, where that must be known.
+pub(crate) fn history_of(
+    workload: &Workload,
+    about: &[Related],
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Question> {
+    let moved = about.iter().map(|related| related.known.moved.not_before);
+    // A deployment that is being rolled back may be older than the change.
+    let recent = now.saturating_sub(ROLL_BACK_TIME).ok();
+    let since = moved.chain(recent).min().filter(|_| !workload.is_staged());
+    needs_history(workload, about, policy, now).then(|| Question::History {
+        workload: workload.arn.clone(),
+        since: since.unwrap_or(Timestamp::MIN),
+    })
 }
 
 /// Whether earlier deployments must be known. A moment after the change has settled, nothing can

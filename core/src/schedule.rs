@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::change::{Source, fresh_from};
 use crate::config::ImageGuard;
-use crate::decide::{Failed, Verdict, failed_since, is_fresh};
+use crate::decide::{Failed, Verdict, failed_since, history_of, is_fresh};
 use crate::fact::{Fact, Gap};
 use crate::facts::{Calendar, Facts};
 use crate::image::{Guarded, guarded};
@@ -112,6 +112,29 @@ impl Judged<'_> {
         }
     }
 
+    /// What is asked of its past to know how far it is with a change, whatever else it waits for.
+    fn open_history(&self, related: &Related, policy: &Policy, now: Timestamp) -> Option<Question> {
+        let workload = self.workload;
+        if !self.takes_part() {
+            return None;
+        }
+        if !is_fresh(workload, related) {
+            let about = std::slice::from_ref(related);
+            return history_of(workload, about, policy, now);
+        }
+        // One that is done says so, but for staged ones in some answers of ECS. Before one that is not
+        // done there may have been one that failed.
+        let moved = related.known.moved;
+        let newest = workload.newest()?;
+        let is_open = newest.rollout != RolloutState::Completed
+            && newest.created_at >= moved.fresh_from()
+            && workload.history.is_unasked();
+        is_open.then(|| Question::History {
+            workload: workload.arn.clone(),
+            since: moved.not_before,
+        })
+    }
+
     /// The deployment of its revision since a change that failed, with no success after it.
     fn failed(&self, related: &Related) -> Option<Failed> {
         failed_since(self.workload, fresh_from(related.known.moved.not_before))
@@ -141,7 +164,7 @@ pub(crate) fn schedule(
         return schedule;
     }
     let orders = orders(judged, unread_firsts, policy);
-    schedule.questions = open_progress(judged, &orders, facts);
+    schedule.questions = open_progress(judged, &orders, facts, policy, now);
     if !schedule.questions.is_empty() {
         return schedule;
     }
@@ -240,7 +263,13 @@ fn orders<'a>(
 }
 
 /// What must be known of the followers, now and from ECS: whether a deployment is done or failed.
-fn open_progress(judged: &[Judged], orders: &Orders, facts: &Facts) -> BTreeSet<Question> {
+fn open_progress(
+    judged: &[Judged],
+    orders: &Orders,
+    facts: &Facts,
+    policy: &Policy,
+    now: Timestamp,
+) -> BTreeSet<Question> {
     let mut questions = BTreeSet::new();
     for (index, related) in orders.values().flatten() {
         let follower = &judged[*index];
@@ -248,37 +277,26 @@ fn open_progress(judged: &[Judged], orders: &Orders, facts: &Facts) -> BTreeSet<
         let failed = follower.failed(related);
         let revision = failed.and_then(|failed| failed.unknown_revision);
         questions.extend(revision.map(Question::TaskDefinitions));
-        match follower.reason() {
-            Reason::AlreadyFresh | Reason::StaleTasks => {
-                if workload.read_at < Some(facts.began_at) {
-                    questions.insert(Question::Describe(workload.arn.clone()));
-                    continue;
-                }
-                // One that is done says so, but for staged ones in some answers of ECS. Before one
-                // that is not done there may have been one that failed.
-                let newest = workload.newest();
-                let newest = newest.filter(|newest| newest.rollout != RolloutState::Completed);
-                let moved = related.known.moved;
-                if newest.is_some_and(|newest| newest.created_at >= moved.fresh_from())
-                    && workload.history.is_unasked()
-                {
-                    questions.insert(Question::History {
-                        workload: workload.arn.clone(),
-                        since: moved.not_before,
-                    });
-                }
-            }
-            _ => {
-                let of_the_past = follower.verdict.questions.iter().filter(|question| {
-                    matches!(
-                        question,
-                        Question::History { .. } | Question::TaskDefinitions(_)
-                    )
-                });
-                questions.extend(of_the_past.cloned());
-            }
+        if !matches!(follower.reason(), Reason::AlreadyFresh | Reason::StaleTasks) {
+            let of_the_past = follower.verdict.questions.iter().filter(|question| {
+                matches!(
+                    question,
+                    Question::History { .. } | Question::TaskDefinitions(_)
+                )
+            });
+            questions.extend(of_the_past.cloned());
+        } else if workload.read_at < Some(facts.began_at) {
+            questions.insert(Question::Describe(workload.arn.clone()));
+            continue;
         }
+        questions.extend(follower.open_history(related, policy, now));
     }
+    // The earliest of each service comes first, and says all.
+    let mut asked = BTreeSet::new();
+    questions.retain(|question| match question {
+        Question::History { workload, .. } => asked.insert(workload.clone()),
+        _ => true,
+    });
     questions
 }
 

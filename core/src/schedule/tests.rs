@@ -278,6 +278,31 @@ fn a_halt_outlasts_a_new_attempt_and_the_change_of_another_secret() {
 }
 
 #[test]
+fn a_failure_halts_the_rest_though_another_secret_has_just_changed() {
+    let only_db = Workload {
+        uses: vec![at_start(DB)].into(),
+        ..stale("a")
+    };
+    let failed = |history| Workload {
+        history,
+        ..stale("b")
+    };
+    let mut facts = event(vec![only_db, failed(Fact::Unasked)]);
+    // Settled this second: for this change alone nothing can have failed yet.
+    facts.announce(change(MAIL, 1989));
+    let questions = plan_of(&facts, &at_most(5)).questions;
+    let is_of_b = |question: &Question| {
+        matches!(question, Question::History { workload, .. } if *workload == service_arn("b"))
+    };
+    assert!(questions.iter().any(is_of_b), "{questions:?}");
+    let past = ended("b", "", 1100, Failed);
+    facts.workloads.insert(past.arn.clone(), past);
+    let reasons = plan_of(&facts, &at_most(5)).decisions;
+    let reasons: Vec<_> = reasons.iter().map(|decision| decision.reason).collect();
+    assert_eq!(reasons, [Reason::Halted, Reason::Stale]);
+}
+
+#[test]
 fn a_first_that_cannot_be_described_holds_the_others_back() {
     let mut facts = event(vec![stale("a")]);
     let unread = first(10, Completed);
