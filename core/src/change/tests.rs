@@ -64,6 +64,22 @@ fn the_only_version_had_the_label_when_it_was_stored() {
 }
 
 #[test]
+fn a_version_that_was_stored_after_the_event_is_of_the_next_change() {
+    let moved = |at: i64, last_changed: Option<i64>| {
+        Change {
+            stored: stored(at, false),
+            last_changed: last_changed.map(second),
+            ..Change::new(source(DB), None, bounds(100, 200))
+        }
+        .moved()
+    };
+    assert_eq!(moved(250, None), bounds(250, 250));
+    assert_eq!(moved(250, Some(300)), bounds(250, 300));
+    assert_eq!(moved(250, Some(220)), bounds(250, 250));
+    assert_eq!(moved(200, Some(300)), bounds(200, 200));
+}
+
+#[test]
 fn a_record_of_the_trail_narrows_the_bounds() {
     let trail = |trail| moved(Fact::Unasked, Fact::Known(Some(trail)));
     assert_eq!(trail(TrailMove::At(second(150))), bounds(150, 150));
@@ -87,6 +103,16 @@ fn a_new_change_is_as_reported_and_nothing_else_is_known() {
     let change = change(DB, 100);
     assert!(change.stored.is_unasked() && change.trail.is_unasked());
     assert_eq!(change.moved(), bounds(100, 100));
+}
+
+#[test]
+fn the_name_of_a_parameter_in_a_path_begins_with_a_slash() {
+    let flat = LIMIT.replace("app/limit", "limit");
+    let name = |arn: &str| source(arn).name().into_owned();
+    assert_eq!(
+        [LIMIT, &flat, DB].map(name),
+        ["/app/limit", "limit", "prod/db"]
+    );
 }
 
 #[test]

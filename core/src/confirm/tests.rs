@@ -50,6 +50,22 @@ fn moved(labels: &[&str], version: Option<&str>) -> Claim {
 }
 
 #[test]
+fn the_tag_of_the_secret_comes_with_its_change() {
+    let tagged = SecretFacts {
+        tag: Some("urgent later".to_owned()),
+        ..facts(&[(AWSCURRENT, "v2")])
+    };
+    let (tag, wrong) = tagged.words();
+    assert!(tag.is_urgent && !tag.is_ignored);
+    assert_eq!(wrong, ["later"]);
+    let confirmed = claim_of(moved(&[AWSCURRENT], Some("v2"))).confirm(&tagged, second(300));
+    let Confirmation::Changes(changes) = confirmed else {
+        panic!("{confirmed:?}");
+    };
+    assert_eq!(changes[0].tag.known(), Some(&tag));
+}
+
+#[test]
 fn a_moved_label_that_is_still_there_is_a_change_at_the_earlier_bound() {
     let facts = facts(&[(AWSCURRENT, "v2"), ("Other", "v1")]);
     let claim = claim_of(moved(&[AWSCURRENT, "Gone"], Some("v2")));

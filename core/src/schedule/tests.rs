@@ -291,9 +291,7 @@ fn a_failure_halts_the_rest_though_another_secret_has_just_changed() {
     // Settled this second: for this change alone nothing can have failed yet.
     facts.announce(change(MAIL, 1989));
     let questions = plan_of(&facts, &at_most(5)).questions;
-    let is_of_b = |question: &Question| {
-        matches!(question, Question::History { workload, .. } if *workload == service_arn("b"))
-    };
+    let is_of_b = |question: &Question| matches!(question, Question::History { workload, .. } if *workload == service_arn("b"));
     assert!(questions.iter().any(is_of_b), "{questions:?}");
     let past = ended("b", "", 1100, Failed);
     facts.workloads.insert(past.arn.clone(), past);
