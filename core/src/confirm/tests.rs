@@ -285,6 +285,15 @@ fn an_answer_of_a_minute_after_the_event_is_the_truth() {
         ..facts.clone()
     };
     assert!(!is_outdated(&claim.confirm(&never_changed, second(110))));
+    // Clocks differ by five seconds at most, and the second of the event began at 99.
+    for (last_changed, expected) in [(93, true), (94, false)] {
+        let facts = SecretFacts {
+            last_changed: Some(second(last_changed)),
+            ..facts.clone()
+        };
+        let late = claim.confirm(&facts, second(111));
+        assert_eq!(is_outdated(&late), expected, "{last_changed}");
+    }
     let untimed = UnconfirmedChange { at: None, ..claim };
     assert!(!is_outdated(&untimed.confirm(&facts, second(110))));
 }

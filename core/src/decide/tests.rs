@@ -6,6 +6,7 @@ use crate::fact::{Fact, GapKind};
 use crate::facts::{Facts, Scope};
 use crate::reference::Reference;
 use crate::relation::Relations;
+use crate::tag::SecretTag;
 use crate::testing::{
     ACT, DB, LIMIT, MAIL, REVISION, VERSION, at_start, bounded, bounds, change, deployment, gap,
     past, platform, second, service, source, standalone, tasks,
@@ -805,6 +806,28 @@ fn only_a_service_that_would_be_redeployed_needs_its_history() {
     ] {
         assert_eq!(history(&workload, &[change(DB, 100)], 5002), None);
     }
+}
+
+#[test]
+fn an_order_counts_what_is_followed_and_not_ignored() {
+    let ignored = Change {
+        tag: Fact::Known(SecretTag {
+            is_ignored: true,
+            ..SecretTag::default()
+        }),
+        ..change(MAIL, 100)
+    };
+    let changes = [change(DB, 100), ignored];
+    let names = |value_from: &str| {
+        let relations = Relations::new(changes.iter());
+        let workload = using(&[value_from]);
+        let location = workload.location.as_deref();
+        let (related, _) = relations.of(&workload.uses, location, &BTreeMap::new());
+        (related.len(), counted(&related, &ACT).len())
+    };
+    assert_eq!(names(DB), (1, 1));
+    assert_eq!(names(MAIL), (1, 0));
+    assert_eq!(names(&format!("{DB}:::{VERSION}")), (1, 0));
 }
 
 #[test]
