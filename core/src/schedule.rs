@@ -322,8 +322,10 @@ fn held_by(
         let other = &judged[index];
         match (other.progress(&related, now), other.is_first) {
             (Progress::RolledBack, _) | (Progress::Overdue, true) => return Some(Reason::Halted),
-            // What changed later may have mended it.
-            (Progress::TriedAgain(failed_at), _) if failed_at >= latest => {
+            // What changed later may have mended it. A first goes before it is tried again.
+            (Progress::TriedAgain(failed_at), other_is_first)
+                if failed_at >= latest && (other_is_first || !is_first) =>
+            {
                 return Some(Reason::Halted);
             }
             (Progress::Pending | Progress::Rolling | Progress::TriedAgain(_), true)

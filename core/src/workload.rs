@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::Location;
+use crate::config::cluster_name;
 use crate::fact::{Fact, Gap};
 use crate::image::RevisionImages;
 use crate::reference::Reference;
@@ -332,14 +333,16 @@ impl Workload {
         self.forced_at = Some(own.created_at);
     }
 
-    /// Whether this is its ARN, or its name as `<cluster>/<service>`.
+    /// Whether this is its ARN, or its name as `<cluster>/<service>`. An old short ARN does not contain
+    /// the cluster.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
-        let path = self
-            .arn
-            .split_once(":service/")
-            .map_or("", |(_, path)| path);
-        &*self.arn == name || path == name
+        let is_it = |(cluster, service): (&str, &str)| {
+            let path = self.arn.split_once(":service/").map(|(_, path)| path);
+            path.and_then(|path| path.rsplit('/').next()) == Some(service)
+                && cluster_name(&self.cluster) == cluster
+        };
+        &*self.arn == name || name.split_once('/').is_some_and(is_it)
     }
 
     /// Whether it has, or should have, any task.

@@ -26,8 +26,8 @@ const SERVICES_PER_CALL: usize = 10;
 /// Why `DescribeServices` leaves out a service that does not exist.
 const MISSING: &str = "MISSING";
 
-/// A service as it was asked for, by ARN or name, and what came of it; `None` when it does not
-/// exist.
+/// A service as it was asked for, by ARN or as `<cluster>/<service>`, and what came of it; `None` when
+/// it does not exist.
 pub(super) type Read = (Arc<str>, Result<Option<Described>, AwsError>);
 
 /// A service as described, before its task definitions are read.
@@ -77,7 +77,14 @@ impl Aws {
             batches.extend(chunks.map(|services| (cluster.clone(), services.to_vec())));
         }
         let answers = in_parallel(batches, async |(cluster, services)| {
-            self.describe_batch(config, &cluster, services, now).await
+            let read = self.describe_batch(config, &cluster, services, now).await;
+            let known_as = |name: Arc<str>| match name.starts_with("arn:") {
+                true => name,
+                false => format!("{}/{name}", cluster_name(&cluster)).into(),
+            };
+            let read = read.into_iter();
+            read.map(|(name, read)| (known_as(name), read))
+                .collect::<Vec<_>>()
         });
         answers.await.into_iter().flatten().collect()
     }

@@ -406,16 +406,24 @@ impl Story {
             if !service.takes_part(self) {
                 continue;
             }
+            // One without tasks holds nobody back.
+            let is_under_way = is_rolling && !others.idle.contains(arn);
             if service.is_first()
                 && !self.services[number].is_first()
-                && (is_rolling || is_stale(other))
+                && (is_under_way || is_stale(other))
             {
                 return Err(format!("before {arn}, which is first, was done"));
             }
             let failed = others.failed.get(arn);
             let has_failed =
                 failed.is_some_and(|(created, failed)| *created > latest && is_known(*failed));
-            if has_failed && is_stale(other) {
+            // A first goes before one that is tried again, because something else changed since.
+            let mut follows = (0..SECRETS.len()).filter(|secret| service.follows[*secret]);
+            let is_tried_again = failed
+                .is_some_and(|(created, _)| follows.any(|secret| last(secret) > Some(*created)));
+            let is_tested =
+                self.services[number].is_first() && !service.is_first() && is_tried_again;
+            if has_failed && is_stale(other) && !is_tested {
                 return Err(format!("after {arn} was rolled back"));
             }
         }

@@ -21,6 +21,7 @@ mod conformance;
 mod engine;
 mod events;
 mod field;
+mod named;
 mod others;
 mod places;
 mod replicas;

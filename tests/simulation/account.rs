@@ -122,6 +122,8 @@ pub(crate) struct Others {
     pub(crate) rolling: BTreeMap<String, Timestamp>,
     /// With a task that had read an older value of these, by their places in its container.
     pub(crate) stale: BTreeMap<String, BTreeSet<usize>>,
+    /// Without tasks, and not to have any.
+    pub(crate) idle: BTreeSet<String>,
     /// Back from a deployment of this time that failed later, of the revision that it runs.
     pub(crate) failed: BTreeMap<String, (Timestamp, Timestamp)>,
 }
@@ -325,6 +327,18 @@ impl FakeAws {
         self.numbers.push(arn.clone());
         self.deploy(&arn, &task_definition);
         arn
+    }
+
+    /// Gives a service the ARN without its cluster that services from before 2021 keep until they are
+    /// migrated (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-arn-migration.html>).
+    pub(crate) fn shorten(&mut self, arn: &str) -> String {
+        let service = self.services.remove(arn).unwrap();
+        let (head, name) = (arn.split(":service/").next(), arn.rsplit('/').next());
+        let short = format!("{}:service/{}", head.unwrap(), name.unwrap());
+        let number = self.numbers.iter_mut().find(|known| **known == arn);
+        number.unwrap().clone_from(&short);
+        self.services.insert(short.clone(), service);
+        short
     }
 
     /// Registers another revision, with what the present one says, and gives its ARN.

@@ -83,6 +83,9 @@ impl FakeAws {
             let tasks = self.stale_tasks(other);
             let old = tasks.iter().flat_map(|task| self.stale_sources(task));
             others.stale.insert(other.clone(), old.collect());
+            if service.desired == 0 && service.running.is_empty() {
+                others.idle.insert(other.clone());
+            }
             let Some(newest) = service.deployments.first().filter(|_| other != arn) else {
                 continue;
             };

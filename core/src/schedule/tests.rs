@@ -263,6 +263,22 @@ fn a_halt_outlasts_a_new_attempt_and_the_change_of_another_secret() {
         reasons_of(&facts, &at_most(5)),
         rows(&[("a", Reason::Halted), ("b", Reason::Stale)])
     );
+    let only_db = Workload {
+        uses: vec![at_start(DB)].into(),
+        ..first(10, Completed)
+    };
+    let mut with_first = facts.clone();
+    with_first.has_first = true;
+    with_first.workloads.insert(only_db.arn.clone(), only_db);
+    assert_eq!(
+        reasons_of(&with_first, &ACT),
+        rows(&[
+            ("a", Reason::Halted),
+            ("b", Reason::WaitingForFirst),
+            ("first", Reason::Stale)
+        ]),
+        "a first goes before the one that failed is tried again"
+    );
     facts
         .workloads
         .insert(service_arn("c"), ended("c", "", 1100, Failed));

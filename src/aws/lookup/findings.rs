@@ -7,7 +7,6 @@ use redeploy_core::facts::Unexamined;
 use redeploy_core::workload::Workload;
 
 use super::super::describe::{Described, Read};
-use super::asked_name;
 
 /// What the lookups found so far.
 #[derive(Default)]
@@ -40,7 +39,7 @@ impl Findings {
     /// Takes the descriptions of services that were only named.
     pub(super) fn take_named(&mut self, named: &[Workload], read: Vec<Read>) {
         for (asked, read) in read {
-            let Some(workload) = named.iter().find(|named| asked_name(named) == asked) else {
+            let Some(workload) = named.iter().find(|named| named.arn == asked) else {
                 continue;
             };
             match read {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use redeploy_core::arn::Arn;
-use redeploy_core::config::Config;
+use redeploy_core::config::{Config, cluster_name};
 use redeploy_core::fact::{Gap, GapKind};
 use redeploy_core::facts::{Existence, Look};
 use redeploy_core::workload::Workload;
@@ -108,38 +108,44 @@ impl Aws {
             Some(arn) => arn.resource.strip_prefix("service/").unwrap_or_default(),
             None => name,
         };
-        let Some((cluster, service)) = path.split_once('/') else {
-            return Ok((Existence::OutOfScope, None));
+        let clusters = match path.split_once('/') {
+            Some((cluster, service)) if is_in_scope(config, cluster, service) => {
+                BTreeSet::from([cluster.into()])
+            }
+            None if arn.is_some() => self.clusters_of(config, name, path).await?,
+            _ => BTreeSet::new(),
         };
-        if !is_in_scope(config, cluster, service) {
+        if clusters.is_empty() {
             return Ok((Existence::OutOfScope, None));
         }
         if let Some(known) = completed.and_then(|completed| self.completed(config, name, completed))
         {
             return Ok((Existence::Here, Some(known)));
         }
-        let asked: Arc<str> = if arn.is_some() {
-            name.into()
-        } else {
-            service.into()
+        let asked = match &arn {
+            Some(_) => name,
+            None => path.rsplit('/').next().unwrap_or_default(),
         };
-        let by_cluster = BTreeMap::from([(cluster.into(), BTreeSet::from([asked.clone()]))]);
+        let asked = BTreeSet::from([asked.into()]);
+        let by_cluster = clusters.into_iter().map(|cluster| (cluster, asked.clone()));
         let mut found = Findings::default();
-        for (_, read) in self.describe(config, by_cluster, now).await {
+        let mut failed = None;
+        for (_, read) in self.describe(config, by_cluster.collect(), now).await {
             match read {
                 Ok(Some(described)) if arn.is_some() && *described.workload.arn != *name => {
                     return Ok((Existence::Elsewhere, None));
                 }
                 Ok(described) => found.described.extend(described),
-                Err(error) => {
-                    if let Some(arn) = &arn
-                        && self.is_of_another_account(arn).await
-                    {
-                        return Ok((Existence::Elsewhere, None));
-                    }
-                    return Err(error);
-                }
+                Err(error) => failed = Some(error),
             }
+        }
+        if let Some(error) = failed.filter(|_| found.described.is_empty()) {
+            if let Some(arn) = &arn
+                && self.is_of_another_account(arn).await
+            {
+                return Ok((Existence::Elsewhere, None));
+            }
+            return Err(error);
         }
         let workload = if config.scan {
             self.follow_task_definitions(&mut found, &mut HashSet::new())
@@ -153,6 +159,35 @@ impl Aws {
             None => Existence::Nowhere,
         };
         Ok((existence, workload))
+    }
+
+    /// The clusters in scope that may have the service, where its old short ARN does not say which.
+    async fn clusters_of(
+        &self,
+        config: &Config,
+        arn: &str,
+        service: &str,
+    ) -> Result<BTreeSet<Arc<str>>, AwsError> {
+        if let Some(look) = lock(&self.memory).last_look(config) {
+            let known = look.workloads.iter().find(|known| *known.arn == *arn);
+            if let Some(known) = known {
+                return Ok(BTreeSet::from([known.cluster.clone()]));
+            }
+        }
+        let mapped = config.mapping.iter().flat_map(|line| &line.services);
+        let mapped = mapped.filter(|mapped| mapped.service == service);
+        let mut clusters: BTreeSet<Arc<str>> = mapped
+            .map(|mapped| mapped.cluster.as_str().into())
+            .collect();
+        if config.scan {
+            let scanned = match &config.clusters {
+                Some(clusters) => clusters.clone(),
+                None => self.clusters_with_services().await?,
+            };
+            let scanned = scanned.iter().map(|cluster| cluster_name(cluster).into());
+            clusters.extend(scanned);
+        }
+        Ok(clusters)
     }
 
     /// The service as the end of our own deployment leaves it: what the last look shows of it, with
@@ -265,15 +300,7 @@ impl Aws {
         let by_cluster = by_cluster(known.iter().copied());
         let mut warnings = BTreeSet::new();
         let mut answers = Vec::new();
-        for (asked, read) in self.describe(config, by_cluster, now).await {
-            let is_it = |workload: &&&Workload| match &read {
-                Ok(Some(described)) => described.workload.is_called(&workload.arn),
-                _ => asked_name(workload) == asked,
-            };
-            let known = known
-                .iter()
-                .find(is_it)
-                .map_or(asked, |known| known.arn.clone());
+        for (known, read) in self.describe(config, by_cluster, now).await {
             let read = match read {
                 Ok(described) => {
                     let described = described.map(|described| {
