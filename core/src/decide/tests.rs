@@ -967,3 +967,16 @@ fn a_change_of_any_time_before_is_one_since_the_last_deployment() {
         Some(Reason::AlreadyFresh)
     );
 }
+
+#[test]
+fn about_one_that_is_gone_nothing_more_is_said() {
+    let decision = verdict_at(&service(), &[change(DB, 100)], 112)
+        .unwrap()
+        .decision;
+    assert_eq!(decision.reason, Reason::Stale);
+    let gone = Decision {
+        reason: Reason::NotActive,
+        ..decision.clone()
+    };
+    assert_eq!(decision.gone(), gone);
+}

@@ -251,3 +251,32 @@ fn a_sweep_counts_only_when_it_examined_everything() {
         assert_eq!(swept(TriggerKind::Sweep, failed, rows), 0);
     }
 }
+
+#[test]
+fn an_answer_has_room_for_its_notification() {
+    let text = |report: &Report| report.answer()["notification"].as_str().unwrap().len();
+    let mut report = report(vec![row("a", ServiceAction::Failed, Reason::Stale)]);
+    report.warnings = vec!["w".to_owned(); 1000];
+    let room = text(&report);
+    // Without the notification it would fit.
+    let without = MAX_ANSWER_BYTES - room / 2 - report.within(MAX_ANSWER_BYTES).len();
+    let length = json!(report.within(MAX_ANSWER_BYTES)).to_string().len();
+    report.warnings.push("w".repeat(without - length));
+    assert!(json!(report.within(MAX_ANSWER_BYTES)).to_string().len() > MAX_ANSWER_BYTES - room);
+    assert!(report.answer().to_string().len() <= MAX_ANSWER_BYTES);
+}
+
+#[test]
+fn a_row_has_a_comma_behind_it() {
+    assert_eq!(bytes(&"ab"), 5);
+}
+
+#[test]
+fn what_still_fails_is_an_error_though_the_invocation_is_none() {
+    let failed = report(vec![row("a", ServiceAction::Failed, Reason::Stale)]);
+    let known = Report {
+        failure: None,
+        ..failed
+    };
+    assert_eq!(line(&known)["level"], "ERROR");
+}

@@ -117,7 +117,10 @@ fn a_record_tells_its_id_its_body_its_place_and_when_it_was_sent() {
 
 #[test]
 fn an_event_of_another_source_is_not_what_it_is_named() {
-    let detail = json!({"labelUpdated": "AWSCURRENT", "operation": "Update", "eventName": "RotationSucceeded"});
+    let detail = json!({
+        "labelUpdated": "AWSCURRENT", "operation": "Update", "eventName": "RotationSucceeded",
+        "state": "OPEN",
+    });
     for (source, detail_type, resource, kind) in [
         (
             "aws.secretsmanager",
@@ -142,6 +145,12 @@ fn an_event_of_another_source_is_not_what_it_is_named() {
             "Parameter Store Change",
             PARAMETER,
             TriggerKind::ParameterChange,
+        ),
+        (
+            "aws.ssm",
+            "Calendar State Change",
+            PARAMETER,
+            TriggerKind::CalendarStateChange,
         ),
         (
             "aws.ecs",
@@ -657,4 +666,22 @@ fn an_identifier_may_be_as_long_as_aws_accepts_and_no_longer() {
         secret(2049).unwrap_err().problem,
         FieldProblem::MustBe("a string of at most 2048 bytes")
     );
+}
+
+#[test]
+fn an_event_says_when_what_it_tells_of_happened_at_the_latest() {
+    let changed_at = |payload: &Value| parse(payload).unwrap().intent.changed_at();
+    // The second may have been cut.
+    let at = Some("2026-11-23T01:02:04Z".parse().unwrap());
+    let claimed = event(
+        "aws.secretsmanager",
+        "AWS Service Event via CloudTrail",
+        SECRET,
+        json!({"eventName": "RotationSucceeded"}),
+    );
+    let parameter = json!({"operation": "Update", "name": "/limit", "type": "String"});
+    let parameter = event("aws.ssm", "Parameter Store Change", PARAMETER, parameter);
+    assert_eq!(changed_at(&claimed), at);
+    assert_eq!(changed_at(&parameter), at);
+    assert_eq!(changed_at(&json!({"action": "sweep"})), None);
 }

@@ -1,8 +1,10 @@
 use super::*;
 use crate::arn::SecretArn;
 use crate::change::{AWSCURRENT, Bounds};
-use crate::confirm::Claim;
+use crate::confirm::{Claim, UnconfirmedChange};
 use crate::fact::GapKind;
+use crate::image::EcrImage;
+use crate::replica::Replica;
 use crate::testing::{
     DB, LIMIT, MAIL, VERSION, at_start, bounds, change, deployment, gap, labeled, location, past,
     reference, second, service, service_arn, source, standalone, tasks,
@@ -881,4 +883,142 @@ fn a_gap_that_the_next_attempt_may_close_fails_the_invocation() {
     ] {
         assert_eq!(gap(kind).reason(), reason);
     }
+}
+
+/// Facts in which everything is known, and nothing has its default.
+fn full() -> Facts {
+    let reads_mail = Workload {
+        arn: service_arn("mail"),
+        uses: vec![at_start(MAIL)].into(),
+        ..service()
+    };
+    let mut facts = knowing(Scope::Followers, vec![service(), reads_mail.clone()]);
+    facts.add_change(change(MAIL, 100));
+    let last_change = LastChange {
+        labels: BTreeSet::new(),
+        asked_at: Some(now()),
+        found: Fact::Known(None),
+    };
+    let followed = service().followed().into_keys();
+    let replica = Replica {
+        asked_at: Some(now()),
+        answer: Fact::Unasked,
+    };
+    let image = EcrImage::parse("123456789012.dkr.ecr.eu-west-1.amazonaws.com/api:1").unwrap();
+    let unexamined = Unexamined {
+        gap: gap(GapKind::Failed),
+        sources: Vec::new(),
+    };
+    Facts {
+        completed: Some("ecs-svc/1".to_owned()),
+        requested_at: Some(now()),
+        unconfirmed: Some(Unconfirmed {
+            claim: UnconfirmedChange {
+                secret_id: DB.to_owned(),
+                region: None,
+                claim: Claim::Asked,
+                at: None,
+            },
+            asked_at: None,
+            answer: Fact::Unasked,
+        }),
+        replicas: [(source(MAIL), replica)].into(),
+        service: Fact::Known(Existence::Here),
+        looked_at: Fact::Known(now()),
+        looked_for: [source(DB)].into(),
+        has_first: true,
+        unrelated: 3,
+        followed: followed
+            .map(|followed| (followed, last_change.clone()))
+            .collect(),
+        full_arns: [(DB.to_owned(), Fact::Known(true))].into(),
+        image_tags: [(image, Fact::Known(None))].into(),
+        calendar: Fact::Known(Calendar::Open),
+        unexamined: [(service_arn("web").to_string(), unexamined)].into(),
+        unread_firsts: [(reads_mail.arn.clone(), reads_mail)].into(),
+        warnings: ["a warning".to_owned()].into(),
+        ..facts
+    }
+}
+
+/// The facts as text, which has each field.
+fn text(facts: &Facts) -> String {
+    format!("{facts:#?}")
+}
+
+#[test]
+fn facts_of_some_workloads_are_the_same_but_for_the_others() {
+    let facts = full();
+    let api = service_arn("api");
+    let expected = Facts {
+        workloads: [(api.clone(), service())].into(),
+        unexamined: BTreeMap::new(),
+        unread_firsts: BTreeMap::new(),
+        warnings: BTreeSet::new(),
+        ..facts.clone()
+    };
+    let only = facts.only(&[api, service_arn("nobody")]);
+    assert_eq!(text(&only), text(&expected));
+}
+
+#[test]
+fn facts_about_one_change_have_what_names_it() {
+    let facts = full();
+    let expected = Facts {
+        requested_at: facts.requested_at,
+        changes: [(source(DB), facts.changes[&source(DB)].clone())].into(),
+        looked_at: facts.looked_at.clone(),
+        service: facts.service.clone(),
+        workloads: [(service_arn("api"), service())].into(),
+        full_arns: facts.full_arns.clone(),
+        ..Facts::new(facts.scope.clone(), facts.began_at)
+    };
+    assert_eq!(text(&facts.about(&source(DB))), text(&expected));
+}
+
+#[test]
+fn what_is_read_again_is_forgotten_and_nothing_else() {
+    let before = full();
+    let mut facts = before.clone();
+    let unread = service_arn("api");
+    facts.workloads.remove(&unread);
+    let names = ["api", "web", "mail"].map(service_arn);
+    facts.forget_reads(names, &before);
+    let forgotten = |name: &str| {
+        let mut workload = before.workloads[&service_arn(name)].clone();
+        workload.forget_reads();
+        (workload.arn.clone(), workload)
+    };
+    let expected = Facts {
+        calendar: Fact::Unasked,
+        image_tags: BTreeMap::new(),
+        unexamined: BTreeMap::new(),
+        unread_firsts: BTreeMap::new(),
+        workloads: ["api", "mail"].map(forgotten).into(),
+        ..before.clone()
+    };
+    assert_eq!(text(&facts), text(&expected));
+    assert!(
+        facts
+            .workloads
+            .values()
+            .all(|w| w.read_at < Some(facts.began_at))
+    );
+    let mut read = Workload {
+        seen_at: Some(now()),
+        history: Fact::Known(Vec::new()),
+        tasks: Fact::Known(Vec::new()),
+        images: Fact::Known(Vec::new()),
+        ..service()
+    };
+    read.forget_reads();
+    assert!(read.seen_at.is_none() && read.history.is_unasked());
+    assert!(read.tasks.is_unasked() && read.images.is_unasked());
+}
+
+#[test]
+fn what_was_throttled_or_failed_may_succeed_at_the_next_attempt() {
+    let stays = |kind| gap(kind).stays();
+    assert!(!stays(GapKind::Throttled) && !stays(GapKind::Failed));
+    assert!(stays(GapKind::Denied) && stays(GapKind::Invalid) && stays(GapKind::NotFound));
 }
