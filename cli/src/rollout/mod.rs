@@ -2,6 +2,7 @@
 //! the end of its rollout.
 
 mod follow;
+mod line;
 mod outcome;
 
 use std::cell::RefCell;
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
@@ -27,9 +27,10 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::operator::{Session, last_word, protected_tasks};
-use crate::output::{display_name, kebab, note, spinner};
+use crate::output::{kebab, note, spinner};
 use crate::preview::{Examined, Preview};
 use follow::Progress;
+use line::Line;
 
 pub(crate) use outcome::{Document, Entry, Outcome, Rollout, Value, print_entries, say};
 
@@ -175,21 +176,12 @@ impl Run<'_> {
                     // In the queue, or at the question, it may have become wrong to begin.
                     if age <= MAX_DECISION_AGE {
                         line.say("starting");
-                        let report = self.begin(known, &decision).await;
-                        // Somebody else may have begun one meanwhile.
-                        let is_held = report.action == ServiceAction::Waiting
-                            || report.reason == Reason::AlreadyFresh;
-                        let is_begun = report.action == ServiceAction::Redeployed;
-                        if self.timeout.is_none() || !is_begun && !is_held {
-                            return Entry::of_untouched(report);
-                        }
-                        pause = LOOK_EVERY;
-                        if is_begun {
-                            followed = Some(report);
-                            since = Instant::now();
-                        } else {
-                            turn = None;
-                        }
+                        followed = match self.begin(known, &decision).await {
+                            Ok(begun) => begun,
+                            Err(entry) => return entry,
+                        };
+                        turn = turn.filter(|_| followed.is_some());
+                        (since, pause) = (Instant::now(), LOOK_EVERY);
                     }
                 }
                 // What was waited for may be over by the time of this look.
@@ -233,7 +225,6 @@ impl Run<'_> {
                 if let (Cut::TimedOut, Some(workload)) = (cut, workload) {
                     text += &self.said(workload).await;
                 }
-                drop(turn);
                 return self.cut(report, cut, &text).after(since.elapsed());
             }
             match self.decide_again(shared, &decision).await {
@@ -292,14 +283,27 @@ impl Run<'_> {
         Ok(turn)
     }
 
-    /// Begins a rollout by the function's own means.
-    async fn begin(&self, known: &Examined, decision: &Decision) -> ServiceReport {
+    /// Begins a rollout by the function's own means, to be followed; nothing where somebody else began
+    /// one meanwhile, and what became of the service where nothing is followed.
+    async fn begin(
+        &self,
+        known: &Examined,
+        decision: &Decision,
+    ) -> Result<Option<ServiceReport>, Entry> {
         let policy = Policy {
             acts: true,
             ..known.policy.clone()
         };
         let (aws, config, clock) = (&self.session.aws, self.config, &self.preview.clock);
-        run::redeploy(aws, config, &policy, &known.facts, decision.clone(), clock).await
+        let report = run::redeploy(aws, config, &policy, &known.facts, decision.clone(), clock);
+        let report = report.await;
+        let is_held =
+            report.action == ServiceAction::Waiting || report.reason == Reason::AlreadyFresh;
+        let is_begun = report.action == ServiceAction::Redeployed;
+        if self.timeout.is_none() || !is_begun && !is_held {
+            return Err(Entry::of_untouched(report));
+        }
+        Ok(is_begun.then_some(report))
     }
 
     /// What is decided about a service by facts of now; nothing where AWS did not say this time.
@@ -422,32 +426,6 @@ impl<'a> Shared<'a> {
             awaited: RefCell::default(),
             latest: Mutex::default(),
         }
-    }
-}
-
-/// The line of a service on the terminal, from when there is something to say.
-struct Line {
-    name: String,
-    bar: Option<ProgressBar>,
-}
-
-impl Line {
-    fn new(service: &str) -> Self {
-        Self {
-            name: display_name(service),
-            bar: None,
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        let bar = self.bar.get_or_insert_with(|| spinner(""));
-        bar.set_message(format!("{}: {text}", self.name));
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
 
