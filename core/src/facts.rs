@@ -393,7 +393,7 @@ impl Workload {
 
 impl Followed {
     /// What a reference follows, as AWS can be asked about it, and the label; `None` for what never
-    /// changes.
+    /// changes, and for a parameter of another account, about which only its events tell.
     #[must_use]
     pub fn of(reference: &Reference, location: &Location) -> Option<(Self, String)> {
         let region = reference.region().unwrap_or(&location.region).to_owned();
@@ -407,6 +407,12 @@ impl Followed {
         else {
             return None;
         };
+        if reference
+            .arn()
+            .is_some_and(|arn| arn.account != location.account)
+        {
+            return None;
+        }
         let place = reference.arn().cloned().unwrap_or_else(|| Arn {
             partition: location.partition.clone(),
             service: "ssm".to_owned(),

@@ -23,6 +23,9 @@ const REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 const LAG: SignedDuration = SignedDuration::from_mins(15);
 /// With fewer secrets than this, each is searched by its name; else all by the names of events.
 const SEARCHED_BY_NAME: usize = 20;
+/// A secret of which this many pages do not reach back far enough is read all the time, and is searched
+/// by the names of events.
+const PAGES_OF_A_NAME: usize = 4;
 /// The calls and events by which a label moves.
 const MOVES: [&str; 5] = [
     "UpdateSecretVersionStage",
@@ -45,6 +48,10 @@ struct Budget {
 struct Found {
     records: Vec<UnconfirmedChange>,
     is_whole: bool,
+    /// The secrets of which all events were found.
+    whole: BTreeSet<Source>,
+    /// Whether a move may be among the events that were not read.
+    is_open: bool,
     /// When the newest event of each secret happened, whatever it was.
     latest: BTreeMap<Source, Timestamp>,
 }
@@ -80,18 +87,15 @@ impl Aws {
         let time = (from.max(reach), to);
         let mut budget = Budget { pages };
         let mut warnings = BTreeSet::new();
-        let found = if open.len() < SEARCHED_BY_NAME {
-            self.search_by_name(&open, time, &mut budget).await
-        } else {
-            self.search_by_event(time, &mut budget).await
-        };
+        let found = self.search(&open, time, &mut budget).await;
         let found = found.unwrap_or_else(|error| {
             warnings.insert(format!(
                 "when secrets changed is not known to the second: {error}"
             ));
             Found::default()
         });
-        if !found.is_whole && warnings.is_empty() {
+        let is_whole = |change: &Change| found.is_whole || found.whole.contains(&change.source);
+        if found.is_open {
             warnings.insert(
                 "CloudTrail has more events than were read, so some moves may be unknown"
                     .to_owned(),
@@ -104,7 +108,7 @@ impl Aws {
             let last_changed = change.moved().not_after;
             let latest = found.latest.get(&change.source);
             let is_shown = latest.is_some_and(|latest| *latest >= last_changed);
-            let is_complete = found.is_whole && (is_shown || last_changed < shown);
+            let is_complete = is_whole(change) && (is_shown || last_changed < shown);
             let moved = find_move(change, &found.records, is_complete);
             if let Some(moved) = moved.filter(|moved| is_final(*moved, is_complete)) {
                 memory.moves.insert(key(change), moved);
@@ -114,54 +118,62 @@ impl Aws {
         (answers, warnings)
     }
 
-    /// The events of each secret, by its name and, where that finds none, by its ARN.
-    async fn search_by_name(
+    /// The events of these secrets: of each by its name and, where that finds none, by its ARN; or of
+    /// all secrets by what happened, where there are many, or one that is read all the time.
+    async fn search(
         &self,
         changes: &[&Change],
         time: (Timestamp, Timestamp),
         budget: &mut Budget,
     ) -> Result<Found, AwsError> {
-        let mut all = Found {
-            is_whole: true,
-            ..Found::default()
+        let mut all = Found::default();
+        let by_name = if changes.len() < SEARCHED_BY_NAME {
+            changes
+        } else {
+            &[]
         };
-        for change in changes {
+        for (index, change) in by_name.iter().enumerate() {
             let Source::Secret { arn, .. } = &change.source else {
                 continue;
             };
+            let (mut is_whole, mut records) = (true, Vec::new());
             for name in [SecretArn::name(arn).to_owned(), arn.to_string()] {
+                // None takes the share of another.
+                let share = budget.pages / (2 * (by_name.len() - index));
+                let mut own = Budget {
+                    pages: share.clamp(1, PAGES_OF_A_NAME).min(budget.pages),
+                };
+                budget.pages -= own.pages;
                 let key = LookupAttributeKey::ResourceName;
-                let (found, latest) = self.lookup_events(key, &name, time, budget).await?;
-                let is_enough = find_move(change, &found.records, found.is_whole).is_some();
-                all.is_whole &= found.is_whole;
-                all.records.extend(found.records);
+                let (found, latest) = self.lookup_events(key, &name, time, &mut own).await?;
+                budget.pages += own.pages;
+                is_whole &= found.is_whole;
+                records.extend(found.records);
                 if let Some(latest) = latest {
                     all.latest.insert(change.source.clone(), latest);
                 }
-                if is_enough {
+                if find_move(change, &records, is_whole).is_some() {
                     break;
                 }
             }
+            let moved = find_move(change, &records, is_whole);
+            all.is_open |= !is_whole && !matches!(moved, Some(TrailMove::At(_)));
+            all.records.extend(records);
+            if is_whole {
+                all.whole.insert(change.source.clone());
+            }
         }
-        Ok(all)
-    }
-
-    /// The events of all secrets, by what happened.
-    async fn search_by_event(
-        &self,
-        time: (Timestamp, Timestamp),
-        budget: &mut Budget,
-    ) -> Result<Found, AwsError> {
-        let mut all = Found {
-            is_whole: true,
-            ..Found::default()
-        };
+        if !by_name.is_empty() && !all.is_open {
+            return Ok(all);
+        }
+        all.is_whole = true;
         for name in MOVES {
             let key = LookupAttributeKey::EventName;
             let (found, _) = self.lookup_events(key, name, time, budget).await?;
             all.is_whole &= found.is_whole;
             all.records.extend(found.records);
         }
+        all.is_open = !all.is_whole;
         Ok(all)
     }
 

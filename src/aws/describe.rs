@@ -78,9 +78,12 @@ impl Aws {
         }
         let answers = in_parallel(batches, async |(cluster, services)| {
             let read = self.describe_batch(config, &cluster, services, now).await;
-            let known_as = |name: Arc<str>| match name.starts_with("arn:") {
-                true => name,
-                false => format!("{}/{name}", cluster_name(&cluster)).into(),
+            let known_as = |name: Arc<str>| {
+                if name.starts_with("arn:") {
+                    name
+                } else {
+                    format!("{}/{name}", cluster_name(&cluster)).into()
+                }
             };
             let read = read.into_iter();
             read.map(|(name, read)| (known_as(name), read))

@@ -71,6 +71,8 @@ impl Aws {
     ) -> Result<Option<VersionStored>, AwsError> {
         let call = self.secrets.list_secret_version_ids();
         let call = call.secret_id(change.source.to_string()).max_results(100);
+        // A version without labels tells that the one asked for was not the first.
+        let call = call.include_deprecated(true);
         let region = self.secrets_in(Some(change.source.location().region));
         let versions = pages(async |token| {
             let call = call.clone().set_next_token(token);

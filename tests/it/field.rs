@@ -314,3 +314,90 @@ async fn a_deployment_of_another_account_or_region_is_ignored() {
         assert_eq!(report["outcome"], "ignored", "{report}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_lost_its_last_label_still_says_that_there_was_another() {
+    let mut account = FakeAws::new();
+    let secret = account.make_secret("prod/db");
+    let version = account.request_rotation("prod/db");
+    account.store_pending("prod/db", &version);
+    sleep(Duration::from_mins(60)).await;
+    let api = account.make_service("api", &secret);
+    sleep(Duration::from_mins(60)).await;
+    // No event arrives.
+    account.finish_rotation("prod/db", &version);
+    sleep(Duration::from_mins(5)).await;
+    account.remove_label("prod/db", "AWSPREVIOUS");
+    account.events.clear();
+    sleep(Duration::from_mins(60)).await;
+    let wire = Wire::new(account);
+    let report = Lambda::new(wire.clone(), config(&[])).sweep().await;
+    assert_eq!(said(&report, &api).0, "redeployed", "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_read_all_the_time_hides_no_move() {
+    let mut account = FakeAws::new();
+    let busy = account.make_secret("busy");
+    let quiet = account.make_secret("quiet");
+    let mut rotate = Vec::new();
+    for name in ["busy", "quiet"] {
+        let version = account.request_rotation(name);
+        account.store_pending(name, &version);
+        rotate.push((name, version));
+    }
+    sleep(Duration::from_mins(60)).await;
+    let services = [("a", &busy), ("b", &quiet)].map(|(name, arn)| account.make_service(name, arn));
+    sleep(Duration::from_mins(60)).await;
+    for (name, version) in &rotate {
+        account.finish_rotation(name, version);
+    }
+    sleep(Duration::from_mins(60)).await;
+    for service in &services {
+        let definition = account.services[service].deployments[0]
+            .task_definition
+            .clone();
+        account.deploy(service, &definition);
+    }
+    sleep(Duration::from_mins(60)).await;
+    // When the label moved cannot be told from when the secret last changed.
+    for name in ["busy", "quiet"] {
+        account.describe(name);
+    }
+    account.read_often("busy", 5000);
+    account.events.clear();
+    sleep(Duration::from_mins(60)).await;
+    let wire = Wire::new(account);
+    let report = Lambda::new(wire.clone(), config(&[])).sweep().await;
+    for service in &services {
+        assert_eq!(said(&report, service).1, "already-fresh", "{report:?}");
+    }
+    let lookups = wire.account().calls_of("LookupEvents").len();
+    assert!(lookups <= 40, "{lookups}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parameter_of_another_account_is_not_that_of_the_same_name_here() {
+    let other = "arn:aws:ssm:eu-west-1:210987654321:parameter/shared/license";
+    let mut account = FakeAws::new();
+    account.put_parameter("/shared/license");
+    let api = account.make_service_of("api", json!({"containerDefinitions": [{"name": "app"}]}));
+    account.tag(&api, other);
+    sleep(Duration::from_mins(10)).await;
+    account.put_parameter("/shared/license");
+    let own = account.events.last().unwrap().1.clone();
+    account.events.clear();
+    let wire = Wire::new(account);
+    let lambda = Lambda::new(wire.clone(), config(&[("REDEPLOY_LOOKUP", "scan,tags")]));
+    let report = lambda.invoke(&own).await;
+    assert_eq!(said(&report, &api).0, "", "{report:?}");
+    sleep(Duration::from_mins(10)).await;
+    let report = lambda.sweep().await;
+    assert_eq!(said(&report, &api).0, "", "{report:?}");
+    assert_eq!(report.warnings, Vec::<String>::new());
+    let mut forwarded = own;
+    forwarded["account"] = json!("210987654321");
+    forwarded["resources"] = json!([other]);
+    let report = lambda.invoke(&forwarded).await;
+    assert_eq!(said(&report, &api).0, "redeployed", "{report:?}");
+}

@@ -156,7 +156,7 @@ impl Lambda {
         }
     }
 
-    async fn invoke(&self, payload: &Value) -> Report {
+    pub(crate) async fn invoke(&self, payload: &Value) -> Report {
         self.wire.begin(payload);
         let now = self.wire.account().now();
         let deadline = now.saturating_add(Duration::from_mins(15)).unwrap();

@@ -85,6 +85,18 @@ impl FakeAws {
         }
     }
 
+    /// `GetSecretValue`, so often, which the event history keeps, and EventBridge does not send.
+    pub(crate) fn read_often(&mut self, name: &str, times: usize) {
+        let detail = json!({
+            "eventTime": self.second(), "eventSource": "secretsmanager.amazonaws.com",
+            "eventName": "GetSecretValue", "awsRegion": REGION,
+            "requestParameters": {"secretId": name}, "responseElements": null,
+        });
+        for _ in 0..times {
+            self.record("GetSecretValue", vec![name.to_owned()], &detail);
+        }
+    }
+
     /// `ECS Deployment State Change`
     /// (<https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>).
     pub(super) fn deployment_event(

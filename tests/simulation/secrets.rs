@@ -203,6 +203,14 @@ impl FakeAws {
         self.api_event("UpdateSecretVersionStage", name, request, json!({}));
     }
 
+    /// `UpdateSecretVersionStage` that takes a label away. A version without labels is deprecated, and
+    /// only listed where that is asked for.
+    pub(crate) fn remove_label(&mut self, name: &str, label: &str) {
+        let from = self.touch(name).labels.remove(label);
+        let request = json!({"versionStage": label, "removeFromVersionId": from});
+        self.api_event("UpdateSecretVersionStage", name, request, json!({}));
+    }
+
     /// `PutSecretValue` by hand.
     pub(crate) fn put_value(&mut self, name: &str) -> String {
         let version = self.id();
