@@ -215,4 +215,15 @@ mod tests {
         let path = "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit";
         assert_eq!(name(path), "/app/limit");
     }
+
+    #[test]
+    fn lines_that_just_fit_are_kept_and_one_byte_more_is_not() {
+        let lines = |more: usize| {
+            let first = "a".repeat(1000);
+            let last = "b".repeat(MAX_BYTES - first.len() - 2 + more);
+            [first, last]
+        };
+        assert_eq!(cut(&lines(0)), lines(0).join("\n"));
+        assert_eq!(cut(&lines(1)), format!("{}\nand 1 more", lines(1)[0]));
+    }
 }

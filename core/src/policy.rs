@@ -106,3 +106,16 @@ impl Policy {
         at.saturating_add(lag).unwrap_or(Timestamp::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ACT, second};
+    use jiff::SignedDuration;
+
+    #[test]
+    fn a_change_settles_from_the_end_of_the_second_after_its_own() {
+        assert_eq!(ACT.settled_from(second(100)), second(111));
+        let half = SignedDuration::from_millis(500);
+        assert_eq!(ACT.settled_from(second(100) + half), second(112));
+    }
+}

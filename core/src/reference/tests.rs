@@ -558,3 +558,24 @@ fn a_credential_specification_may_name_a_parameter_or_a_secret() {
         assert_eq!(Reference::in_credential_spec(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_reference_has_the_arn_that_it_names_and_can_do_without_its_json_key() {
+    let parse = |value_from: &str| Reference::parse(value_from).unwrap();
+    let arn = |value_from: &str| parse(value_from).arn().map(ToString::to_string);
+    assert_eq!(arn(&format!("{FULL}:user::")).as_deref(), Some(FULL));
+    let limit = "arn:aws:ssm:eu-west-1:123456789012:parameter/app/limit";
+    assert_eq!(arn(limit).as_deref(), Some(limit));
+    assert_eq!(arn("/app/limit"), None);
+    for (value_from, without) in [
+        (format!("{FULL}:user::"), FULL.to_owned()),
+        (format!("{FULL}:user:blue:"), format!("{FULL}::blue:")),
+        (
+            format!("{FULL}:user::{VERSION}"),
+            format!("{FULL}:::{VERSION}"),
+        ),
+        ("/app/limit".to_owned(), "/app/limit".to_owned()),
+    ] {
+        assert_eq!(parse(&value_from).without_json_key(), parse(&without));
+    }
+}
