@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::change::AWSCURRENT;
+use crate::facts::Scope;
 use crate::testing::{at_start, labeled, location, reference, second, service};
 
 const PRIMARY: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:AuthToken-tlyQdp";
@@ -170,4 +171,30 @@ fn a_label_that_is_gone_moves_nobody() {
     let replica = replica(&[(AWSPREVIOUS, "v2")], 1_004);
     let gone = change().in_replica(&replica, false, second(1_010));
     assert!(matches!(gone, Confirmation::Nothing(_)), "{gone:?}");
+}
+
+#[test]
+fn a_replica_that_shows_the_change_is_announced_and_may_need_another_look() {
+    let learned = |looked_at: i64, labels: &[(&str, &str)]| {
+        let mut facts = Facts::new(Scope::Followers, second(1_000));
+        facts.announce(change());
+        facts.looked_at = Fact::Known(second(looked_at));
+        let found = Fact::Known(Some(replica(labels, 1_004)));
+        facts.learn_replica(&current(PRIMARY), current(REPLICA), found, second(1_010));
+        facts
+    };
+    let shown = [(AWSCURRENT, "v2"), (AWSPREVIOUS, "v1")];
+    for (looked_at, is_kept) in [(1_003, false), (1_004, true), (1_005, true)] {
+        let facts = learned(looked_at, &shown);
+        assert!(facts.announced.contains(&current(REPLICA)));
+        assert_eq!(facts.looked_at.is_unasked(), !is_kept, "{looked_at}");
+        assert_eq!(
+            facts.replicas[&current(REPLICA)].asked_at,
+            Some(second(1_010))
+        );
+    }
+    let behind = learned(1_003, &[(AWSCURRENT, "v1")]);
+    assert!(!behind.announced.contains(&current(REPLICA)) && !behind.looked_at.is_unasked());
+    let answer = &behind.replicas[&current(REPLICA)].answer;
+    assert!(matches!(answer.known(), Some(Confirmation::Outdated(_))));
 }

@@ -187,3 +187,34 @@ fn a_change_is_reported_at_the_upper_bound_of_what_is_known() {
     };
     assert_eq!(report, expected);
 }
+
+#[test]
+fn a_sweep_that_meets_only_failures_that_are_known_does_not_fail() {
+    let failed = row("a", ServiceAction::Failed, Reason::Stale);
+    let rows = vec![
+        failed.clone(),
+        row("b", ServiceAction::Skipped, Reason::OptedOut),
+    ];
+    let report = |trigger, rows| Report::of_services(trigger, &[], rows, Vec::new());
+    let sweep = || report(TriggerKind::Sweep, rows.clone());
+    let known = BTreeSet::from([(failed.service.clone(), failed.error.clone())]);
+    assert_eq!(sweep().failures(), known);
+    let again = sweep().with_known(&known);
+    assert_eq!(
+        (again.outcome, again.failure),
+        (Outcome::StillFailing, None)
+    );
+    let partial = Some(ErrorType::PartialFailure);
+    assert_eq!(sweep().with_known(&BTreeSet::new()).failure, partial);
+    let event = report(TriggerKind::SecretLabelUpdated, rows.clone());
+    assert_eq!(event.with_known(&known).failure, partial);
+    let unread = row("c", ServiceAction::Failed, Reason::LookupFailed);
+    let all = BTreeSet::from([
+        (failed.service.clone(), failed.error.clone()),
+        (unread.service.clone(), unread.error.clone()),
+    ]);
+    let unswept = report(TriggerKind::Sweep, vec![failed, unread]);
+    assert_eq!(unswept.with_known(&all).failure, partial);
+    let fine = report(TriggerKind::Sweep, rows[1..].to_vec());
+    assert_eq!(fine.with_known(&known).outcome, Outcome::NothingToDo);
+}
