@@ -172,6 +172,8 @@ pub enum Found {
     Secret(SecretFacts),
     /// A parameter that was last changed at this time, UTC.
     Parameter(Timestamp),
+    /// A parameter of another account, about which only its events tell.
+    Elsewhere,
 }
 
 /// What one look found: who follows what, from a moment on.
@@ -329,7 +331,6 @@ impl Facts {
     /// read last time is taken as it was known before.
     pub fn forget_reads(&mut self, arns: impl IntoIterator<Item = Arc<str>>, before: &Self) {
         self.calendar = Fact::Unasked;
-        self.image_tags.clear();
         for arn in arns {
             self.unexamined.remove(&*arn);
             self.unread_firsts.remove(&arn);
@@ -393,7 +394,7 @@ impl Workload {
 
 impl Followed {
     /// What a reference follows, as AWS can be asked about it, and the label; `None` for what never
-    /// changes, and for a parameter of another account, about which only its events tell.
+    /// changes.
     #[must_use]
     pub fn of(reference: &Reference, location: &Location) -> Option<(Self, String)> {
         let region = reference.region().unwrap_or(&location.region).to_owned();
@@ -407,12 +408,6 @@ impl Followed {
         else {
             return None;
         };
-        if reference
-            .arn()
-            .is_some_and(|arn| arn.account != location.account)
-        {
-            return None;
-        }
         let place = reference.arn().cloned().unwrap_or_else(|| Arn {
             partition: location.partition.clone(),
             service: "ssm".to_owned(),

@@ -115,7 +115,7 @@ impl Judged<'_> {
     /// What is asked of its past to know how far it is with a change, whatever else it waits for.
     fn open_history(&self, related: &Related, policy: &Policy, now: Timestamp) -> Option<Question> {
         let workload = self.workload;
-        if !self.takes_part() {
+        if !self.takes_part() || self.reason() == Reason::UnsupportedController {
             return None;
         }
         if !is_fresh(workload, related) {

@@ -23,9 +23,6 @@ const REACH: SignedDuration = SignedDuration::from_hours(90 * 24);
 const LAG: SignedDuration = SignedDuration::from_mins(15);
 /// With fewer secrets than this, each is searched by its name; else all by the names of events.
 const SEARCHED_BY_NAME: usize = 20;
-/// A secret of which this many pages do not reach back far enough is read all the time, and is searched
-/// by the names of events.
-const PAGES_OF_A_NAME: usize = 4;
 /// The calls and events by which a label moves.
 const MOVES: [&str; 5] = [
     "UpdateSecretVersionStage",
@@ -52,8 +49,10 @@ struct Found {
     whole: BTreeSet<Source>,
     /// Whether a move may be among the events that were not read.
     is_open: bool,
-    /// When the newest event of each secret happened, whatever it was.
-    latest: BTreeMap<Source, Timestamp>,
+    /// When the newest event that changed something happened, whatever it was.
+    latest: Option<Timestamp>,
+    /// The same of each secret.
+    latest_of: BTreeMap<Source, Timestamp>,
 }
 
 impl Aws {
@@ -77,17 +76,13 @@ impl Aws {
                 }
             }
         }
-        let bounds = open.iter().map(|change| change.moved());
-        let from = bounds.clone().map(|moved| moved.not_before).min();
-        let to = bounds.map(|moved| moved.not_after).max();
-        let (Some(from), Some(to)) = (from, to) else {
+        if open.is_empty() {
             return (answers, BTreeSet::new());
-        };
+        }
         let reach = now.saturating_sub(REACH).unwrap_or(Timestamp::MIN);
-        let time = (from.max(reach), to);
         let mut budget = Budget { pages };
         let mut warnings = BTreeSet::new();
-        let found = self.search(&open, time, &mut budget).await;
+        let found = self.search(&open, reach, &mut budget).await;
         let found = found.unwrap_or_else(|error| {
             warnings.insert(format!(
                 "when secrets changed is not known to the second: {error}"
@@ -106,7 +101,7 @@ impl Aws {
         for change in open {
             // What changed the secret last is shown, or would be.
             let last_changed = change.moved().not_after;
-            let latest = found.latest.get(&change.source);
+            let latest = found.latest_of.get(&change.source);
             let is_shown = latest.is_some_and(|latest| *latest >= last_changed);
             let is_complete = is_whole(change) && (is_shown || last_changed < shown);
             let moved = find_move(change, &found.records, is_complete);
@@ -119,57 +114,48 @@ impl Aws {
     }
 
     /// The events of these secrets: of each by its name and, where that finds none, by its ARN; or of
-    /// all secrets by what happened, where there are many, or one that is read all the time.
+    /// all secrets by what happened, where there are many, or some that are read all the time.
     async fn search(
         &self,
         changes: &[&Change],
-        time: (Timestamp, Timestamp),
+        reach: Timestamp,
         budget: &mut Budget,
     ) -> Result<Found, AwsError> {
-        let mut all = Found::default();
-        let by_name = if changes.len() < SEARCHED_BY_NAME {
-            changes
-        } else {
-            &[]
+        let time = |change: &Change| {
+            let moved = change.moved();
+            (moved.not_before.max(reach), moved.not_after)
         };
-        for (index, change) in by_name.iter().enumerate() {
-            let Source::Secret { arn, .. } = &change.source else {
-                continue;
-            };
-            let (mut is_whole, mut records) = (true, Vec::new());
-            for name in [SecretArn::name(arn).to_owned(), arn.to_string()] {
-                // None takes the share of another.
-                let share = budget.pages / (2 * (by_name.len() - index));
-                let mut own = Budget {
-                    pages: share.clamp(1, PAGES_OF_A_NAME).min(budget.pages),
-                };
-                budget.pages -= own.pages;
-                let key = LookupAttributeKey::ResourceName;
-                let (found, latest) = self.lookup_events(key, &name, time, &mut own).await?;
-                budget.pages += own.pages;
-                is_whole &= found.is_whole;
-                records.extend(found.records);
-                if let Some(latest) = latest {
-                    all.latest.insert(change.source.clone(), latest);
+        let mut all = Found::default();
+        let mut open: Vec<_> = changes.iter().map(|change| time(change)).collect();
+        if changes.len() < SEARCHED_BY_NAME {
+            open.clear();
+            for change in changes {
+                let found = self.search_by_name(change, time(change), budget).await?;
+                let moved = find_move(change, &found.records, found.is_whole);
+                if found.is_whole {
+                    all.whole.insert(change.source.clone());
+                } else if !matches!(moved, Some(TrailMove::At(_))) {
+                    open.push(time(change));
                 }
-                if find_move(change, &records, is_whole).is_some() {
-                    break;
-                }
-            }
-            let moved = find_move(change, &records, is_whole);
-            all.is_open |= !is_whole && !matches!(moved, Some(TrailMove::At(_)));
-            all.records.extend(records);
-            if is_whole {
-                all.whole.insert(change.source.clone());
+                all.records.extend(found.records);
+                let latest = found.latest.map(|latest| (change.source.clone(), latest));
+                all.latest_of.extend(latest);
             }
         }
-        if !by_name.is_empty() && !all.is_open {
+        let from = open.iter().map(|(from, _)| *from).min();
+        let to = open.iter().map(|(_, to)| *to).max();
+        let Some(time) = from.zip(to) else {
+            return Ok(all);
+        };
+        all.is_open = true;
+        if budget.pages < MOVES.len() {
             return Ok(all);
         }
         all.is_whole = true;
         for name in MOVES {
             let key = LookupAttributeKey::EventName;
-            let (found, _) = self.lookup_events(key, name, time, budget).await?;
+            let found = self.lookup_events(key, name, time, usize::MAX, budget);
+            let found = found.await?;
             all.is_whole &= found.is_whole;
             all.records.extend(found.records);
         }
@@ -177,14 +163,40 @@ impl Aws {
         Ok(all)
     }
 
-    /// The newest events with this attribute in that time, and when the newest of all happened.
+    /// The newest events of a secret. One of which a page does not reach back far enough is read all
+    /// the time.
+    async fn search_by_name(
+        &self,
+        change: &Change,
+        time: (Timestamp, Timestamp),
+        budget: &mut Budget,
+    ) -> Result<Found, AwsError> {
+        let Source::Secret { arn, .. } = &change.source else {
+            return Ok(Found::default());
+        };
+        let mut all = Found::default();
+        for name in [SecretArn::name(arn).to_owned(), arn.to_string()] {
+            let key = LookupAttributeKey::ResourceName;
+            let found = self.lookup_events(key, &name, time, 1, budget).await?;
+            all.is_whole = found.is_whole;
+            all.records.extend(found.records);
+            all.latest = all.latest.max(found.latest);
+            if !found.is_whole || find_move(change, &all.records, true).is_some() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The newest events with this attribute in that time, on so many pages at most.
     async fn lookup_events(
         &self,
         key: LookupAttributeKey,
         value: &str,
         (from, to): (Timestamp, Timestamp),
+        pages: usize,
         budget: &mut Budget,
-    ) -> Result<(Found, Option<Timestamp>), AwsError> {
+    ) -> Result<Found, AwsError> {
         const ACTION: &str = "cloudtrail:LookupEvents";
         let seconds = aws_sdk_cloudtrail::primitives::DateTime::from_secs;
         let attribute = LookupAttribute::builder()
@@ -201,17 +213,18 @@ impl Aws {
         let call = call.start_time(seconds(from.as_second()));
         let call = call.end_time(seconds(to.as_second() + 1));
         let mut found = Found::default();
-        let mut latest = None;
         let mut token = None;
-        while budget.pages > 0 {
+        for _ in 0..pages.min(budget.pages) {
             budget.pages -= 1;
             let page = async || call.clone().set_next_token(token.clone()).send().await;
             let page = self.read(ApiBucket::CloudTrail, ACTION, page).await?;
             let events = page.events.unwrap_or_default();
-            let times = events
+            // What only reads may be shown earlier than the change before it.
+            let writes = events
                 .iter()
-                .filter_map(|event| end_of_second(event.event_time()?));
-            latest = latest.max(times.max());
+                .filter(|event| event.read_only() != Some("true"));
+            let times = writes.filter_map(|event| end_of_second(event.event_time()?));
+            found.latest = found.latest.max(times.max());
             found.records.extend(events.into_iter().filter_map(record));
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
@@ -219,7 +232,7 @@ impl Aws {
                 break;
             }
         }
-        Ok((found, latest))
+        Ok(found)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redeploy_core::arn::Arn;
 use redeploy_core::config::Config;
 use redeploy_core::fact::Fact;
 use redeploy_core::facts::{Followed, Found};
@@ -34,9 +35,17 @@ impl Aws {
                 .retain(|_, (asked, _)| asked.elapsed() < READ_LAG);
             for followed in of {
                 let known = memory.last_changes.get(&followed).filter(|_| reuse);
+                let is_elsewhere = |place: &Arn| {
+                    let own = memory.account();
+                    own.is_some_and(|own| own != place.account)
+                };
                 match (known, &followed) {
                     (Some((_, found)), _) => answers.push((followed, Fact::Known(found.clone()))),
                     (None, Followed::Secret { .. }) => secrets.push(followed),
+                    // `DescribeParameters` goes by name, and would find one of this account.
+                    (None, Followed::Parameter { place, .. }) if is_elsewhere(place) => {
+                        answers.push((followed, Fact::Known(Some(Found::Elsewhere))));
+                    }
                     (None, Followed::Parameter { place, name }) => {
                         let region = parameters.entry(place.region.clone()).or_default();
                         region.push((name.clone(), followed));

@@ -226,13 +226,17 @@ fn the_first_service_goes_first_and_the_plan_says_so() {
     assert!(apart >= SignedDuration::from_secs(3), "{apart}");
 }
 
-#[test]
-fn what_queued_begins_only_if_it_still_may() {
+/// What becomes of two services, one at a time, where this happens once the first has begun; by the
+/// rollout and the reason of each.
+fn one_at_a_time(
+    settings: &[(&str, &str)],
+    happens: impl FnOnce(&mut FakeAws, &str),
+) -> (Vec<(Value, Value)>, Option<i32>) {
     let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
     let db = world.make_secret("prod/db");
-    for name in ["api", "web"] {
-        let arn = world.make_service(name, &db);
-        world.services.get_mut(&arn).unwrap().takes = Duration::from_secs(7);
+    let services = ["api", "web"].map(|name| world.make_service(name, &db));
+    for service in world.services.values_mut() {
+        service.takes = Duration::from_secs(7);
     }
     skip(&mut world, 5400);
     world.put_value("prod/db");
@@ -243,33 +247,54 @@ fn what_queued_begins_only_if_it_still_may() {
         let command = scope.spawn(|| {
             let mut command = command(&endpoint.url, &REDEPLOY);
             let limits = ["--max-in-flight", "1", "--timeout", "20s", "-o", "json"];
-            done({
-                command.env("REDEPLOY_CALENDARS", "freeze").args(limits);
-                command
-            })
+            command.envs(settings.iter().copied()).args(limits);
+            done(command)
         });
         while endpoint.wire.account().redeploys.is_empty() {
             std::thread::sleep(Duration::from_millis(50));
         }
         let mut world = endpoint.wire.account();
-        let now = world.now();
-        let closed = (now, now + SignedDuration::from_hours(1));
-        world.calendars.insert("freeze".to_owned(), vec![closed]);
+        let begun = world.redeploys[0].1.clone();
+        let queued = services.iter().find(|service| **service != begun);
+        happens(&mut world, queued.unwrap());
         drop(world);
         command.join().unwrap()
     });
-    assert_eq!(done.code, Some(1), "{}", done.text());
+    assert_eq!(endpoint.wire.account().redeploys.len(), 1);
     let services = done.json();
     let services = services["services"].as_array().unwrap().iter();
-    let became = |s: &Value| (s["rollout"].clone(), s["reason"].clone());
-    let became: Vec<_> = services.map(became).collect();
+    let became = services.map(|s| (s["rollout"].clone(), s["reason"].clone()));
+    (became.collect(), done.code)
+}
+
+#[test]
+fn what_queued_does_not_begin_in_a_freeze() {
+    let calendars = [("REDEPLOY_CALENDARS", "freeze")];
+    let (became, code) = one_at_a_time(&calendars, |world, _| {
+        let now = world.now();
+        let closed = (now, now + SignedDuration::from_hours(1));
+        world.calendars.insert("freeze".to_owned(), vec![closed]);
+    });
+    assert_eq!(code, Some(1), "{became:?}");
     assert!(
         became.contains(&(json!("completed"), json!("stale")))
             && became.contains(&(json!("timed-out"), json!("change-freeze"))),
-        "{}",
-        done.text()
+        "{became:?}"
     );
-    assert_eq!(endpoint.wire.account().redeploys.len(), 1);
+}
+
+#[test]
+fn what_was_rolled_back_while_it_queued_does_not_begin() {
+    let (became, code) = one_at_a_time(&[], |world, queued| {
+        deploy(world, queued);
+        world.roll_back(queued);
+    });
+    assert_eq!(code, Some(1), "{became:?}");
+    assert!(
+        became.contains(&(json!("completed"), json!("stale")))
+            && became.contains(&(json!("blocked"), json!("rolled-back"))),
+        "{became:?}"
+    );
 }
 
 #[test]

@@ -247,9 +247,6 @@ async fn every_task_definition_is_read_as_its_snapshot_says() {
                     };
                     format!("{reference}\n  follows {label} of {followed}")
                 }
-                None if reference.to_string().contains(":210987654321:") => {
-                    format!("{reference}\n  only its events tell when it changes")
-                }
                 None => format!("{reference}\n  never changes"),
             },
         });

@@ -104,7 +104,10 @@ impl FakeAws {
         let events: Vec<_> = found
             .map(|event| {
                 let at = event.at.as_second();
-                json!({"EventTime": at, "CloudTrailEvent": event.detail.to_string()})
+                let read_only = (event.name == "GetSecretValue").to_string();
+                json!({
+                    "EventTime": at, "ReadOnly": read_only, "CloudTrailEvent": event.detail.to_string(),
+                })
             })
             .collect();
         self.page_of(body, 50, ["NextToken", "Events"], &events)

@@ -250,7 +250,7 @@ impl Preview {
                     |followed| match facts.followed.get(&followed)?.found.known()? {
                         Some(Found::Secret(secret)) => secret.last_changed,
                         Some(Found::Parameter(at)) => Some(*at),
-                        None => None,
+                        Some(Found::Elsewhere) | None => None,
                     },
                 );
             found.max().flatten()

@@ -2,6 +2,7 @@
 //! the end of its rollout.
 
 mod follow;
+mod limits;
 mod line;
 mod outcome;
 
@@ -24,12 +25,13 @@ use redeploy_on_rotation::aws::READ_LAG;
 use redeploy_on_rotation::clock::Clock;
 use redeploy_on_rotation::run;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::operator::{Session, last_word, protected_tasks};
 use crate::output::{kebab, note, spinner};
 use crate::preview::{Examined, Preview};
 use follow::Progress;
+use limits::{Cut, Go, Limits};
 use line::Line;
 
 pub(crate) use outcome::{Document, Entry, Outcome, Rollout, Value, print_entries, say};
@@ -49,31 +51,6 @@ pub(crate) struct Run<'a> {
     /// How long rollouts are followed, if they are.
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_in_flight: u16,
-}
-
-/// What may still be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Go {
-    On,
-    /// A rollout failed or timed out: no other is begun.
-    BeginNoMore,
-    /// Ctrl-C came: nothing is waited for.
-    Stop,
-}
-
-/// Why a wait was over before it had an end.
-#[derive(Clone, Copy)]
-enum Cut {
-    /// Nothing more is begun, or waited for.
-    Stopped,
-    TimedOut,
-}
-
-/// What all services of a run share.
-struct Limits {
-    go: watch::Receiver<Go>,
-    deadline: Instant,
-    in_flight: Semaphore,
 }
 
 impl Run<'_> {
@@ -153,7 +130,7 @@ impl Run<'_> {
     ) -> Entry {
         let mut again = None::<Look>;
         let mut followed = None::<ServiceReport>;
-        let mut turn = None;
+        let (mut turn, mut awaited_from) = (None, None);
         let mut since = Instant::now();
         loop {
             let known = again.as_ref();
@@ -163,12 +140,12 @@ impl Run<'_> {
             match decision.action() {
                 Action::Redeploy if self.begins && followed.is_none() => {
                     if turn.is_none() {
-                        turn = match self.its_turn(known, &decision, line, limits).await {
-                            Ok(its_turn) => Some(its_turn),
-                            Err(cut) => return self.cut(decision.into(), cut, "it did not begin"),
-                        };
                         pause = Duration::ZERO;
                     }
+                    turn = match self.its_turn(turn, known, &decision, line, limits).await {
+                        Ok(its_turn) => Some(its_turn),
+                        Err(cut) => return self.cut(decision.into(), cut, "it did not begin"),
+                    };
                     let age = match &again {
                         Some(look) => look.ended.elapsed(),
                         None => self.preview.clock.elapsed(),
@@ -197,6 +174,7 @@ impl Run<'_> {
                             .map(|primary| primary.id.clone()),
                         ..decision.clone().into()
                     });
+                    turn = None;
                 }
                 Action::Redeploy if self.timeout.is_some() => {}
                 Action::Wait if self.timeout.is_some() && followed.is_none() => turn = None,
@@ -217,6 +195,7 @@ impl Run<'_> {
                 .awaited
                 .borrow_mut()
                 .insert(decision.workload.clone());
+            let awaited_from = *awaited_from.get_or_insert_with(Instant::now);
             let begins = self.begins && followed.is_none();
             if let Err(cut) = limits.unless_cut(begins, sleep(pause)).await {
                 let Some(report) = followed else {
@@ -227,10 +206,13 @@ impl Run<'_> {
                 }
                 return self.cut(report, cut, &text).after(since.elapsed());
             }
-            match self.decide_again(shared, &decision).await {
+            match self.decide_again(shared, &decision, awaited_from).await {
                 Ok(Some((look, now))) => (again, decision) = (Some(look), now),
-                // What was said last is all that is known.
-                Ok(None) if self.timeout.is_some() => {}
+                // What was said last is all that is known. Meanwhile, others may have the turn.
+                Ok(None) if self.timeout.is_some() => {
+                    turn = turn.filter(|_| followed.is_some());
+                    sleep(LOOK_EVERY).await;
+                }
                 Ok(None) => {
                     let error =
                         "it was not begun, because it could not be read again; try once more";
@@ -266,15 +248,22 @@ impl Run<'_> {
         }
     }
 
-    /// The turn of a service whose change has settled.
+    /// The turn of a service whose change has settled, unless that may not begin any more.
     async fn its_turn<'l>(
         &self,
+        turn: Option<SemaphorePermit<'l>>,
         known: &Examined,
         decision: &Decision,
         line: &mut Line,
         limits: &'l Limits,
     ) -> Result<SemaphorePermit<'l>, Cut> {
-        let turn = limits.unless_cut(true, limits.in_flight.acquire()).await?;
+        let turn = async {
+            match turn {
+                Some(turn) => Ok(turn),
+                None => limits.in_flight.acquire().await,
+            }
+        };
+        let turn = limits.unless_cut(true, turn).await?;
         let turn = turn.map_err(|_| Cut::Stopped)?;
         line.say("waiting until the change has settled");
         let settled_from = known.policy.settled_from(decision.at);
@@ -311,9 +300,11 @@ impl Run<'_> {
         &self,
         shared: &Shared<'_>,
         before: &Decision,
+        awaited_from: Instant,
     ) -> Result<Option<(Look, Decision)>, String> {
         let mut latest = shared.latest.lock().await;
-        let is_recent = |look: &&Look| look.ended.elapsed() < LOOK_EVERY / 2;
+        let is_recent =
+            |look: &&Look| look.began >= awaited_from && look.ended.elapsed() < LOOK_EVERY / 2;
         let look = if let Some(look) = latest.as_ref().filter(is_recent) {
             look.clone()
         } else {
@@ -425,21 +416,6 @@ impl<'a> Shared<'a> {
             before,
             awaited: RefCell::default(),
             latest: Mutex::default(),
-        }
-    }
-}
-
-impl Limits {
-    /// Waits for something, unless that is cut short: at the deadline, by Ctrl-C, and where it is for
-    /// a beginning also by the failure of another.
-    async fn unless_cut<T>(&self, begins: bool, done: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut go = self.go.clone();
-        let stops = |go: &Go| *go == Go::Stop || begins && *go == Go::BeginNoMore;
-        tokio::select! {
-            biased;
-            () = sleep_until(self.deadline) => Err(Cut::TimedOut),
-            _ = go.wait_for(stops) => Err(Cut::Stopped),
-            done = done => Ok(done),
         }
     }
 }

@@ -349,6 +349,10 @@ impl Facts {
             asked_at: Some(now),
             found,
         };
+        let parameter = |at| {
+            let arn = followed.parameter_arn();
+            arn.map(|arn| Change::new(Source::Parameter(arn), None, Bounds::exact(at)))
+        };
         let mut changes = Vec::new();
         match last_change.found.known() {
             Some(Some(Found::Secret(secret))) => {
@@ -369,11 +373,15 @@ impl Facts {
                 }
             }
             Some(Some(Found::Parameter(at))) => {
-                changes.extend(followed.parameter_arn().map(|arn| {
-                    let bounds = Bounds::exact(requested_at.unwrap_or(*at));
-                    Change::new(Source::Parameter(arn), None, bounds)
-                }));
+                changes.extend(parameter(requested_at.unwrap_or(*at)));
             }
+            Some(Some(Found::Elsewhere)) => match requested_at {
+                Some(at) => changes.extend(parameter(at)),
+                None => drop(self.warnings.insert(format!(
+                    "{followed} is a parameter of another account, so that only its events tell \
+                     when it changes"
+                ))),
+            },
             Some(None) => {
                 let kind = followed.kind();
                 self.warnings.insert(format!(

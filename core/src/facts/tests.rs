@@ -1,5 +1,5 @@
 use super::*;
-use crate::arn::SecretArn;
+use crate::arn::{Arn, SecretArn};
 use crate::change::{AWSCURRENT, Bounds};
 use crate::confirm::{Claim, UnconfirmedChange};
 use crate::fact::GapKind;
@@ -885,6 +885,40 @@ fn a_gap_that_the_next_attempt_may_close_fails_the_invocation() {
     }
 }
 
+#[test]
+fn only_a_request_changes_a_parameter_of_another_account() {
+    let theirs = LIMIT.replace("123456789012", "210987654321");
+    let followed = Followed::Parameter {
+        place: Arn {
+            resource: String::new(),
+            ..Arn::parse(&theirs).unwrap()
+        },
+        name: "/app/limit".to_owned(),
+    };
+    let learned = |requested_at| {
+        let mut facts = Facts {
+            requested_at,
+            ..facts(Scope::Everything)
+        };
+        let found = Fact::Known(Some(Found::Elsewhere));
+        facts.learn(Answer::LastChanges(vec![(followed.clone(), found)]), now());
+        facts
+    };
+    let sweep = learned(None);
+    assert!(sweep.changes.is_empty());
+    let warning = sweep.warnings.first().unwrap();
+    assert!(
+        warning.contains("/app/limit") && warning.contains("another account"),
+        "{warning}"
+    );
+    let request = learned(Some(now()));
+    assert_eq!(
+        request.changes[&source(&theirs)].reported,
+        Bounds::exact(now())
+    );
+    assert!(request.warnings.is_empty());
+}
+
 /// Facts in which everything is known, and nothing has its default.
 fn full() -> Facts {
     let reads_mail = Workload {
@@ -991,7 +1025,6 @@ fn what_is_read_again_is_forgotten_and_nothing_else() {
     };
     let expected = Facts {
         calendar: Fact::Unasked,
-        image_tags: BTreeMap::new(),
         unexamined: BTreeMap::new(),
         unread_firsts: BTreeMap::new(),
         workloads: ["api", "mail"].map(forgotten).into(),

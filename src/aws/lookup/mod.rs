@@ -108,6 +108,12 @@ impl Aws {
             Some(arn) => arn.resource.strip_prefix("service/").unwrap_or_default(),
             None => name,
         };
+        let is_short = !path.contains('/');
+        if let Some(arn) = arn.as_ref().filter(|_| is_short)
+            && self.is_of_another_account(arn).await
+        {
+            return Ok((Existence::Elsewhere, None));
+        }
         let clusters = match path.split_once('/') {
             Some((cluster, service)) if is_in_scope(config, cluster, service) => {
                 BTreeSet::from([cluster.into()])
@@ -132,10 +138,9 @@ impl Aws {
         let mut failed = None;
         for (_, read) in self.describe(config, by_cluster.collect(), now).await {
             match read {
-                Ok(Some(described)) if arn.is_some() && *described.workload.arn != *name => {
-                    return Ok((Existence::Elsewhere, None));
-                }
                 Ok(described) => found.described.extend(described),
+                // Another service of that name.
+                Err(error) if is_short && error.kind == ErrorKind::Rejected => {}
                 Err(error) => failed = Some(error),
             }
         }
