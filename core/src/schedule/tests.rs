@@ -317,6 +317,49 @@ fn a_failure_halts_the_rest_though_another_secret_has_just_changed() {
 }
 
 #[test]
+fn a_failure_for_a_change_halts_those_that_miss_another_change_too() {
+    let failed = Workload {
+        uses: vec![at_start(DB)].into(),
+        ..ended("b", "", 1100, Failed)
+    };
+    let mut facts = event(vec![stale("a"), failed]);
+    facts.announce(change(MAIL, 1500));
+    assert_eq!(
+        reasons_of(&facts, &at_most(5)),
+        rows(&[("a", Reason::Halted), ("b", Reason::RolledBack)])
+    );
+}
+
+#[test]
+fn where_nobody_is_to_go_nothing_is_asked_about_the_others() {
+    let unasked = |workload| Workload {
+        history: Fact::Unasked,
+        ..workload
+    };
+    let rolling = || unasked(follower("r", "", 1100, InProgress));
+    let asked = |workloads| plan_of(&event(workloads), &at_most(1)).questions;
+    assert_eq!(asked(vec![rolling()]), BTreeSet::new());
+    assert_eq!(
+        asked(vec![rolling(), ended("b", "", 1100, Failed)]),
+        BTreeSet::new()
+    );
+    assert_eq!(asked(vec![rolling(), stale("a")]).len(), 1);
+}
+
+#[test]
+fn a_fresh_service_that_was_read_before_is_described_for_an_order() {
+    let read_at = |at| Workload {
+        read_at: Some(second(at)),
+        // This process deployed it a moment ago, so that nothing else asks about it.
+        forced_at: Some(second(1988)),
+        ..follower("b", "", 1988, Completed)
+    };
+    let asked = |at| plan_of(&event(vec![stale("a"), read_at(at)]), &at_most(1)).questions;
+    assert_eq!(asked(1989), [Question::Describe(service_arn("b"))].into());
+    assert_eq!(asked(1990), BTreeSet::new());
+}
+
+#[test]
 fn a_first_that_cannot_be_described_holds_the_others_back() {
     let mut facts = event(vec![stale("a")]);
     let unread = first(10, Completed);
