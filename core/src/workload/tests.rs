@@ -77,6 +77,16 @@ fn a_service_is_called_by_its_arn_or_by_cluster_and_name() {
         ..service
     };
     assert!(named.is_called("prod/api"));
+    // An old ARN does not say which cluster it is.
+    let short = Workload {
+        arn: "arn:aws:ecs:eu-west-1:123456789012:service/api".into(),
+        cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".into(),
+        ..named
+    };
+    assert!(short.is_called("prod/api") && short.is_called(&short.arn));
+    assert!(
+        !short.is_called("stage/api") && !short.is_called("prod/web") && !short.is_called("api")
+    );
 }
 
 #[test]
@@ -468,4 +478,34 @@ fn a_forgotten_read_shows_nothing() {
     forgotten.forget_reads();
     assert!(forgotten.history.is_unasked() && forgotten.tasks.is_unasked());
     assert_eq!(seen_at(&forgotten, &workload), None);
+}
+
+#[test]
+fn a_service_is_rolling_until_its_last_other_task_is_gone() {
+    let with = |rollout, others: i32| {
+        let old = Deployment {
+            running: others,
+            ..deployment(10, false, Completed)
+        };
+        Workload {
+            deployments: vec![deployment(100, true, rollout), old],
+            ..service()
+        }
+    };
+    for (rollout, others, has_other_tasks, is_rolling) in [
+        (Completed, 0, false, false),
+        (Completed, 1, true, true),
+        (InProgress, 0, false, true),
+        (InProgress, 1, true, true),
+        (Failed, 0, false, false),
+    ] {
+        let workload = with(rollout, others);
+        assert_eq!(workload.has_other_tasks(), has_other_tasks, "{rollout:?}");
+        assert_eq!(workload.is_rolling(), is_rolling, "{rollout:?} {others}");
+    }
+    let none = Workload {
+        deployments: Vec::new(),
+        ..service()
+    };
+    assert!(!none.is_rolling());
 }
