@@ -264,9 +264,15 @@ fn needs_tasks(workload: &Workload, about: &[Related]) -> bool {
         })
     };
     let mut seen = [workload.read_at, workload.seen_at].into_iter().flatten();
+    // A rollout that ended after the change replaced tasks until then.
+    let has_ended_since = workload.primary().is_some_and(|primary| {
+        let mut moved = about.iter().map(|related| related.known.moved.not_before);
+        primary.rollout == RolloutState::Completed
+            && moved.any(|changed| primary.updated_at > Some(changed))
+    });
     workload.tasks.is_unasked()
         && workload.platform != Platform::StandaloneTask
-        && !seen.any(is_close)
+        && (has_ended_since || !seen.any(is_close))
 }
 
 /// The rows of a service whose tasks hold the old value.

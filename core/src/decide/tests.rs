@@ -980,3 +980,30 @@ fn about_one_that_is_gone_nothing_more_is_said() {
     };
     assert_eq!(decision.gone(), gone);
 }
+
+#[test]
+fn a_rollout_that_ended_after_the_change_may_have_replaced_all_tasks() {
+    let updated = |updated_at: Option<i64>, rollout| Workload {
+        deployments: vec![Deployment {
+            updated_at: updated_at.map(second),
+            ..deployment(90, true, rollout)
+        }],
+        read_at: Some(second(112)),
+        ..service()
+    };
+    let asked = |workload: &Workload| {
+        let questions = questions(workload, &[change(DB, 100)], 112);
+        questions.contains(&Question::Tasks(workload.arn.clone()))
+    };
+    assert!(asked(&updated(Some(101), Completed)));
+    for (updated_at, rollout) in [
+        (Some(100), Completed),
+        (None, Completed),
+        (Some(101), InProgress),
+    ] {
+        assert!(
+            !asked(&updated(updated_at, rollout)),
+            "{updated_at:?} {rollout:?}"
+        );
+    }
+}
