@@ -685,3 +685,97 @@ fn an_event_says_when_what_it_tells_of_happened_at_the_latest() {
     assert_eq!(changed_at(&parameter), at);
     assert_eq!(changed_at(&json!({"action": "sweep"})), None);
 }
+
+/// The kind of a payload, or the field that is wrong.
+fn kind_of(payload: &Value) -> Result<TriggerKind, String> {
+    let parsed = parse(payload).map(|trigger| trigger.kind);
+    parsed.map_err(|invalid| invalid.field)
+}
+
+#[test]
+fn an_event_is_found_in_the_envelopes_that_are_known() {
+    // Longer than what a wrong limit would let through.
+    let event = label_updated(json!({"labelUpdated": "AWSCURRENT", "filler": "x".repeat(5000)}));
+    let text = event.to_string();
+    let notification = json!({"Type": "Notification", "Message": text});
+    for payload in [
+        event.clone(),
+        notification.clone(),
+        json!({"Sns": {"Message": text}}),
+        json!({"Records": [{"Sns": {"Message": text}}]}),
+        json!([event]),
+        json!([[notification]]),
+    ] {
+        assert_eq!(kind_of(&payload), Ok(TriggerKind::SecretLabelUpdated));
+    }
+    for payload in [
+        json!({"Type": "Other", "Message": text}),
+        json!({"Records": [event]}),
+        json!([event, event]),
+    ] {
+        assert_eq!(kind_of(&payload), Err("payload".to_owned()));
+    }
+}
+
+#[test]
+fn a_detail_without_its_event_is_an_error() {
+    let manager = "secretsmanager.amazonaws.com";
+    for payload in [
+        json!({"eventSource": manager, "eventName": "RotationSucceeded"}),
+        json!({"labelUpdated": "AWSCURRENT", "versionId": "v2"}),
+    ] {
+        assert_eq!(kind_of(&payload), Err("detail-type".to_owned()));
+    }
+    for payload in [
+        json!({"eventSource": manager}),
+        json!({"eventSource": "s3.amazonaws.com", "eventName": "PutObject"}),
+        json!({"labelUpdated": "AWSCURRENT"}),
+        json!({"versionId": "v2"}),
+    ] {
+        assert_eq!(kind_of(&payload), Ok(TriggerKind::Unknown));
+    }
+}
+
+#[test]
+fn an_event_in_an_unknown_envelope_is_an_error_down_to_a_depth_of_six() {
+    let event = json!({"source": "aws.ssm", "detail-type": "Parameter Store Change"});
+    let member = |inner: Value| json!({ "body": inner });
+    let element = |inner: Value| json!([inner, 0]);
+    let text = |inner: Value| json!(inner.to_string());
+    let deep = |times: usize, wrap: &dyn Fn(Value) -> Value| {
+        // A list at the top could be a batch.
+        member((1..times).fold(event.clone(), |inner, _| wrap(inner)))
+    };
+    let in_text = |inner: Value| member(text(inner));
+    let found = |payload: &Value| kind_of(payload) == Err("payload".to_owned());
+    for (times, expected) in [(1, true), (6, true), (7, false)] {
+        assert_eq!(found(&deep(times, &member)), expected, "{times} members");
+        assert_eq!(found(&deep(times, &element)), expected, "{times} elements");
+    }
+    // A text is one level, and the member that has it another.
+    assert!(found(&deep(3, &in_text)));
+    assert!(!found(&deep(4, &in_text)));
+    assert!(!found(&member(json!(element(event.clone()).to_string()))));
+    assert!(!found(&member(json!({"source": "aws.ssm"}))));
+    assert!(!found(&member(
+        json!({"source": "aws.s3", "detail-type": "Object Created"})
+    )));
+    assert!(!found(&member(
+        json!({"detail-type": "Parameter Store Change"})
+    )));
+}
+
+#[test]
+fn a_secret_that_is_created_without_a_value_is_no_change() {
+    let created = |response| {
+        let ignored = intent(&call("CreateSecret", json!({}), response));
+        let Intent::Ignored { reason, .. } = ignored else {
+            panic!("{ignored:?}");
+        };
+        reason
+    };
+    let without = created(json!({"name": "prod/db"}));
+    assert!(without.contains("created without a value"), "{without}");
+    let updated = intent(&call("UpdateSecret", json!({}), json!({"name": "prod/db"})));
+    assert!(!format!("{updated:?}").contains("created without a value"));
+}

@@ -1,10 +1,11 @@
 use super::*;
 use crate::arn::{Arn, SecretArn};
 use crate::change::{AWSCURRENT, Bounds};
-use crate::confirm::{Claim, UnconfirmedChange};
+use crate::confirm::{Claim, SecretFacts, UnconfirmedChange};
 use crate::fact::GapKind;
 use crate::image::EcrImage;
 use crate::replica::Replica;
+use crate::tag::SecretTag;
 use crate::testing::{
     DB, LIMIT, MAIL, VERSION, at_start, bounds, change, deployment, gap, labeled, location, past,
     reference, second, service, service_arn, source, standalone, tasks,
@@ -917,6 +918,70 @@ fn only_a_request_changes_a_parameter_of_another_account() {
         Bounds::exact(now())
     );
     assert!(request.warnings.is_empty());
+}
+
+#[test]
+fn what_the_tag_of_a_secret_says_is_learned_unless_the_next_attempt_may_know_it() {
+    let learned = |fact| {
+        let mut facts = followers();
+        facts.learn(Answer::Tag(source(DB), fact), now());
+        (facts.changes[&source(DB)].tag.clone(), facts.warnings.len())
+    };
+    let secret = |tag: &str| {
+        let arn = SecretArn::parse(DB).unwrap();
+        Fact::Known(Some(SecretFacts {
+            arn,
+            labels: BTreeMap::new(),
+            last_changed: None,
+            last_rotated: None,
+            tag: Some(tag.to_owned()),
+        }))
+    };
+    let (tag, warnings) = learned(secret("ignore later"));
+    assert!(tag.known().unwrap().is_ignored);
+    assert_eq!(warnings, 1);
+    assert_eq!(
+        learned(unavailable(GapKind::Throttled)),
+        (unavailable(GapKind::Throttled), 0)
+    );
+    let untagged = Fact::Known(SecretTag::default());
+    assert_eq!(learned(unavailable(GapKind::Denied)), (untagged.clone(), 1));
+    assert_eq!(learned(Fact::Known(None)), (untagged, 0));
+}
+
+#[test]
+fn a_look_says_who_is_first_and_how_many_have_nothing_to_do_with_the_change() {
+    let tagged = Workload {
+        tag: Some("first".into()),
+        seen_at: Some(now()),
+        ..called("api", &[DB])
+    };
+    let others = ["a", "b"].map(|name| called(name, &[MAIL]));
+    let mut facts = followers();
+    let mut workloads = vec![tagged.clone(), standalone(10)];
+    workloads.extend(others.clone());
+    learn_look(&mut facts, look(workloads));
+    assert!(facts.has_first);
+    assert_eq!(facts.unrelated, 2);
+    assert_eq!(api(&facts).seen_at, Some(now()));
+    learn_look(&mut facts, look(Vec::new()));
+    assert!(facts.has_first, "once seen, it stays");
+    let mut around = knowing(Scope::Around(service_arn("a")), Vec::new());
+    learn_look(&mut around, look(vec![tagged.clone()]));
+    assert_eq!(api(&around).seen_at, None);
+    // The tag of one that was only named is known with its description.
+    let mut facts = knowing(
+        Scope::Followers,
+        vec![named("prod/api", &[DB]), others[0].clone()],
+    );
+    let described = |facts: &mut Facts, asked: &str, now_is: Workload| {
+        let read = vec![(asked.into(), Ok(Some(now_is)))];
+        facts.learn(Answer::Workloads(read), now());
+    };
+    described(&mut facts, "prod/api", tagged);
+    assert!(facts.has_first);
+    described(&mut facts, &service_arn("a"), others[0].clone());
+    assert!(facts.has_first);
 }
 
 /// Facts in which everything is known, and nothing has its default.
