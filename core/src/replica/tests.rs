@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::change::AWSCURRENT;
+use crate::fact::GapKind;
 use crate::facts::Scope;
-use crate::testing::{at_start, labeled, location, reference, second, service};
+use crate::plan::{End, Question, plan};
+use crate::testing::{ACT, at_start, gap, labeled, location, reference, second, service};
 
 const PRIMARY: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:AuthToken-tlyQdp";
 const REPLICA: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AuthToken-tlyQdp";
@@ -197,4 +199,40 @@ fn a_replica_that_shows_the_change_is_announced_and_may_need_another_look() {
     assert!(!behind.announced.contains(&current(REPLICA)) && !behind.looked_at.is_unasked());
     let answer = &behind.replicas[&current(REPLICA)].answer;
     assert!(matches!(answer.known(), Some(Confirmation::Outdated(_))));
+}
+
+#[test]
+fn an_event_asks_about_the_replicas_that_services_follow_and_a_request_does_not() {
+    let follower = Workload {
+        uses: vec![at_start(REPLICA)].into(),
+        ..service()
+    };
+    let of = |scope: Scope| {
+        let mut facts = Facts::new(scope, second(1_050));
+        facts.announce(change());
+        facts.looked_at = Fact::Known(second(1_050));
+        facts
+            .workloads
+            .insert(follower.arn.clone(), follower.clone());
+        facts
+    };
+    let is_asked = |facts: &Facts| {
+        let plan = plan(facts, &ACT, second(1_060));
+        let mut questions = plan.questions.iter();
+        questions.any(|question| matches!(question, Question::Replica { .. }))
+    };
+    let mut facts = of(Scope::Followers);
+    assert!(is_asked(&facts));
+    assert!(!is_asked(&of(Scope::Everything)));
+    let request = Facts {
+        requested_at: Some(second(1_050)),
+        ..of(Scope::Followers)
+    };
+    assert!(!is_asked(&request));
+    // Nobody follows anything else that changed.
+    let denied = gap(GapKind::Denied);
+    let found = Fact::Unavailable(denied.clone());
+    facts.learn_replica(&current(PRIMARY), current(REPLICA), found, second(1_060));
+    let ended = plan(&facts, &ACT, second(1_060)).end;
+    assert_eq!(ended, Some(End::Unavailable(denied)));
 }
