@@ -1014,3 +1014,64 @@ fn a_report_lists_what_changed_and_a_sweep_only_what_somebody_needs() {
     facts.workloads = none;
     assert!(names(&facts).is_empty());
 }
+
+/// The service of a deployment event, deployed at this second.
+fn api_of(at: i64) -> Workload {
+    Workload {
+        deployments: vec![deployment(at, true, Completed)],
+        ..called("api", &[DB, MAIL])
+    }
+}
+
+#[test]
+fn where_an_order_was_asked_for_another_change_needs_another_look() {
+    let facts = |scope: Scope, deployed_at: i64| {
+        let mut facts = Facts::new(scope, second(100));
+        facts.announce(change(DB, 100));
+        facts.looked_for = [source(DB)].into();
+        facts.has_first = true;
+        let mut facts = seen(facts, vec![api_of(deployed_at)]);
+        facts.changes.insert(source(MAIL), change(MAIL, 90));
+        facts
+    };
+    let asked = |facts: &Facts| look_for_others(facts, &ACT, second(200));
+    // What was deployed a second after the change has it.
+    assert_eq!(asked(&facts(Scope::Followers, 90)), Some(look(95)));
+    assert_eq!(asked(&facts(Scope::Followers, 91)), None);
+    assert_eq!(asked(&facts(Scope::Followers, 92)), None);
+    let around = Scope::Around(service_arn("api"));
+    assert_eq!(asked(&facts(around, 90)), Some(look(95)));
+    assert_eq!(asked(&facts(Scope::Everything, 90)), None);
+    let unordered = Facts {
+        has_first: false,
+        ..facts(Scope::Followers, 90)
+    };
+    assert_eq!(asked(&unordered), None);
+    let unlooked = Facts {
+        looked_at: Fact::Unasked,
+        ..facts(Scope::Followers, 90)
+    };
+    assert_eq!(asked(&unlooked), None);
+    let mut known = facts(Scope::Followers, 90);
+    known.looked_for.insert(source(MAIL));
+    assert_eq!(asked(&known), None);
+}
+
+#[test]
+fn a_deployment_looks_for_siblings_of_a_day_or_while_its_service_lacks_the_change() {
+    const DAY: i64 = 24 * 60 * 60;
+    let facts = |deployed_at: i64| {
+        let mut facts = Facts::new(Scope::Around(service_arn("api")), second(100));
+        facts.announce(change(DB, 100));
+        facts
+            .workloads
+            .insert(service_arn("api"), api_of(deployed_at));
+        facts
+    };
+    let asked = |facts: &Facts, now| look_for_siblings(facts, &ACT, second(now));
+    assert_eq!(asked(&facts(101), 100 + DAY - 1), Some(look(105)));
+    assert_eq!(asked(&facts(101), 100 + DAY), None);
+    assert_eq!(asked(&facts(100), 100 + DAY), Some(look(105)));
+    assert_eq!(asked(&facts(102), 100 + DAY), None);
+    assert_eq!(asked(&seen(facts(100), vec![api_of(100)]), 200), None);
+}

@@ -229,6 +229,23 @@ fn an_event_asks_about_the_replicas_that_services_follow_and_a_request_does_not(
         ..of(Scope::Followers)
     };
     assert!(!is_asked(&request));
+    // One that follows the primary, too, is decided about, and what is behind is said of it.
+    let both = Workload {
+        arn: crate::testing::service_arn("both"),
+        uses: vec![at_start(REPLICA), at_start(PRIMARY)].into(),
+        ..service()
+    };
+    let behind = Fact::Known(Some(replica(&[(AWSCURRENT, "v1")], 500)));
+    for found in [Fact::Unavailable(gap(GapKind::Denied)), behind] {
+        let mut facts = of(Scope::Followers);
+        facts.workloads.insert(both.arn.clone(), both.clone());
+        facts.learn_replica(&current(PRIMARY), current(REPLICA), found, second(1_060));
+        let decided = plan(&facts, &ACT, second(2_000));
+        assert_eq!(decided.end, None);
+        let mut decisions = decided.decisions.iter();
+        let of_follower = decisions.find(|decision| decision.workload == follower.arn);
+        assert!(of_follower.unwrap().error.is_some());
+    }
     // Nobody follows anything else that changed.
     let denied = gap(GapKind::Denied);
     let found = Fact::Unavailable(denied.clone());
