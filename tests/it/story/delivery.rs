@@ -28,7 +28,7 @@ use crate::simulation::wire::Wire;
 const READS_CATCH_UP: Duration = Duration::from_secs(5);
 /// What cannot come to rest is waited for so long.
 const AT_REST: Duration = Duration::from_mins(15);
-/// In a calm story no service runs a stale task for longer.
+/// In a calm story no service runs a stale task for longer after the last change.
 const FRESH_WITHIN: Duration = Duration::from_mins(45);
 /// What has redeployed so often goes round in circles.
 const CIRCLES: usize = 150;
@@ -189,6 +189,8 @@ impl Delivery {
                 continue;
             }
             let since = *self.stale_since.entry(arn.clone()).or_insert(now);
+            // A staged deployment is not cut off, and the next change may come before its end.
+            let since = account.moves.iter().copied().fold(since, Ord::max);
             if now.duration_since(since).unsigned_abs() > FRESH_WITHIN && self.late.is_none() {
                 self.late = Some(format!("{arn} has run stale tasks from {since} to {now}"));
             }
