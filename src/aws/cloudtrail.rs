@@ -45,14 +45,20 @@ struct Budget {
 struct Found {
     records: Vec<UnconfirmedChange>,
     is_whole: bool,
-    /// The secrets of which all events were found.
-    whole: BTreeSet<Source>,
-    /// Whether a move may be among the events that were not read.
-    is_open: bool,
     /// When the newest event that changed something happened, whatever it was.
     latest: Option<Timestamp>,
-    /// The same of each secret.
-    latest_of: BTreeMap<Source, Timestamp>,
+}
+
+/// What was found of several secrets.
+#[derive(Default)]
+struct All {
+    records: Vec<UnconfirmedChange>,
+    /// The secrets of which all events were found.
+    whole: BTreeSet<Source>,
+    /// When the newest event of each that changed something happened.
+    latest: BTreeMap<Source, Timestamp>,
+    /// Whether a move may be among the events that were not read.
+    is_open: bool,
 }
 
 impl Aws {
@@ -87,9 +93,8 @@ impl Aws {
             warnings.insert(format!(
                 "when secrets changed is not known to the second: {error}"
             ));
-            Found::default()
+            All::default()
         });
-        let is_whole = |change: &Change| found.is_whole || found.whole.contains(&change.source);
         if found.is_open {
             warnings.insert(
                 "CloudTrail has more events than were read, so some moves may be unknown"
@@ -101,9 +106,10 @@ impl Aws {
         for change in open {
             // What changed the secret last is shown, or would be.
             let last_changed = change.moved().not_after;
-            let latest = found.latest_of.get(&change.source);
+            let latest = found.latest.get(&change.source);
             let is_shown = latest.is_some_and(|latest| *latest >= last_changed);
-            let is_complete = is_whole(change) && (is_shown || last_changed < shown);
+            let is_whole = found.whole.contains(&change.source);
+            let is_complete = is_whole && (is_shown || last_changed < shown);
             let moved = find_move(change, &found.records, is_complete);
             if let Some(moved) = moved.filter(|moved| is_final(*moved, is_complete)) {
                 memory.moves.insert(key(change), moved);
@@ -120,12 +126,12 @@ impl Aws {
         changes: &[&Change],
         reach: Timestamp,
         budget: &mut Budget,
-    ) -> Result<Found, AwsError> {
+    ) -> Result<All, AwsError> {
         let time = |change: &Change| {
             let moved = change.moved();
             (moved.not_before.max(reach), moved.not_after)
         };
-        let mut all = Found::default();
+        let mut all = All::default();
         let mut open: Vec<_> = changes.iter().map(|change| time(change)).collect();
         if changes.len() < SEARCHED_BY_NAME {
             open.clear();
@@ -139,7 +145,7 @@ impl Aws {
                 }
                 all.records.extend(found.records);
                 let latest = found.latest.map(|latest| (change.source.clone(), latest));
-                all.latest_of.extend(latest);
+                all.latest.extend(latest);
             }
         }
         let from = open.iter().map(|(from, _)| *from).min();
@@ -151,15 +157,19 @@ impl Aws {
         if budget.pages < MOVES.len() {
             return Ok(all);
         }
-        all.is_whole = true;
+        let mut is_whole = true;
         for name in MOVES {
             let key = LookupAttributeKey::EventName;
             let found = self.lookup_events(key, name, time, usize::MAX, budget);
             let found = found.await?;
-            all.is_whole &= found.is_whole;
+            is_whole &= found.is_whole;
             all.records.extend(found.records);
         }
-        all.is_open = !all.is_whole;
+        if is_whole {
+            let sources = changes.iter().map(|change| change.source.clone());
+            all.whole.extend(sources);
+        }
+        all.is_open = !is_whole;
         Ok(all)
     }
 

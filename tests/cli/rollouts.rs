@@ -9,15 +9,23 @@ use crate::endpoint::{Endpoint, skip};
 use crate::process::{command, done, run};
 use crate::simulation::account::{FakeAws, Fault};
 
-/// A service that is stale since half an hour, and takes this long to replace its tasks.
-fn stale(takes: u64) -> (FakeAws, String) {
+/// Services that are stale since half an hour, and take this long to replace their tasks.
+fn stale_services<const N: usize>(names: [&str; N], takes: u64) -> (FakeAws, [String; N]) {
     let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
     let db = world.make_secret("prod/db");
-    let api = world.make_service("api", &db);
+    let arns = names.map(|name| world.make_service(name, &db));
     skip(&mut world, 5400);
     world.put_value("prod/db");
     skip(&mut world, 1800);
-    world.services.get_mut(&api).unwrap().takes = Duration::from_secs(takes);
+    for service in world.services.values_mut() {
+        service.takes = Duration::from_secs(takes);
+    }
+    (world, arns)
+}
+
+/// One such service.
+fn stale(takes: u64) -> (FakeAws, String) {
+    let (world, [api]) = stale_services(["api"], takes);
     (world, api)
 }
 
@@ -202,15 +210,7 @@ fn what_is_stale_and_blocked_is_an_error() {
 
 #[test]
 fn the_first_service_goes_first_and_the_plan_says_so() {
-    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
-    let db = world.make_secret("prod/db");
-    let [api, web] = ["api", "web"].map(|name| world.make_service(name, &db));
-    skip(&mut world, 5400);
-    world.put_value("prod/db");
-    skip(&mut world, 1800);
-    for service in world.services.values_mut() {
-        service.takes = Duration::from_secs(3);
-    }
+    let (mut world, [api, web]) = stale_services(["api", "web"], 3);
     world.tag(&web, "first");
     let endpoint = Endpoint::start(world);
     let plan = run(&endpoint.url, &["redeploy", "--stale", "--dry-run"]);
@@ -226,21 +226,14 @@ fn the_first_service_goes_first_and_the_plan_says_so() {
     assert!(apart >= SignedDuration::from_secs(3), "{apart}");
 }
 
-/// What becomes of two services, one at a time, where this happens once the first has begun; by the
-/// rollout and the reason of each.
-fn one_at_a_time(
+/// Redeploys two services, one at a time. While the second queues, this happens, and this becomes of
+/// it: a rollout and a reason.
+fn while_one_queues(
     settings: &[(&str, &str)],
+    becomes: [&str; 2],
     happens: impl FnOnce(&mut FakeAws, &str),
-) -> (Vec<(Value, Value)>, Option<i32>) {
-    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
-    let db = world.make_secret("prod/db");
-    let services = ["api", "web"].map(|name| world.make_service(name, &db));
-    for service in world.services.values_mut() {
-        service.takes = Duration::from_secs(7);
-    }
-    skip(&mut world, 5400);
-    world.put_value("prod/db");
-    skip(&mut world, 1800);
+) {
+    let (mut world, services) = stale_services(["api", "web"], 7);
     world.calendars.insert("freeze".to_owned(), Vec::new());
     let endpoint = Endpoint::start(world);
     let done = std::thread::scope(|scope| {
@@ -261,53 +254,39 @@ fn one_at_a_time(
         command.join().unwrap()
     });
     assert_eq!(endpoint.wire.account().redeploys.len(), 1);
+    assert_eq!(done.code, Some(1), "{}", done.text());
     let services = done.json();
     let services = services["services"].as_array().unwrap().iter();
-    let became = services.map(|s| (s["rollout"].clone(), s["reason"].clone()));
-    (became.collect(), done.code)
+    let became: Vec<_> = services.map(|s| [&s["rollout"], &s["reason"]]).collect();
+    for expected in [["completed", "stale"], becomes] {
+        assert!(
+            became.iter().any(|of_one| *of_one == expected),
+            "{became:?}"
+        );
+    }
 }
 
 #[test]
 fn what_queued_does_not_begin_in_a_freeze() {
     let calendars = [("REDEPLOY_CALENDARS", "freeze")];
-    let (became, code) = one_at_a_time(&calendars, |world, _| {
+    while_one_queues(&calendars, ["timed-out", "change-freeze"], |world, _| {
         let now = world.now();
         let closed = (now, now + SignedDuration::from_hours(1));
         world.calendars.insert("freeze".to_owned(), vec![closed]);
     });
-    assert_eq!(code, Some(1), "{became:?}");
-    assert!(
-        became.contains(&(json!("completed"), json!("stale")))
-            && became.contains(&(json!("timed-out"), json!("change-freeze"))),
-        "{became:?}"
-    );
 }
 
 #[test]
 fn what_was_rolled_back_while_it_queued_does_not_begin() {
-    let (became, code) = one_at_a_time(&[], |world, queued| {
+    while_one_queues(&[], ["blocked", "rolled-back"], |world, queued| {
         deploy(world, queued);
         world.roll_back(queued);
     });
-    assert_eq!(code, Some(1), "{became:?}");
-    assert!(
-        became.contains(&(json!("completed"), json!("stale")))
-            && became.contains(&(json!("blocked"), json!("rolled-back"))),
-        "{became:?}"
-    );
 }
 
 #[test]
 fn what_times_out_begins_nothing_more() {
-    let mut world = FakeAws::at(Timestamp::now() - SignedDuration::from_hours(2));
-    let db = world.make_secret("prod/db");
-    for name in ["api", "web"] {
-        let arn = world.make_service(name, &db);
-        world.services.get_mut(&arn).unwrap().takes = Duration::from_secs(600);
-    }
-    skip(&mut world, 5400);
-    world.put_value("prod/db");
-    skip(&mut world, 1800);
+    let (world, _) = stale_services(["api", "web"], 600);
     let endpoint = Endpoint::start(world);
     let limits = ["--max-in-flight", "1", "--timeout", "6s", "-o", "json"];
     let done = run(&endpoint.url, &[&REDEPLOY as &[&str], &limits].concat());

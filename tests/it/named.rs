@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redeploy_core::config::Config;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::scene::{Lambda, config, invoke, said};
@@ -34,10 +34,6 @@ fn by_mapping() -> Config {
     config(&[("REDEPLOY_LOOKUP", "config"), ("REDEPLOY_MAPPING", MAPPING)])
 }
 
-fn of_service(name: &str) -> Value {
-    json!({"action": "redeploy", "service": name})
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_mapped_service_with_a_short_arn_is_redeployed_once() {
     let (mut account, [prod, _]) = account(false).await;
@@ -59,7 +55,8 @@ async fn a_service_with_a_short_arn_is_redeployed_by_request() {
     let prod = account.shorten(&prod);
     let wire = Wire::new(account);
     let aws = wire.clients();
-    let report = invoke(&aws, &wire, &config(&[]), &of_service("prod/api")).await;
+    let request = json!({"action": "redeploy", "service": "prod/api"});
+    let report = invoke(&aws, &wire, &config(&[]), &request).await;
     assert_eq!(said(&report, &prod).0, "redeployed", "{report:?}");
     assert_eq!(wire.account().redeploys.len(), 1);
 }

@@ -375,13 +375,15 @@ impl Facts {
             Some(Some(Found::Parameter(at))) => {
                 changes.extend(parameter(requested_at.unwrap_or(*at)));
             }
-            Some(Some(Found::Elsewhere)) => match requested_at {
-                Some(at) => changes.extend(parameter(at)),
-                None => drop(self.warnings.insert(format!(
-                    "{followed} is a parameter of another account, so that only its events tell \
-                     when it changes"
-                ))),
-            },
+            Some(Some(Found::Elsewhere)) => {
+                changes.extend(requested_at.and_then(parameter));
+                if requested_at.is_none() {
+                    self.warnings.insert(format!(
+                        "{followed} is a parameter of another account, so that only its events \
+                         tell when it changes"
+                    ));
+                }
+            }
             Some(None) => {
                 let kind = followed.kind();
                 self.warnings.insert(format!(
