@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::arn::Location;
+use crate::change::fresh_from;
 use crate::config::cluster_name;
 use crate::fact::{Fact, Gap};
 use crate::image::RevisionImages;
@@ -29,6 +30,8 @@ pub struct Workload {
     pub platform: Platform,
     /// ACTIVE. DRAINING and INACTIVE services accept no deployment.
     pub active: bool,
+    /// When it was created, UTC, where that is known.
+    pub created_at: Option<Timestamp>,
     /// The value of our tag.
     pub tag: Option<Arc<str>>,
     /// Whether the tag, by the lookup `tags`, or the mapping names a secret for it.
@@ -226,6 +229,7 @@ impl Workload {
             location: None,
             platform,
             active: true,
+            created_at: None,
             tag: None,
             is_named: false,
             desired: 0,
@@ -456,8 +460,7 @@ impl Workload {
         if self.is_staged() {
             return rolling.next().map(|_| InProgress { until: None });
         }
-        // The first tasks of a service are still starting: nothing that works is cut off.
-        if self.running == 0 && matches!(&*self.deployments, [only] if only.failed_tasks == 0) {
+        if self.starts_first_tasks() {
             return None;
         }
         let is_young = |d: &&Deployment| now.duration_since(d.created_at) < MIN_ROLLOUT_AGE;
@@ -467,6 +470,14 @@ impl Workload {
             .map(|deployment| InProgress {
                 until: deployment.created_at.saturating_add(MIN_ROLLOUT_AGE).ok(),
             })
+    }
+
+    /// Whether none of its tasks ever ran, so that nothing that works can be cut off. A rollout may
+    /// stop all tasks of an older service before it starts others.
+    fn starts_first_tasks(&self) -> bool {
+        let created_at = self.created_at.map_or(Timestamp::MAX, fresh_from);
+        self.running == 0
+            && matches!(&*self.deployments, [only] if only.failed_tasks == 0 && only.created_at <= created_at)
     }
 
     /// The failed deployment that ECS is rolling back.

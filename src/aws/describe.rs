@@ -259,6 +259,7 @@ impl Aws {
         let workload = Workload {
             location: Some(location),
             active: service.status() == Some("ACTIVE"),
+            created_at: service.created_at().and_then(timestamp),
             tag: tag.map(Into::into),
             is_named,
             desired: service.desired_count,

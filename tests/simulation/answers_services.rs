@@ -153,6 +153,12 @@ impl FakeAws {
         if !visible.is_empty() && !visible.iter().any(|deployment| deployment.primary) {
             visible[0].primary = true;
         }
+        let earlier = service.history.iter().map(|entry| entry.created_at);
+        let live = service
+            .deployments
+            .iter()
+            .map(|deployment| deployment.created_at);
+        let created_at = earlier.chain(live).min();
         let name = arn.rsplit('/').next().unwrap();
         let outside = self
             .tasks
@@ -166,7 +172,8 @@ impl FakeAws {
             .count();
         let mut answer = json!({
             "serviceArn": arn, "serviceName": name, "clusterArn": service.cluster,
-            "status": service.status, "desiredCount": service.desired, "pendingCount": pending,
+            "status": service.status, "createdAt": created_at.map(seconds),
+            "desiredCount": service.desired, "pendingCount": pending,
             "runningCount": service.running.len() - pending + outside,
             "deploymentController": {"type": service.controller},
             "deploymentConfiguration": {

@@ -285,6 +285,41 @@ fn a_young_deployment_is_waited_for_until_it_is_ten_minutes_old() {
 }
 
 #[test]
+fn only_the_first_tasks_of_a_service_are_not_waited_for() {
+    let first = Workload {
+        running: 0,
+        created_at: Some(second(100)),
+        ..live(&[(100, true, InProgress)])
+    };
+    let of_age = |seconds: i64| Workload {
+        created_at: Some(second(100 - seconds)),
+        ..first.clone()
+    };
+    assert_eq!(in_progress(&first, 200, 300), No);
+    assert_eq!(in_progress(&of_age(1), 200, 300), No, "clocks differ");
+    assert_eq!(in_progress(&of_age(2), 200, 300), Until(700));
+    let unknown = Workload {
+        created_at: None,
+        ..first.clone()
+    };
+    assert_eq!(in_progress(&unknown, 200, 300), No);
+    let runs = Workload {
+        running: 1,
+        ..first.clone()
+    };
+    assert_eq!(in_progress(&runs, 200, 300), Until(700));
+    let mut fails = first.clone();
+    fails.deployments[0].failed_tasks = 1;
+    assert_eq!(in_progress(&fails, 200, 300), Until(700));
+    let two = Workload {
+        running: 0,
+        created_at: Some(second(100)),
+        ..live(&[(100, true, InProgress), (10, false, Completed)])
+    };
+    assert_eq!(in_progress(&two, 200, 300), Until(700));
+}
+
+#[test]
 fn what_is_newer_than_the_change_is_not_in_the_way() {
     let young = live(&[(100, true, InProgress)]);
     assert_eq!(in_progress(&young, 101, 300), Until(700));
