@@ -95,12 +95,6 @@ impl Aws {
             ));
             All::default()
         });
-        if found.is_open {
-            warnings.insert(
-                "CloudTrail has more events than were read, so some moves may be unknown"
-                    .to_owned(),
-            );
-        }
         let shown = now.saturating_sub(LAG).unwrap_or(Timestamp::MIN);
         let mut memory = lock(&self.memory);
         for change in open {
@@ -113,6 +107,11 @@ impl Aws {
             let moved = find_move(change, &found.records, is_complete);
             if let Some(moved) = moved.filter(|moved| is_final(*moved, is_complete)) {
                 memory.moves.insert(key(change), moved);
+            } else if found.is_open {
+                warnings.insert(
+                    "CloudTrail has more events than were read, so some moves may be unknown"
+                        .to_owned(),
+                );
             }
             answers.push((change.source.clone(), Fact::Known(moved)));
         }

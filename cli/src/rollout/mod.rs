@@ -211,7 +211,8 @@ impl Run<'_> {
                 // What was said last is all that is known. Meanwhile, others may have the turn.
                 Ok(None) if self.timeout.is_some() => {
                     turn = turn.filter(|_| followed.is_some());
-                    sleep(LOOK_EVERY).await;
+                    // What cuts this short does so above as well, where it is said.
+                    let _ = limits.unless_cut(begins, sleep(LOOK_EVERY)).await;
                 }
                 Ok(None) => {
                     let error =
