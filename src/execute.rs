@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use redeploy_core::config::Config;
 use redeploy_core::decide::Decision;
 use redeploy_core::facts::Facts;
@@ -26,6 +27,9 @@ const BATCHES_AT_ONCE: usize = 3;
 const DEPLOYS_AT_ONCE: usize = 5;
 /// How often `UpdateService` is called for one service before that counts as failed.
 const ATTEMPTS: u32 = 8;
+/// A service that was read longer ago than this when `UpdateService` may be called is decided about
+/// once more. Without a throttle a batch takes less.
+const MAX_DECISION_AGE: SignedDuration = SignedDuration::from_secs(15);
 
 /// What carrying out needs.
 struct Executor<'a> {
@@ -101,6 +105,7 @@ impl Executor<'_> {
             .map(|decision| decision.workload.clone())
             .collect();
         let mut facts = facts.only(&arns);
+        facts.turn_at = Some(self.clock.now());
         let Some(plan) = self.ask(&mut facts).await else {
             return batch.into_iter().map(deferred).collect();
         };
@@ -131,10 +136,20 @@ impl Executor<'_> {
             return decision.into();
         };
         let mut last = String::new();
+        let mut read_at = workload.read_at.unwrap_or(Timestamp::MIN);
         for attempt in 1..=ATTEMPTS {
             match self.clock.in_time(self.aws.wait_for_deploy_turn()).await {
                 Ok(()) if !self.clock.is_over() => {}
                 _ => return deferred(decision),
+            }
+            // Meanwhile, somebody may have deployed it.
+            let now = self.clock.now();
+            if now.duration_since(read_at) > MAX_DECISION_AGE {
+                match self.decide_again(facts, &decision, None).await {
+                    Ok((_, again)) if again.reason == Reason::Stale => read_at = now,
+                    Ok((_, again)) => return again.into(),
+                    Err(report) => return *report,
+                }
             }
             let deploy = self.aws.force_new_deployment(workload);
             let error = match self.clock.finish(deploy).await {
@@ -175,29 +190,51 @@ impl Executor<'_> {
     async fn look_again(&self, facts: &Facts, decision: &Decision) -> Option<ServiceReport> {
         // If the call took effect, a read shows it by then.
         sleep(READ_LAG).await;
-        let arn = &decision.workload;
-        let mut facts = facts.only(std::slice::from_ref(arn));
-        let workload = facts.workloads.get_mut(arn)?;
-        let before = workload.primary().map(|primary| primary.id.clone());
-        workload.forget_reads();
-        workload.forced_at = Some(self.clock.now());
-        let Some(plan) = self.ask(&mut facts).await else {
-            return Some(deferred(decision.clone()));
-        };
-        let Some(now) = plan.decisions.into_iter().next() else {
-            return Some(decision.clone().gone().into());
+        let forced_at = Some(self.clock.now());
+        let (after, now) = match self.decide_again(facts, decision, forced_at).await {
+            Ok(decided) => decided,
+            Err(report) => return Some(*report),
         };
         match now.reason {
             Reason::Stale => None,
             Reason::AlreadyFresh => {
                 // Where only the history shows it, the PRIMARY is still the one before.
-                let workload = facts.workloads.get(arn)?;
-                let primary = workload.primary().map(|primary| primary.id.clone());
-                let new = primary.filter(|primary| Some(primary) != before.as_ref());
+                let primary = |facts: &Facts| {
+                    let workload = facts.workloads.get(&decision.workload)?;
+                    workload.primary().map(|primary| primary.id.clone())
+                };
+                let before = primary(facts);
+                let new = primary(&after).filter(|new| Some(new) != before.as_ref());
                 let stale = decision.clone();
                 Some(ServiceReport::executed(stale, Execution::Redeployed(new)))
             }
             _ => Some(now.into()),
+        }
+    }
+
+    /// Decides once more, by facts of now.
+    ///
+    /// # Errors
+    /// What is reported of a service about which nothing is decided.
+    async fn decide_again(
+        &self,
+        facts: &Facts,
+        decision: &Decision,
+        forced_at: Option<Timestamp>,
+    ) -> Result<(Facts, Decision), Box<ServiceReport>> {
+        let arn = &decision.workload;
+        let mut facts = facts.only(std::slice::from_ref(arn));
+        facts.turn_at = Some(self.clock.now());
+        if let Some(workload) = facts.workloads.get_mut(arn) {
+            workload.forget_reads();
+            workload.forced_at = workload.forced_at.max(forced_at);
+        }
+        let Some(plan) = self.ask(&mut facts).await else {
+            return Err(Box::new(deferred(decision.clone())));
+        };
+        match plan.decisions.into_iter().next() {
+            Some(now) => Ok((facts, now)),
+            None => Err(Box::new(decision.clone().gone().into())),
         }
     }
 }

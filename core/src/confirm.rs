@@ -229,6 +229,8 @@ impl UnconfirmedChange {
             return false;
         };
         let began = began.saturating_sub(TOLERANCE).unwrap_or(began);
+        // An answer that is not older may be that of a later change, once it has settled.
+        let is_recent = !self.is_past(SHOWN_AFTER, now) && last_changed <= at;
         match &self.claim {
             Claim::Moved {
                 labels,
@@ -237,13 +239,11 @@ impl UnconfirmedChange {
                 let is_shown = labels
                     .iter()
                     .any(|label| secret.labels.get(label) == Some(version));
-                // An answer that is not older may be that of a later change, once it has settled.
-                let is_recent = !self.is_past(SHOWN_AFTER, now) && last_changed <= at;
                 !is_shown && (last_changed < began || is_recent)
             }
             Claim::Stored(version) => {
                 let is_shown = secret.labels.values().any(|known| known == version);
-                !is_shown && last_changed < began
+                !is_shown && (last_changed < began || is_recent)
             }
             Claim::Moved { version: None, .. } => last_changed < began,
             Claim::Rotated | Claim::Requested(_) | Claim::Asked => false,

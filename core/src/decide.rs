@@ -352,6 +352,7 @@ fn needs_history(workload: &Workload, about: &[Related], policy: &Policy, now: T
     let moved = about.iter().map(|related| related.known.moved);
     let at = moved.clone().map(|moved| moved.not_after).max();
     let is_first_attempt = moved.clone().all(|moved| moved.is_exact())
+        && workload.newest().is_some()
         && !workload.is_staged()
         && at.is_some_and(|at| {
             let end = policy.settled_from(at).saturating_add(SHORTEST_ROLL_BACK);
@@ -462,6 +463,7 @@ impl Decision {
     pub(crate) fn with_gap(&self, gap: &Gap, sources: &[Arc<str>], is_fresh: bool) -> Option<Self> {
         let is_conclusive = match self.reason {
             Reason::Stale
+            | Reason::DeploymentInProgress
             | Reason::NotActive
             | Reason::OptedOut
             | Reason::NotOptedIn

@@ -39,6 +39,8 @@ pub struct Facts {
     pub scope: Scope,
     /// When the invocation began, UTC.
     pub began_at: Timestamp,
+    /// When the turn of these services came, UTC.
+    pub turn_at: Option<Timestamp>,
     /// The id of the deployment that was completed, where the invocation is about that.
     pub completed: Option<String>,
     /// When a person asked for it, UTC; a request means a change at this time.
@@ -246,6 +248,7 @@ impl Facts {
         Self {
             scope,
             began_at,
+            turn_at: None,
             completed: None,
             requested_at: None,
             changes: BTreeMap::new(),
@@ -308,6 +311,7 @@ impl Facts {
         Self {
             // Not by a copy of all: there may be thousands of other workloads.
             workloads: workloads.collect(),
+            turn_at: self.turn_at,
             completed: self.completed.clone(),
             requested_at: self.requested_at,
             changes: self.changes.clone(),

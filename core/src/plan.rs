@@ -217,6 +217,11 @@ fn judge<'a>(
             continue;
         };
         plan.questions.extend(verdict.questions.iter().cloned());
+        if verdict.decision.reason == Reason::DeploymentInProgress && policy.acts {
+            let ends = read_again_at_the_end(facts, workload, policy, now);
+            unsettled = unsettled.max(ends.as_ref().err().copied());
+            plan.questions.extend(ends.ok().flatten());
+        }
         if verdict.decision.action() == Action::Redeploy && policy.acts {
             let settled_from = policy.settled_from(verdict.changed);
             if now < settled_from {
@@ -251,6 +256,25 @@ fn judge<'a>(
     (all, unsettled)
 }
 
+/// What is asked of the service whose deployment is completed by its event, but not by what was read:
+/// no other event comes. A moment in the future, where a read would lag before that, too.
+fn read_again_at_the_end(
+    facts: &Facts,
+    workload: &Workload,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Option<Question>, Timestamp> {
+    let shown_from = policy.visible_from(facts.began_at);
+    let is_it = matches!(&facts.scope, Scope::Around(arn) if workload.is_called(arn));
+    if !is_it || facts.completed.is_none() || workload.read_at >= Some(shown_from) {
+        return Ok(None);
+    }
+    if now < shown_from {
+        return Err(shown_from);
+    }
+    Ok(Some(Question::Describe(workload.arn.clone())))
+}
+
 /// What may have changed since the facts were read: a service that somebody deployed while the
 /// change settled, and a value that changed once more.
 fn read_again(
@@ -263,7 +287,8 @@ fn read_again(
     let mut questions = Vec::new();
     if read_at < settled_from && now.duration_since(read_at) > SignedDuration::from_secs(1) {
         questions.push(Question::Describe(workload.arn.clone()));
-    } else if now.duration_since(read_at) > MAX_FACT_AGE {
+    } else if facts.turn_at.unwrap_or(now).duration_since(read_at) > MAX_FACT_AGE {
+        // By the turn and not by now: ECS may take longer to answer than its answer counts.
         questions.push(Question::Refresh(workload.arn.clone()));
     }
     let is_patient = now.duration_since(facts.began_at) < MAX_PATIENCE;

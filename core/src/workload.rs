@@ -440,12 +440,14 @@ impl Workload {
     #[must_use]
     pub fn in_progress(&self, since: Timestamp, now: Timestamp) -> Option<InProgress> {
         if let Some(failed) = self.rolling_back() {
-            let began = failed.updated_at.unwrap_or(failed.created_at);
+            // The history does not say since when; what ECS changed since then does.
+            let live = self.deployments.iter();
+            let updated = live.filter_map(|live| live.updated_at).max();
+            let began = failed.updated_at.or(updated).unwrap_or(failed.created_at);
             if now.duration_since(began) < ROLL_BACK_TIME {
                 let until = began.saturating_add(ROLL_BACK_TIME).ok();
                 return Some(InProgress { until });
             }
-            return None;
         }
         let mut rolling = self.all_deployments().filter(|deployment| {
             deployment.created_at < since

@@ -805,6 +805,41 @@ async fn a_service_whose_turn_comes_late_is_read_again_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_somebody_deploys_while_update_service_is_throttled_is_left_alone() {
+    let (wire, event) = changed(|world, secret| {
+        world.make_service("api", secret);
+    })
+    .await;
+    wire.account()
+        .fail_next("UpdateService", &[Fault::Throttled; 6]);
+    let ci = async {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        let mut world = wire.account();
+        let api = world.services.keys().last().unwrap().clone();
+        let definition = world.services[&api].deployments[0].task_definition.clone();
+        world.deploy(&api, &definition);
+    };
+    let (aws, config) = (wire.clients(), config(&[]));
+    let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
+    assert_eq!(actions(&report), [row("api", "skipped", "already-fresh")]);
+    assert_eq!(wire.account().redeploys, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_long_to_be_described_is_redeployed_all_the_same() {
+    let (wire, event) = changed(|world, secret| {
+        world.make_service("api", secret);
+    })
+    .await;
+    wire.account().latency = Duration::from_secs(6);
+    let report = invoke(&wire.clients(), &wire, &config(&[]), &event).await;
+    assert_eq!(report.failure, None, "{report:#?}");
+    assert_eq!(wire.account().redeploys.len(), 1);
+    let described = wire.account().calls_of("DescribeServices").len();
+    assert!(described <= 4, "{described}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_may_not_be_described_leaves_its_services_unknown_to_a_sweep() {
     let (wire, _) = changed(|world, secret| drop(world.make_service("api", secret))).await;
     tokio::time::sleep(Duration::from_mins(10)).await;

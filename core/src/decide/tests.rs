@@ -732,6 +732,11 @@ fn the_history_is_not_needed_a_moment_after_the_change_has_settled() {
     assert_eq!(history(&service(), &changes, 112), None);
     assert!(history(&service(), &changes, 113).is_some());
     assert!(history(&staged(service()), &changes, 112).is_some());
+    let undated = Workload {
+        deployments: Vec::new(),
+        ..service()
+    };
+    assert!(history(&undated, &changes, 112).is_some());
     assert!(history(&service(), &[bounded(DB, 99, 100)], 112).is_some());
     let forced = |at| Workload {
         forced_at: Some(second(at)),
@@ -881,6 +886,7 @@ fn what_could_not_be_looked_up_matters_unless_it_cannot_change_the_decision() {
     for kind in [GapKind::Failed, GapKind::Denied] {
         for reason in [
             Reason::Stale,
+            Reason::DeploymentInProgress,
             Reason::NotActive,
             Reason::OptedOut,
             Reason::NothingRunning,

@@ -137,7 +137,11 @@ impl Facts {
         }
         for deployment in &mut workload.deployments {
             let is_it = self.completed.as_ref() == Some(&deployment.id);
-            if is_it && deployment.rollout == RolloutState::InProgress {
+            let is_open = matches!(
+                deployment.rollout,
+                RolloutState::InProgress | RolloutState::Unknown
+            );
+            if is_it && is_open {
                 deployment.rollout = RolloutState::Completed;
             }
         }
@@ -393,13 +397,14 @@ impl Facts {
             None => {}
         }
         for change in changes {
-            // The event knows its own change better, unless there was another one since.
-            let is_same = self.announced.contains(&change.source)
-                && self
-                    .changes
-                    .get(&change.source)
-                    .is_some_and(|known| change.reported.not_after <= known.reported.not_after);
-            if !is_same {
+            // The event knows its own change better, unless there was another one since. What else
+            // is changed of a secret has a time, too, but leaves its version.
+            let known = self.changes.get(&change.source);
+            let is_same = known.is_some_and(|known| {
+                let is_of_this_version = known.version.is_some() && known.version == change.version;
+                is_of_this_version || change.reported.not_after <= known.reported.not_after
+            });
+            if !is_same || !self.announced.contains(&change.source) {
                 self.add_change(change);
             } else if let Some(known) = self.changes.get_mut(&change.source) {
                 known.tag = change.tag;

@@ -266,6 +266,11 @@ fn what_an_event_says_is_done_is_not_under_way_though_reads_lag() {
     let next = vec![(service_arn("api"), Ok(Some(rolling(60))))];
     facts.learn(Answer::Workloads(next), now());
     assert_eq!(api(&facts).deployments[0].rollout, InProgress);
+    let mut staged = rolling(50);
+    staged.deployments[0].rollout = RolloutState::Unknown;
+    let next = vec![(service_arn("api"), Ok(Some(staged)))];
+    facts.learn(Answer::Workloads(next), now());
+    assert_eq!(api(&facts).deployments[0].rollout, Completed);
 }
 
 #[test]
@@ -536,6 +541,25 @@ fn the_last_change_of_a_secret_is_one_of_each_label_that_is_followed() {
         found: Fact::Known(Some(Found::Secret(found))),
     };
     assert_eq!(facts.followed[&followed(DB)], expected);
+}
+
+#[test]
+fn what_else_is_changed_of_a_secret_does_not_move_the_time_of_its_event() {
+    let learn = |version: Option<&str>, shown: &str| {
+        let mut facts = facts(Scope::Followers);
+        facts.announce(Change {
+            version: version.map(str::to_owned),
+            ..change(DB, 80)
+        });
+        facts.workloads.insert(service_arn("api"), service());
+        // It changed last at 90.
+        let found = Found::Secret(secret(DB, &[(AWSCURRENT, shown)]));
+        learn_last_change(&mut facts, &followed(DB), Fact::Known(Some(found)));
+        facts.changes[&source(DB)].reported
+    };
+    assert_eq!(learn(Some("v1"), "v1"), bounds(80, 80));
+    assert_eq!(learn(Some("v1"), "v2"), Bounds::until(second(90)));
+    assert_eq!(learn(None, "v1"), Bounds::until(second(90)));
 }
 
 #[test]

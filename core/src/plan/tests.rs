@@ -496,7 +496,15 @@ fn a_service_whose_turn_comes_late_is_read_again_right_before() {
     };
     assert_eq!(asks(&looked(vec![read(111)]), &ACT, 116), []);
     let refresh = Question::Refresh(service_arn("api"));
-    assert_eq!(asks(&looked(vec![read(111)]), &ACT, 117), [refresh]);
+    let expected = std::slice::from_ref(&refresh);
+    assert_eq!(asks(&looked(vec![read(111)]), &ACT, 117), expected);
+    // However long the read takes, it is of this turn.
+    let turn = |read_at, turn_at| Facts {
+        turn_at: Some(second(turn_at)),
+        ..looked(vec![read(read_at)])
+    };
+    assert_eq!(asks(&turn(111, 116), &ACT, 130), []);
+    assert_eq!(asks(&turn(111, 117), &ACT, 130), [refresh]);
 }
 
 #[test]
@@ -1074,4 +1082,66 @@ fn a_deployment_looks_for_siblings_of_a_day_or_while_its_service_lacks_the_chang
     assert_eq!(asked(&facts(100), 100 + DAY), Some(look(105)));
     assert_eq!(asked(&facts(102), 100 + DAY), None);
     assert_eq!(asked(&seen(facts(100), vec![api_of(100)]), 200), None);
+}
+
+#[test]
+fn a_read_that_lags_behind_the_end_of_a_rollout_is_made_once_more() {
+    let facts = |scope: &str, completed: Option<&str>, read: i64| {
+        let api = Workload {
+            deployments: vec![
+                deployment(50, true, InProgress),
+                deployment(10, false, Completed),
+            ],
+            ..read_at(read, called("api", &[DB]))
+        };
+        let mut facts = about(
+            Scope::Around(service_arn(scope)),
+            Fact::Known(Existence::Here),
+        );
+        facts.completed = completed.map(str::to_owned);
+        let mut facts = seen(facts, vec![api]);
+        let found = Fact::Known(None);
+        let followed = facts.workloads[&service_arn("api")].followed();
+        let known = followed.into_iter().map(|(followed, labels)| {
+            let asked_at = Some(second(100));
+            let found = found.clone();
+            (
+                followed,
+                LastChange {
+                    labels,
+                    asked_at,
+                    found,
+                },
+            )
+        });
+        facts.followed = known.collect();
+        facts.changes.insert(source(DB), change(DB, 90));
+        facts
+    };
+    let done = Some("ecs-svc/10");
+    let waits = |facts: &Facts, policy: &Policy, now| {
+        let plan = plan(facts, policy, second(now));
+        assert_eq!(plan.decisions[0].reason, Reason::DeploymentInProgress);
+        (
+            plan.wait_until,
+            plan.questions.into_iter().collect::<Vec<_>>(),
+        )
+    };
+    let describe = Question::Describe(service_arn("api"));
+    assert_eq!(
+        waits(&facts("api", done, 104), &ACT, 104),
+        (Some(second(105)), vec![])
+    );
+    assert_eq!(
+        waits(&facts("api", done, 104), &ACT, 105),
+        (None, vec![describe])
+    );
+    for (facts, policy) in [
+        (facts("api", done, 105), &ACT),
+        (facts("api", None, 104), &ACT),
+        (facts("web", done, 104), &ACT),
+        (facts("api", done, 104), &PREVIEW),
+    ] {
+        assert_eq!(waits(&facts, policy, 105), (None, vec![]));
+    }
 }

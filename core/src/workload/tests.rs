@@ -455,6 +455,16 @@ fn the_history_tells_of_a_roll_back_before_the_live_deployments_do() {
     assert_eq!(in_progress(&over, 200, 300), No);
 }
 
+#[test]
+fn a_roll_back_of_the_history_lasts_an_hour_from_what_ecs_changed_last() {
+    let mut workload = remembered(&[(10, true, InProgress)], &[(100, RollingBack)]);
+    workload.deployments[0].updated_at = Some(second(5000));
+    assert_eq!(in_progress(&workload, 6000, 6000), Until(8600));
+    assert_eq!(in_progress(&workload, 9000, 8600), No);
+    let staged = staged(workload);
+    assert_eq!(in_progress(&staged, 9000, 8600), ForItsEnd);
+}
+
 /// Since when the tasks of a service have been there, by two reads.
 fn seen_at(before: &Workload, now: &Workload) -> Option<Timestamp> {
     let mut now = now.clone();
