@@ -101,7 +101,8 @@ pub(crate) struct Audit {
     /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
     #[arg(value_name = "SECRET|SERVICE", add = ArgValueCompleter::new(complete::any))]
     pub(crate) names: Vec<String>,
-    /// Leave out what is stale or rolling for a shorter time, as 90s, 15m, 1h or 2d
+    /// Leave out what is certainly stale or rolling for a shorter time since the last change, as 90s,
+    /// 15m, 1h or 2d
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub(crate) older_than: Option<SignedDuration>,
     #[command(flatten)]
@@ -120,8 +121,8 @@ Examples:
   redeploy-on-rotation redeploy --service prod/api --service prod/worker
   redeploy-on-rotation redeploy --stale --wait --max-in-flight 2 --yes
 
-Exit codes: 0 done or nothing to do; 1 error, a rollout failed or timed out, or what is stale is blocked; \
-130 interrupted; with --dry-run as plan."
+Exit codes: 0 done or nothing to do; 1 error, a rollout failed or timed out, or, with --stale, what is stale \
+is blocked or waits; 130 interrupted; with --dry-run as plan."
 )]
 #[expect(
     clippy::struct_excessive_bools,

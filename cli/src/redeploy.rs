@@ -57,7 +57,8 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
         let mut services = preview.report.services.iter();
         services.any(|service| service.action == action)
     };
-    let is_blocked = redeploy.stale && has(ServiceAction::Blocked);
+    let is_held = redeploy.stale
+        && (has(ServiceAction::Blocked) || !redeploy.wait && has(ServiceAction::Waiting));
     let has_failed = preview.report.failure.is_some();
     let is_followed = redeploy.wait && (has(ServiceAction::Waiting) || preview.is_rolling());
     if is_dry || planned == 0 && !is_followed {
@@ -65,7 +66,7 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
             print_json(&preview.document())?;
         }
         return Ok(match planning::exit(&preview, redeploy.exit_code) {
-            Exit::Ok if is_blocked && !is_dry => Exit::Error,
+            Exit::Ok if !redeploy.dry_run && (is_held || planned > 0) => Exit::Error,
             exit => exit,
         });
     }
@@ -87,7 +88,7 @@ pub(crate) async fn run(redeploy: &Redeploy) -> Result<Exit, Error> {
     let (entries, interrupted) = run.all(|_| true).await;
     let ends_blocked = |entry: &Entry| redeploy.stale && entry.rollout == Rollout::Blocked;
     let is_bad = |entry: &Entry| entry.is_bad() || ends_blocked(entry);
-    let has_failed = has_failed || is_blocked || entries.iter().any(is_bad);
+    let has_failed = has_failed || is_held || entries.iter().any(is_bad);
     let outcome = match (interrupted, has_failed) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Failed,

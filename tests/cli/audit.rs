@@ -126,6 +126,35 @@ fn it_may_be_about_some_only_and_about_what_is_old_for_long() {
 }
 
 #[test]
+fn a_new_description_does_not_make_what_is_stale_younger() {
+    let (mut world, _) = stale();
+    world.describe("prod/db");
+    skip(&mut world, 60);
+    let (api, code) = audit(&Endpoint::start(world), &["--older-than", "30m"]);
+    assert_eq!((&api["state"], code), (&json!("stale"), Some(2)), "{api}");
+}
+
+#[test]
+fn what_redeploy_secrets_leaves_out_is_exempt() {
+    let (world, _) = stale();
+    let endpoint = Endpoint::start(world);
+    let mut audit = command(&endpoint.url, &["audit", "-o", "json"]);
+    audit.env("REDEPLOY_SECRETS", "!prod/db");
+    let done = done(audit);
+    let json = done.json();
+    assert_eq!(
+        (&json["exempt"], &json["current"], &json["stale"], done.code),
+        (&json!(1), &json!(1), &json!(0), Some(0)),
+        "{}",
+        done.text()
+    );
+    let users = json["secrets"].as_array().unwrap().iter();
+    let mut users = users.flat_map(|secret| secret["users"].as_array().unwrap());
+    let api = users.find(|user| user["name"].as_str().unwrap().ends_with("/api"));
+    assert_eq!(api.unwrap()["reason"], "secret-ignored");
+}
+
+#[test]
 fn a_graph_shows_what_is_rolling() {
     let endpoint = Endpoint::start(rolling());
     let graph = run(&endpoint.url, &["graph", "-o", "json"]).json();

@@ -147,6 +147,7 @@ fn what_keeps_a_redeployment_from_being_made_is_said() {
     let dry = with("REDEPLOY_DRY_RUN", "true");
     let expected = "warning: REDEPLOY_DRY_RUN is true, so nothing is changed";
     assert!(dry.err.contains(expected), "{}", dry.text());
+    assert_eq!(dry.code, Some(1), "it did not do what was asked");
     let out = with("REDEPLOY_DEFAULT", "ignore");
     let expected = "warning: prod/api: REDEPLOY_DEFAULT is ignore";
     assert!(out.err.starts_with(expected), "{}", out.text());

@@ -398,3 +398,37 @@ fn a_wait_for_a_name_fails_where_a_lookup_fails() {
     assert_eq!(done.code, Some(1), "{}", done.text());
     assert!(done.err.contains("prod/web: "), "{}", done.text());
 }
+
+#[test]
+fn what_could_not_be_read_does_not_keep_the_others_from_their_rollout() {
+    for what in ["--stale", "prod/db"] {
+        let (world, services) = stale_services(["api", "web"], 3);
+        let endpoint = Endpoint::start(world);
+        let mut command = command(&endpoint.url, &["redeploy", what, "--yes"]);
+        command.env("REDEPLOY_LOOKUP", "scan,config");
+        command.env(
+            "REDEPLOY_MAPPING",
+            r#"[{"secret":"prod/db","services":["prod/gone"]}]"#,
+        );
+        let done = done(command);
+        assert_eq!(done.code, Some(1), "{}", done.text());
+        let redeployed = endpoint.wire.account().redeploys.len();
+        assert_eq!(redeployed, services.len(), "{}", done.text());
+    }
+}
+
+#[test]
+fn a_service_that_waits_is_not_done() {
+    let (mut world, _) = stale(3);
+    let begins = Timestamp::now() - SignedDuration::from_hours(1);
+    let closed = (begins, begins + SignedDuration::from_hours(3));
+    world.calendars.insert("freeze".to_owned(), vec![closed]);
+    let endpoint = Endpoint::start(world);
+    for (args, code) in [(&["--yes"] as &[&str], 1), (&["--dry-run"], 0)] {
+        let mut command = command(&endpoint.url, &[&["redeploy", "--stale"], args].concat());
+        command.env("REDEPLOY_CALENDARS", "freeze");
+        let done = done(command);
+        assert_eq!(done.code, Some(code), "{}", done.text());
+    }
+    assert_eq!(endpoint.wire.account().redeploys, []);
+}

@@ -856,6 +856,27 @@ async fn what_may_not_be_looked_at_is_left_open_and_names_its_action() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_condition_that_only_the_call_itself_meets_is_left_open() {
+    let mut world = healthy();
+    let role = world.identity.0.get_mut(&role("exec")).unwrap();
+    role.allowed.clear();
+    role.condition = Some("aws:ResourceTag/team");
+    let findings = examined(world).await;
+    let permissions: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.check == Check::Permission)
+        .collect();
+    assert!(!permissions.is_empty());
+    for finding in permissions {
+        assert_eq!(finding.verdict, Verdict::CannotTell, "{finding:#?}");
+        assert!(
+            finding.evidence.contains("aws:ResourceTag/team"),
+            "{finding:#?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_call_of_the_doctor_could_return_a_value() {
     let mut world = healthy();
     stop_task(&mut world, "ThrottlingException: Rate exceeded");

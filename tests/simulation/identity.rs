@@ -16,6 +16,8 @@ pub(crate) struct Role {
     /// Action and ARN.
     pub(crate) allowed: BTreeSet<(String, String)>,
     pub(crate) denied: BTreeSet<(String, String)>,
+    /// A key of a condition in its policies, which the simulation is not given.
+    pub(crate) condition: Option<&'static str>,
 }
 
 /// The roles of the account.
@@ -40,6 +42,7 @@ impl Identity {
                 trust,
                 allowed,
                 denied: BTreeSet::new(),
+                condition: None,
             },
         );
         arn
@@ -98,10 +101,14 @@ impl Identity {
                     (false, false) => "implicitDeny",
                 };
                 let (action, resource) = asked;
+                let missing = role.condition.map(|key| format!("<member>{key}</member>"));
+                let missing = missing.unwrap_or_default();
                 let fields = format!(
                     "<IsTruncated>false</IsTruncated><EvaluationResults><member><EvalActionName>{action}</EvalActionName>\
-                     <EvalResourceName>{resource}</EvalResourceName><EvalDecision>{decision}</EvalDecision></member>\
-                     </EvaluationResults>"
+                     <EvalResourceName>{resource}</EvalResourceName><EvalDecision>{decision}</EvalDecision>\
+                     <ResourceSpecificResults><member><EvalResourceName>{resource}</EvalResourceName>\
+                     <EvalResourceDecision>{decision}</EvalResourceDecision><MissingContextValues>{missing}\
+                     </MissingContextValues></member></ResourceSpecificResults></member></EvaluationResults>"
                 );
                 Ok(json!(result("SimulatePrincipalPolicy", &fields)))
             }

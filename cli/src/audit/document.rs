@@ -221,13 +221,16 @@ impl Document<'_> {
         });
     }
 
-    /// Leaves out what holds an older value for a shorter time than this.
+    /// Leaves out what certainly holds an older value for a shorter time than this.
     pub(super) fn leave_out_younger(&mut self, age: SignedDuration, now: Timestamp) {
         for Used {
-            changed_at, users, ..
+            changed_at,
+            changed_not_before,
+            users,
+            ..
         } in &mut self.secrets
         {
-            let is_young = now.duration_since(*changed_at) < age;
+            let is_young = now.duration_since(changed_not_before.unwrap_or(*changed_at)) < age;
             users.retain(|user| !(is_young && user.state.is_old()));
         }
     }

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use redeploy_core::change::Change;
 use redeploy_core::config::Config;
 use redeploy_core::facts::Facts;
+use redeploy_core::name_pattern::NamePatterns;
 use redeploy_core::plan::{Plan, Question, plan};
 use redeploy_core::policy::Policy;
+use redeploy_core::reason::Reason;
 use redeploy_on_rotation::clock::Clock;
 
 use crate::args::{Audit, Format};
@@ -75,6 +77,12 @@ pub(crate) async fn ask(
     clock: &Clock,
 ) {
     let Examined { facts, policy, .. } = examined;
+    let mut left_out = plan(facts, &of_all(policy), clock.now()).questions;
+    left_out.retain(|question| matches!(question, Question::LastChanges(_)));
+    let answers = session.aws.answer(config, facts, left_out, || clock.now());
+    for answer in answers.await {
+        facts.learn(answer, clock.now());
+    }
     let mut open: Vec<_> = facts.changes.keys().cloned().collect();
     loop {
         let mut questions = BTreeSet::new();
@@ -97,6 +105,14 @@ pub(crate) async fn ask(
         for answer in answers.await {
             facts.learn(answer, clock.now());
         }
+    }
+}
+
+/// The same for what `REDEPLOY_SECRETS` leaves out, too.
+fn of_all(policy: &Policy) -> Policy {
+    Policy {
+        secrets: NamePatterns::default(),
+        ..policy.clone()
     }
 }
 
@@ -168,8 +184,12 @@ pub(crate) fn examine(
 /// Decides as if this change were the only one.
 fn examine_change(change: &Change, facts: &Facts, policy: &Policy, now: Timestamp) -> Used {
     let alone = facts.about(&change.source);
-    let decisions = plan(&alone, policy, now).decisions.into_iter();
-    let users = decisions.map(|decision| {
+    let is_left_out = !policy.secrets.include_source(&change.source);
+    let decisions = plan(&alone, &of_all(policy), now).decisions.into_iter();
+    let users = decisions.map(|mut decision| {
+        if is_left_out {
+            decision.reason = Reason::SecretIgnored;
+        }
         let workload = alone.workloads.get(&decision.workload);
         User::new(decision, workload, change)
     });

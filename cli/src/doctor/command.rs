@@ -57,16 +57,24 @@ pub(crate) async fn run(args: &Doctor, scope: &Scope) -> Result<Exit, Error> {
         (None, None) => Vec::new(),
     };
     let mut examined = Vec::new();
+    let mut has_failed = false;
     for service in &services {
         waiting.set_message(format!("examining {}/{}", service.cluster, service.service));
         let facts = gatherer.service(service, args.secret.as_deref()).await;
-        let facts = facts?;
-        examined.push(Examined {
-            findings: examine(&facts),
-            name: facts.service,
-        });
+        match facts {
+            Ok(facts) => examined.push(Examined {
+                findings: examine(&facts),
+                name: facts.service,
+            }),
+            // The others that use the secret are examined all the same.
+            Err(error) if args.secret.is_some() => {
+                has_failed = true;
+                warnings.push(format!("{}/{}: {error}", service.cluster, service.service));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    if let (true, Some(secret)) = (examined.is_empty(), &args.secret) {
+    if let (true, Some(secret)) = (services.is_empty(), &args.secret) {
         warnings.push(format!(
             "no service in scope names {secret} in its task definition"
         ));
@@ -90,10 +98,10 @@ pub(crate) async fn run(args: &Doctor, scope: &Scope) -> Result<Exit, Error> {
         Format::Json => print_json(&diagnosis)?,
         Format::Text | Format::Markdown => show(&diagnosis)?,
     }
-    Ok(if faults == 0 {
-        Exit::Ok
-    } else {
-        Exit::ActionNeeded
+    Ok(match faults {
+        0 if has_failed => Exit::Error,
+        0 => Exit::Ok,
+        _ => Exit::ActionNeeded,
     })
 }
 

@@ -83,7 +83,9 @@ impl Run<'_> {
             tokio::select! {
                 entry = open.next() => {
                     let Some(entry) = entry else { break };
-                    let stops = matches!(entry.rollout, Rollout::Failed | Rollout::TimedOut);
+                    // What could not be read had no rollout, and the plan has shown it.
+                    let stops = matches!(entry.rollout, Rollout::Failed | Rollout::TimedOut)
+                        && !entry.report.reason.is_failure();
                     if stops && !interrupted {
                         tell.send_replace(Go::BeginNoMore);
                     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType, ResourceSpecificResult};
 use percent_encoding::percent_decode_str;
 use redeploy_on_rotation::aws::{ApiBucket, AwsError, ErrorKind, in_parallel};
 
@@ -107,15 +107,29 @@ impl Gatherer<'_> {
             .aws
             .read(ApiBucket::Iam, ACTION, async || call.clone().send().await)
             .await?;
-        match answer
-            .evaluation_results()
-            .first()
-            .map(EvaluationResult::eval_decision)
-        {
+        let result = answer.evaluation_results().first();
+        let missing = result.map(missing_context).unwrap_or_default();
+        match result.map(EvaluationResult::eval_decision) {
             Some(PolicyEvaluationDecisionType::Allowed) => Ok(Decision::Allowed),
+            // ECS and Secrets Manager give these values, and they decide.
+            Some(_) if !missing.is_empty() => {
+                let missing = Vec::from_iter(missing).join(", ");
+                let why = format!(
+                    "its policies have conditions on {missing}, of which only the call itself knows the values"
+                );
+                Err(refused(ACTION, &why))
+            }
             Some(PolicyEvaluationDecisionType::ImplicitDeny) => Ok(Decision::ImplicitDeny),
             Some(PolicyEvaluationDecisionType::ExplicitDeny) => Ok(Decision::ExplicitDeny),
             other => Err(refused(ACTION, &format!("the answer decides {other:?}"))),
         }
     }
+}
+
+/// The keys of conditions for which the simulation has no value.
+fn missing_context(result: &EvaluationResult) -> BTreeSet<&str> {
+    let of_resources = result.resource_specific_results().iter();
+    let of_resources = of_resources.flat_map(ResourceSpecificResult::missing_context_values);
+    let missing = result.missing_context_values().iter().chain(of_resources);
+    missing.map(String::as_str).collect()
 }
