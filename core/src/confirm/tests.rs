@@ -257,6 +257,16 @@ fn an_answer_that_is_older_than_the_events_second_is_outdated() {
         let names_its_version = matches!(claim, Claim::Stored(_));
         assert_eq!(is_outdated(&at(94)), names_its_version, "{claim:?}");
         assert!(!is_outdated(&at(101)), "{claim:?}");
+        // After ten seconds, only one that is older by more than the clocks differ.
+        let late = |last_changed| {
+            let facts = SecretFacts {
+                last_changed: Some(second(last_changed)),
+                ..facts(&[(AWSCURRENT, "v1")])
+            };
+            claim_of(claim.clone()).confirm(&facts, second(111))
+        };
+        assert!(is_outdated(&late(93)), "{claim:?}");
+        assert!(!is_outdated(&late(94)), "{claim:?}");
     }
     let shown = early(Claim::Stored("v2".to_owned()), &[("Custom", "v2")], 50);
     assert!(!is_outdated(&shown));

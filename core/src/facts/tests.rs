@@ -1033,6 +1033,7 @@ fn full() -> Facts {
         sources: Vec::new(),
     };
     Facts {
+        turn_at: Some(second(95)),
         completed: Some("ecs-svc/1".to_owned()),
         requested_at: Some(now()),
         unconfirmed: Some(Unconfirmed {
