@@ -29,7 +29,7 @@ const DEPLOYS_AT_ONCE: usize = 5;
 const ATTEMPTS: u32 = 8;
 /// A service that was read longer ago than this when `UpdateService` may be called is decided about
 /// once more. Without a throttle a batch takes less.
-const MAX_DECISION_AGE: SignedDuration = SignedDuration::from_secs(15);
+const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(15);
 
 /// What carrying out needs.
 struct Executor<'a> {
@@ -144,11 +144,11 @@ impl Executor<'_> {
             }
             // Meanwhile, somebody may have deployed it.
             let now = self.clock.now();
-            if now.duration_since(read_at) > MAX_DECISION_AGE {
+            if now.duration_since(read_at) > MAX_READ_AGE {
                 match self.decide_again(facts, &decision, None).await {
-                    Ok((_, again)) if again.reason == Reason::Stale => read_at = now,
-                    Ok((_, again)) => return again.into(),
-                    Err(report) => return *report,
+                    Some((_, again)) if again.reason == Reason::Stale => read_at = now,
+                    Some((_, again)) => return again.into(),
+                    None => return deferred(decision),
                 }
             }
             let deploy = self.aws.force_new_deployment(workload);
@@ -191,9 +191,8 @@ impl Executor<'_> {
         // If the call took effect, a read shows it by then.
         sleep(READ_LAG).await;
         let forced_at = Some(self.clock.now());
-        let (after, now) = match self.decide_again(facts, decision, forced_at).await {
-            Ok(decided) => decided,
-            Err(report) => return Some(*report),
+        let Some((after, now)) = self.decide_again(facts, decision, forced_at).await else {
+            return Some(deferred(decision.clone()));
         };
         match now.reason {
             Reason::Stale => None,
@@ -212,16 +211,13 @@ impl Executor<'_> {
         }
     }
 
-    /// Decides once more, by facts of now.
-    ///
-    /// # Errors
-    /// What is reported of a service about which nothing is decided.
+    /// Decides once more, by facts of now, which come with it; `None` where the time is over before.
     async fn decide_again(
         &self,
         facts: &Facts,
         decision: &Decision,
         forced_at: Option<Timestamp>,
-    ) -> Result<(Facts, Decision), Box<ServiceReport>> {
+    ) -> Option<(Facts, Decision)> {
         let arn = &decision.workload;
         let mut facts = facts.only(std::slice::from_ref(arn));
         facts.turn_at = Some(self.clock.now());
@@ -229,13 +225,9 @@ impl Executor<'_> {
             workload.forget_reads();
             workload.forced_at = workload.forced_at.max(forced_at);
         }
-        let Some(plan) = self.ask(&mut facts).await else {
-            return Err(Box::new(deferred(decision.clone())));
-        };
-        match plan.decisions.into_iter().next() {
-            Some(now) => Ok((facts, now)),
-            None => Err(Box::new(decision.clone().gone().into())),
-        }
+        let plan = self.ask(&mut facts).await?;
+        let now = plan.decisions.into_iter().next();
+        Some((facts, now.unwrap_or_else(|| decision.clone().gone())))
     }
 }
 

@@ -101,8 +101,7 @@ pub(crate) struct Audit {
     /// Only these secrets and parameters, by name or ARN, and services, by CLUSTER/SERVICE or ARN
     #[arg(value_name = "SECRET|SERVICE", add = ArgValueCompleter::new(complete::any))]
     pub(crate) names: Vec<String>,
-    /// Leave out what is certainly stale or rolling for a shorter time since the last change, as 90s,
-    /// 15m, 1h or 2d
+    /// Leave out what cannot have been stale or rolling for this long, as 90s, 15m, 1h or 2d
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub(crate) older_than: Option<SignedDuration>,
     #[command(flatten)]

@@ -217,10 +217,14 @@ fn judge<'a>(
             continue;
         };
         plan.questions.extend(verdict.questions.iter().cloned());
-        if verdict.decision.reason == Reason::DeploymentInProgress && policy.acts {
-            let ends = read_again_at_the_end(facts, workload, policy, now);
-            unsettled = unsettled.max(ends.as_ref().err().copied());
-            plan.questions.extend(ends.ok().flatten());
+        let shown_from = policy.visible_from(facts.began_at);
+        if policy.acts && lags_behind_its_event(facts, workload, &verdict.decision, shown_from) {
+            if now < shown_from {
+                unsettled = unsettled.max(Some(shown_from));
+            } else {
+                plan.questions
+                    .insert(Question::Describe(workload.arn.clone()));
+            }
         }
         if verdict.decision.action() == Action::Redeploy && policy.acts {
             let settled_from = policy.settled_from(verdict.changed);
@@ -256,23 +260,18 @@ fn judge<'a>(
     (all, unsettled)
 }
 
-/// What is asked of the service whose deployment is completed by its event, but not by what was read:
-/// no other event comes. A moment in the future, where a read would lag before that, too.
-fn read_again_at_the_end(
+/// Whether a deployment is under way by what was read of its service before that moment, although the
+/// event says that it is completed. No other event comes.
+fn lags_behind_its_event(
     facts: &Facts,
     workload: &Workload,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<Option<Question>, Timestamp> {
-    let shown_from = policy.visible_from(facts.began_at);
-    let is_it = matches!(&facts.scope, Scope::Around(arn) if workload.is_called(arn));
-    if !is_it || facts.completed.is_none() || workload.read_at >= Some(shown_from) {
-        return Ok(None);
-    }
-    if now < shown_from {
-        return Err(shown_from);
-    }
-    Ok(Some(Question::Describe(workload.arn.clone())))
+    decision: &Decision,
+    shown_from: Timestamp,
+) -> bool {
+    decision.reason == Reason::DeploymentInProgress
+        && facts.completed.is_some()
+        && matches!(&facts.scope, Scope::Around(arn) if workload.is_called(arn))
+        && workload.read_at < Some(shown_from)
 }
 
 /// What may have changed since the facts were read: a service that somebody deployed while the

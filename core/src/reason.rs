@@ -128,7 +128,7 @@ impl Reason {
             Self::NotActive => "the service is INACTIVE or DRAINING",
             Self::OptedOut => "its tag says to leave it alone",
             Self::NotOptedIn => "REDEPLOY_DEFAULT is ignore, and its tag does not opt it in",
-            Self::SecretIgnored => "the tag of the secret says to leave it alone",
+            Self::SecretIgnored => "its tag or REDEPLOY_SECRETS says to leave the secret alone",
             Self::PinnedVersion => "it names a version id, which never changes",
             Self::ImagePullOnly => "it uses the secret only to pull its image",
             Self::NothingRunning => "no task runs or should run; the next one reads the new value",

@@ -440,7 +440,7 @@ impl Workload {
     #[must_use]
     pub fn in_progress(&self, since: Timestamp, now: Timestamp) -> Option<InProgress> {
         if let Some(failed) = self.rolling_back() {
-            // The history does not say since when; what ECS changed since then does.
+            // The history does not say when the roll-back began. What ECS changed last is near it.
             let live = self.deployments.iter();
             let updated = live.filter_map(|live| live.updated_at).max();
             let began = failed.updated_at.or(updated).unwrap_or(failed.created_at);
@@ -477,9 +477,11 @@ impl Workload {
     /// Whether none of its tasks ever ran, so that nothing that works can be cut off. A rollout may
     /// stop all tasks of an older service before it starts others.
     fn starts_first_tasks(&self) -> bool {
+        let [only] = &*self.deployments else {
+            return false;
+        };
         let created_at = self.created_at.map_or(Timestamp::MAX, fresh_from);
-        self.running == 0
-            && matches!(&*self.deployments, [only] if only.failed_tasks == 0 && only.created_at <= created_at)
+        self.running == 0 && only.failed_tasks == 0 && only.created_at <= created_at
     }
 
     /// The failed deployment that ECS is rolling back.

@@ -783,6 +783,15 @@ async fn a_sweep_reports_tasks_that_outlive_a_rollout_and_tasks_outside_services
     assert!(wire.account().calls_of("ListTasks").is_empty());
 }
 
+/// CI deploys the last service once more after this time.
+async fn ci_deploys_the_last(wire: &Wire, after: Duration) {
+    tokio::time::sleep(after).await;
+    let mut world = wire.account();
+    let last = world.services.keys().last().unwrap().clone();
+    let definition = world.services[&last].deployments[0].task_definition.clone();
+    world.deploy(&last, &definition);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_whose_turn_comes_late_is_read_again_first() {
     let (wire, event) = changed(|world, secret| {
@@ -791,14 +800,8 @@ async fn a_service_whose_turn_comes_late_is_read_again_first() {
         }
     })
     .await;
-    let ci = async {
-        tokio::time::sleep(Duration::from_secs(40)).await;
-        let mut world = wire.account();
-        let last = world.services.keys().last().unwrap().clone();
-        let definition = world.services[&last].deployments[0].task_definition.clone();
-        world.deploy(&last, &definition);
-    };
     let (aws, config) = (wire.clients(), config(&[]));
+    let ci = ci_deploys_the_last(&wire, Duration::from_secs(40));
     let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
     assert_eq!(wire.account().redeploys.len(), 299);
     assert!(actions(&report).contains(&row("api-299", "skipped", "already-fresh")));
@@ -812,14 +815,8 @@ async fn a_service_that_somebody_deploys_while_update_service_is_throttled_is_le
     .await;
     wire.account()
         .fail_next("UpdateService", &[Fault::Throttled; 6]);
-    let ci = async {
-        tokio::time::sleep(Duration::from_secs(25)).await;
-        let mut world = wire.account();
-        let api = world.services.keys().last().unwrap().clone();
-        let definition = world.services[&api].deployments[0].task_definition.clone();
-        world.deploy(&api, &definition);
-    };
     let (aws, config) = (wire.clients(), config(&[]));
+    let ci = ci_deploys_the_last(&wire, Duration::from_secs(25));
     let (report, ()) = tokio::join!(invoke(&aws, &wire, &config, &event), ci);
     assert_eq!(actions(&report), [row("api", "skipped", "already-fresh")]);
     assert_eq!(wire.account().redeploys, []);

@@ -221,7 +221,7 @@ impl Document<'_> {
         });
     }
 
-    /// Leaves out what certainly holds an older value for a shorter time than this.
+    /// Leaves out what cannot have held an older value for this long.
     pub(super) fn leave_out_younger(&mut self, age: SignedDuration, now: Timestamp) {
         for Used {
             changed_at,

@@ -108,7 +108,7 @@ pub(crate) async fn ask(
     }
 }
 
-/// The same for what `REDEPLOY_SECRETS` leaves out, too.
+/// A policy that takes in what `REDEPLOY_SECRETS` leaves out, which is shown as exempt.
 fn of_all(policy: &Policy) -> Policy {
     Policy {
         secrets: NamePatterns::default(),

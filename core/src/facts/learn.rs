@@ -400,11 +400,12 @@ impl Facts {
             // The event knows its own change better, unless there was another one since. What else
             // is changed of a secret has a time, too, but leaves its version.
             let known = self.changes.get(&change.source);
+            let known = known.filter(|known| self.announced.contains(&known.source));
             let is_same = known.is_some_and(|known| {
                 let is_of_this_version = known.version.is_some() && known.version == change.version;
                 is_of_this_version || change.reported.not_after <= known.reported.not_after
             });
-            if !is_same || !self.announced.contains(&change.source) {
+            if !is_same {
                 self.add_change(change);
             } else if let Some(known) = self.changes.get_mut(&change.source) {
                 known.tag = change.tag;
